@@ -1,0 +1,4 @@
+//! Pure state machines of clustercore: no clock, no socket, no thread.
+#![no_std]
+#![forbid(unsafe_code)]
+extern crate alloc;

@@ -1,0 +1,1 @@
+//! Lock-free queues and leased buffers of clustercore.

@@ -1,0 +1,1 @@
+//! A zero-copy data plane for clusters on io_uring.

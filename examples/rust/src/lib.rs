@@ -1,0 +1,1 @@
+//! Rust examples, run by the tests.

@@ -1,0 +1,1 @@
+//! Load generator, sample service and floor programs.
