@@ -253,7 +253,10 @@ pub trait Driver {
     fn close(&mut self, stream: StreamId, how: Close);
     /// Moves `len` bytes (or all until the source's end, `u64::MAX`) from `source` to `target` inside the kernel where it can. Neither may be
     /// receiving (source) or have anything queued (target). One `Spliced` follows.
-    fn splice(&mut self, source: StreamId, target: StreamId, len: u64);
+    ///
+    /// `false`: no pipe to be had (`pipes_max`, descriptors, feature masked); nothing was started, use `recv_block` and `send`.
+    #[must_use]
+    fn splice(&mut self, source: StreamId, target: StreamId, len: u64) -> bool;
     /// Bytes moved so far by the splice that reads from `source`; 0 when there is none. For progress time-outs.
     fn spliced(&self, source: StreamId) -> u64;
 
@@ -282,6 +285,9 @@ pub trait Driver {
     /// One turn: submits all wishes, waits until something happened or `timeout` has passed (`None`: no limit; zero: do not
     /// wait), appends events. Errors are the driver's own end (the ring is unusable), never a stream's.
     fn turn(&mut self, timeout: Option<Duration>, events: &mut Vec<Event>) -> std::io::Result<()>;
+    /// Whether the next turn has something to do without waiting: wishes not yet submitted, events kept back. Who embeds the driver
+    /// in a loop of its own calls `turn` before it waits for `fd`.
+    fn pending(&self) -> bool;
     /// Streams open now.
     fn streams_open(&self) -> usize;
 }

@@ -36,24 +36,27 @@ pub enum Step<T> {
 pub struct OpTable<T> {
     slots: Vec<(u32, Option<T>)>,
     free: Vec<u32>,
+    capacity: usize,
     in_flight: usize,
     stale: u64,
 }
 
 impl<T> OpTable<T> {
-    /// A table for `capacity` operations at a time. `capacity` is below 2^32.
+    /// A table for `capacity` operations at a time, below 2^32; memory is taken as it is used.
     pub fn with_capacity(capacity: usize) -> Self {
-        OpTable {
-            slots: (0..capacity).map(|_| (0, None)).collect(),
-            free: (0..capacity as u32).rev().collect(),
-            in_flight: 0,
-            stale: 0,
-        }
+        OpTable { slots: Vec::new(), free: Vec::new(), capacity, in_flight: 0, stale: 0 }
     }
 
     /// Enters an operation; gives `state` back when the table is full.
     pub fn start(&mut self, state: T) -> Result<UserData, T> {
-        let Some(slot) = self.free.pop() else { return Err(state) };
+        let slot = match self.free.pop() {
+            Some(slot) => slot,
+            None if self.slots.len() < self.capacity => {
+                self.slots.push((0, None));
+                (self.slots.len() - 1) as u32
+            }
+            None => return Err(state),
+        };
         let entry = &mut self.slots[slot as usize];
         entry.1 = Some(state);
         self.in_flight += 1;
@@ -102,7 +105,7 @@ impl<T> OpTable<T> {
 
     /// Room for how many more.
     pub fn room(&self) -> usize {
-        self.free.len()
+        self.capacity - self.in_flight
     }
 
     /// Completions that belonged to nobody.

@@ -84,3 +84,94 @@ pub fn check_listening(fd: impl AsFd) -> io::Result<()> {
     rustix::fs::fcntl_setfl(&fd, rustix::fs::fcntl_getfl(&fd)? | rustix::fs::OFlags::NONBLOCK)?;
     Ok(())
 }
+
+/// An address as the kernel wants it behind a pointer.
+#[derive(Clone, Copy, Debug)]
+pub struct RawAddress {
+    storage: libc::sockaddr_storage,
+    len: libc::socklen_t,
+}
+
+impl RawAddress {
+    /// Room for any address the kernel may write.
+    pub fn empty() -> RawAddress {
+        // SAFETY: `sockaddr_storage` is plain bytes, for which all zeroes is a value.
+        let storage = unsafe { std::mem::zeroed() };
+        RawAddress { storage, len: size_of::<libc::sockaddr_storage>() as libc::socklen_t }
+    }
+
+    /// The pointer and length that `connect(2)` takes; valid while `self` stays where it is.
+    pub fn parts(&self) -> (*const libc::sockaddr, libc::socklen_t) {
+        ((&raw const self.storage).cast(), self.len)
+    }
+
+    /// The pointer and room that `recvmsg(2)` takes; valid while `self` stays where it is.
+    pub fn parts_mut(&mut self) -> (*mut libc::c_void, libc::socklen_t) {
+        ((&raw mut self.storage).cast(), size_of::<libc::sockaddr_storage>() as libc::socklen_t)
+    }
+
+    /// As an IP address and port; `None` for other families.
+    pub fn to_address(&self) -> Option<SocketAddr> {
+        match i32::from(self.storage.ss_family) {
+            libc::AF_INET => {
+                // SAFETY: the family says that the storage holds a `sockaddr_in`, which is plain bytes and fits.
+                let raw: libc::sockaddr_in = unsafe { std::mem::transmute_copy(&self.storage) };
+                Some(SocketAddr::new(std::net::Ipv4Addr::from(u32::from_be(raw.sin_addr.s_addr)).into(), u16::from_be(raw.sin_port)))
+            }
+            libc::AF_INET6 => {
+                // SAFETY: the family says that the storage holds a `sockaddr_in6`, which is plain bytes and fits.
+                let raw: libc::sockaddr_in6 = unsafe { std::mem::transmute_copy(&self.storage) };
+                let address = std::net::Ipv6Addr::from(raw.sin6_addr.s6_addr);
+                let flow = u32::from_be(raw.sin6_flowinfo);
+                Some(std::net::SocketAddrV6::new(address, u16::from_be(raw.sin6_port), flow, raw.sin6_scope_id).into())
+            }
+            _ => None,
+        }
+    }
+}
+
+impl From<SocketAddr> for RawAddress {
+    fn from(address: SocketAddr) -> RawAddress {
+        let mut raw = RawAddress::empty();
+        match address {
+            SocketAddr::V4(v4) => {
+                let value = libc::sockaddr_in {
+                    sin_family: libc::AF_INET as libc::sa_family_t,
+                    sin_port: v4.port().to_be(),
+                    sin_addr: libc::in_addr { s_addr: u32::from(*v4.ip()).to_be() },
+                    sin_zero: [0; 8],
+                };
+                // SAFETY: a `sockaddr_in` fits in the storage and is aligned less strictly.
+                unsafe { (&raw mut raw.storage).cast::<libc::sockaddr_in>().write(value) };
+                raw.len = size_of::<libc::sockaddr_in>() as libc::socklen_t;
+            }
+            SocketAddr::V6(v6) => {
+                let value = libc::sockaddr_in6 {
+                    sin6_family: libc::AF_INET6 as libc::sa_family_t,
+                    sin6_port: v6.port().to_be(),
+                    sin6_flowinfo: v6.flowinfo().to_be(),
+                    sin6_addr: libc::in6_addr { s6_addr: v6.ip().octets() },
+                    sin6_scope_id: v6.scope_id(),
+                };
+                // SAFETY: a `sockaddr_in6` fits in the storage and is aligned less strictly.
+                unsafe { (&raw mut raw.storage).cast::<libc::sockaddr_in6>().write(value) };
+                raw.len = size_of::<libc::sockaddr_in6>() as libc::socklen_t;
+            }
+        }
+        raw
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_survives_the_kernels_form() {
+        for text in ["127.0.0.1:80", "[::1]:8080", "[fe80::1]:1"] {
+            let address: SocketAddr = text.parse().unwrap();
+            assert_eq!(RawAddress::from(address).to_address(), Some(address));
+        }
+        assert_eq!(RawAddress::empty().to_address(), None);
+    }
+}
