@@ -1,2 +1,6 @@
 //! Developer commands.
-fn main() {}
+mod generate;
+mod workspace;
+fn main() -> anyhow::Result<()> {
+    generate::run(std::env::args().any(|argument| argument == "--check"))
+}

@@ -37,103 +37,203 @@ impl Side {
 #[repr(i32)]
 #[non_exhaustive]
 pub enum Code {
-    /// An argument has a value outside its range. The message names the argument, its value and the limit.
+    /// An argument has a value outside its range.
+    ///
+    /// The message names the argument, its value and the limit.
     InvalidArgument = 1,
-    /// A required pointer is NULL. Only from C. The function's documentation says which pointers may be NULL.
+    /// A required pointer is NULL.
+    ///
+    /// Only from C. The function's documentation says which pointers may be NULL.
     NullArgument = 2,
-    /// The shard belongs to another thread. A shard is bound to the thread of its first turn. Use a node to be called from any thread.
+    /// The shard belongs to another thread.
+    ///
+    /// A shard is bound to the thread of its first turn. Use a node to be called from any thread.
     WrongThread = 3,
-    /// The handle is closed. The node, shard, forwarder or listener was closed before this call; make a new one.
+    /// The handle is closed.
+    ///
+    /// The node, shard, forwarder or listener was closed before this call; make a new one.
     Closed = 4,
-    /// The operation is not possible in the present state. For example draining a back end that is already being drained. The message names the state.
+    /// The operation is not possible in the present state.
+    ///
+    /// For example draining a back end that is already being drained. The message names the state.
     WrongState = 5,
-    /// The name is already in use. Names of forwarders, back ends, nodes and services are unique within their owner.
+    /// The name is already in use.
+    ///
+    /// Names of forwarders, back ends, nodes and services are unique within their owner.
     AlreadyExists = 6,
-    /// The output buffer is too small. Nothing was written. The required size is reported; call again with that much room.
+    /// The output buffer is too small.
+    ///
+    /// Nothing was written. The required size is reported; call again with that much room.
     BufferTooSmall = 7,
-    /// A value is above its configured limit. The message names the length and the limit; raise the limit or send less.
+    /// A value is above its configured limit.
+    ///
+    /// The message names the length and the limit; raise the limit or send less.
     TooLarge = 8,
-    /// The address is not of the form host:port. Write 127.0.0.1:8080 or [::1]:8080. Host names are not resolved here.
+    /// The address is not of the form host:port.
+    ///
+    /// Write `127.0.0.1:8080` or `[::1]:8080`. Host names are not resolved here.
     BadAddress = 9,
-    /// The configuration is not valid. Two settings contradict each other or one is missing; the message names them.
+    /// The configuration is not valid.
+    ///
+    /// Two settings contradict each other or one is missing; the message names them.
     BadConfiguration = 10,
-    /// The file descriptor is not a listening stream socket. listen(fd) wants a TCP socket on which bind and listen were called.
+    /// The file descriptor is not a listening stream socket.
+    ///
+    /// `listen(fd)` wants a TCP socket on which bind and listen were called.
     NotAListener = 11,
-    /// Struct_size is not one that this library knows. Only from C. Set struct_size to sizeof the struct; a newer header needs a newer library.
+    /// The field struct_size is not one that this library knows.
+    ///
+    /// Only from C. Set `struct_size` to the size of the struct; a newer header needs a newer library.
     UnknownStructSize = 12,
-    /// The handle was made before fork and is used in the child. Rings and threads do not survive fork. Make nodes and shards after it.
+    /// The handle was made before fork and is used in the child.
+    ///
+    /// Rings and threads do not survive fork. Make nodes and shards after it.
     Forked = 13,
-    /// The operation is not supported in this build or mode. For example an HTTP setting on a TCP forwarder. The message says which.
+    /// The operation is not supported in this build or mode.
+    ///
+    /// For example an HTTP setting on a TCP forwarder. The message says which.
     NotSupported = 14,
-    /// The queue is full. The other side has not caught up. Poll, then try again; the depth is configured.
+    /// The queue is full.
+    ///
+    /// The other side has not caught up. Poll, then try again; the depth is configured.
     QueueFull = 20,
-    /// Memory could not be had. An allocation or mapping failed, or a configured memory bound is reached.
+    /// Memory could not be had.
+    ///
+    /// An allocation or mapping failed, or a configured memory bound is reached.
     OutOfMemory = 21,
-    /// No more file descriptors. Raise the limit (ulimit -n, LimitNOFILE=) or lower connections_max. Accepting resumes by itself.
+    /// No more file descriptors.
+    ///
+    /// Raise the limit (`ulimit -n`, `LimitNOFILE=`) or lower `connections_max`. Accepting resumes by
+    /// itself.
     DescriptorsExhausted = 22,
-    /// Connections_max is reached. Every connection slot of the shard is in use; raise connections_max or add shards.
+    /// The limit of connections is reached.
+    ///
+    /// Every connection slot of the shard is in use; raise `connections_max` or add shards.
     ConnectionsExhausted = 23,
-    /// Every buffer is lent out. Release received messages sooner, or configure more buffers.
+    /// Every buffer is lent out.
+    ///
+    /// Release received messages sooner, or configure more buffers.
     BuffersExhausted = 24,
-    /// The limit of locked memory is reached. Raise it (ulimit -l, LimitMEMLOCK=) or ask for fewer fixed buffers.
+    /// The limit of locked memory is reached.
+    ///
+    /// Raise it (`ulimit -l`, `LimitMEMLOCK=`) or ask for fewer fixed buffers.
     LockedMemoryExhausted = 25,
-    /// The child list is full. Remove a back end first, or raise backends_max.
+    /// The child list is full.
+    ///
+    /// Remove a back end first, or raise `backends_max`.
     TooManyBackends = 26,
-    /// The time allowed has passed. The message names the wait and its limit.
+    /// The time allowed has passed.
+    ///
+    /// The message names the wait and its limit.
     Timeout = 30,
-    /// A signal interrupted the wait. Nothing was lost; call again.
+    /// A signal interrupted the wait.
+    ///
+    /// Nothing was lost; call again.
     Interrupted = 31,
-    /// Nothing is ready. The call does not wait. Wait for the descriptor to become readable, then call again.
+    /// Nothing is ready.
+    ///
+    /// The call does not wait. Wait for the descriptor to become readable, then call again.
     WouldBlock = 32,
-    /// The operation was cancelled. Its owner was closed or removed while it ran.
+    /// The operation was cancelled.
+    ///
+    /// Its owner was closed or removed while it ran.
     Cancelled = 33,
-    /// The address is already in use. Another program listens there: `ss -ltnp` shows which. Stop it or choose another port.
+    /// The address is already in use.
+    ///
+    /// Another program listens there: `ss -ltnp` shows which. Stop it or choose another port.
     AddressInUse = 40,
-    /// The address is not one of this machine, or its ports are used up. `ip addr` lists the addresses. For outgoing connections widen net.ipv4.ip_local_port_range.
+    /// The address is not one of this machine, or its ports are used up.
+    ///
+    /// `ip addr` lists the addresses. For outgoing connections widen `net.ipv4.ip_local_port_range`.
     AddressNotAvailable = 41,
-    /// The kernel refuses permission. Ports below net.ipv4.ip_unprivileged_port_start need CAP_NET_BIND_SERVICE.
+    /// The kernel refuses permission.
+    ///
+    /// Ports below `net.ipv4.ip_unprivileged_port_start` need CAP_NET_BIND_SERVICE.
     PermissionDenied = 42,
-    /// The kernel lacks something that is required. Linux 6.1 is the floor. `clustercore doctor` says what is missing.
+    /// The kernel lacks something that is required.
+    ///
+    /// Linux 6.1 is the floor. `clustercore doctor` says what is missing.
     UnsupportedKernel = 43,
-    /// Io_uring is forbidden here. kernel.io_uring_disabled or a seccomp filter refuses it and the driver `uring` was asked for. Use `auto` or `epoll`.
+    /// Io_uring is forbidden here.
+    ///
+    /// `kernel.io_uring_disabled` or a seccomp filter refuses it, and the driver `uring` was asked for. Use
+    /// `auto`.
     IoUringForbidden = 44,
-    /// A system call failed. The message names the call and the kernel's error.
+    /// A system call failed.
+    ///
+    /// The message names the call and the kernel's error.
     Io = 45,
-    /// The connection was refused. Nothing listens at that address.
+    /// The connection was refused.
+    ///
+    /// Nothing listens at that address.
     ConnectionRefused = 50,
-    /// The other end reset the connection. It ended or crashed in the middle of an exchange.
+    /// The other end reset the connection.
+    ///
+    /// It ended or crashed in the middle of an exchange.
     ConnectionReset = 51,
-    /// The other end closed before the exchange was complete. What arrived so far is not the whole.
+    /// The other end closed before the exchange was complete.
+    ///
+    /// What arrived so far is not the whole.
     PeerClosed = 52,
-    /// The network or host cannot be reached. There is no route, or the neighbour does not answer.
+    /// The network or host cannot be reached.
+    ///
+    /// There is no route, or the neighbour does not answer.
     Unreachable = 53,
-    /// The other end broke the protocol. What arrived does not parse; it was counted and dropped.
+    /// The other end broke the protocol.
+    ///
+    /// What arrived does not parse; it was counted and dropped.
     Protocol = 54,
-    /// No forwarder has this name or key. It was never made, or it was closed.
+    /// No forwarder has this name or key.
+    ///
+    /// It was never made, or it was closed.
     NoSuchForwarder = 60,
-    /// No back end has this key. It was removed, or the key is from another forwarder.
+    /// No back end has this key.
+    ///
+    /// It was removed, or the key is from another forwarder.
     NoSuchBackend = 61,
-    /// No listener has this key. It was closed, or the key is from another forwarder.
+    /// No listener has this key.
+    ///
+    /// It was closed, or the key is from another forwarder.
     NoSuchListener = 62,
-    /// No back end may be used. The child list is empty, or all in it are draining or ejected.
+    /// No back end may be used.
+    ///
+    /// The child list is empty, or all in it are draining or ejected.
     NoBackend = 63,
-    /// Every back end is at its limit. Clients get 503 with Retry-After once the queue is full as well.
+    /// Every back end is at its limit.
+    ///
+    /// Clients get 503 with Retry-After once the queue is full as well.
     Saturated = 64,
-    /// The client's request is refused. It is ambiguous or malformed; the client got a 4xx or 5xx answer and its connection was closed.
+    /// The client's request is refused.
+    ///
+    /// It is ambiguous or malformed; the client got a 4xx or 5xx answer and its connection was closed.
     BadRequest = 65,
-    /// The back end's response is refused. It is ambiguous or malformed; the client got a 502 answer.
+    /// The back end's response is refused.
+    ///
+    /// It is ambiguous or malformed; the client got a 502 answer.
     BadResponse = 66,
-    /// The pool has no node of this name. Add the node to the pool first.
+    /// The pool has no node of this name.
+    ///
+    /// Add the node to the pool first.
     NoSuchNode = 67,
-    /// The pool has no service of this name. Add the service to the pool first.
+    /// The pool has no service of this name.
+    ///
+    /// Add the service to the pool first.
     NoSuchService = 68,
-    /// The fencing token is not the present one. The lease has expired or went to another service; what this holder orders is refused.
+    /// The fencing token is not the present one.
+    ///
+    /// The lease has expired or went to another service; what this holder orders is refused.
     StaleToken = 69,
-    /// The pool has no node to lend. Every node is leased, and fairness gives this service no more. Ask again later.
+    /// The pool has no node to lend.
+    ///
+    /// Every node is leased, and fairness gives this service no more. Ask again later.
     PoolExhausted = 70,
-    /// A defect in clustercore was caught at its boundary. Please report it with the message. The handle it happened on must be closed.
+    /// A defect in clustercore was caught at its boundary.
+    ///
+    /// Please report it with the message. The handle it happened on must be closed.
     Panic = 90,
-    /// An internal invariant does not hold. Please report it with the message.
+    /// An internal invariant does not hold.
+    ///
+    /// Please report it with the message.
     Internal = 91,
 }
 
@@ -325,13 +425,13 @@ impl Code {
             Code::BadAddress => "the address is not of the form host:port",
             Code::BadConfiguration => "the configuration is not valid",
             Code::NotAListener => "the file descriptor is not a listening stream socket",
-            Code::UnknownStructSize => "struct_size is not one that this library knows",
+            Code::UnknownStructSize => "the field struct_size is not one that this library knows",
             Code::Forked => "the handle was made before fork and is used in the child",
             Code::NotSupported => "the operation is not supported in this build or mode",
             Code::QueueFull => "the queue is full",
             Code::OutOfMemory => "memory could not be had",
             Code::DescriptorsExhausted => "no more file descriptors",
-            Code::ConnectionsExhausted => "connections_max is reached",
+            Code::ConnectionsExhausted => "the limit of connections is reached",
             Code::BuffersExhausted => "every buffer is lent out",
             Code::LockedMemoryExhausted => "the limit of locked memory is reached",
             Code::TooManyBackends => "the child list is full",
