@@ -23,7 +23,7 @@ pub mod sim;
 mod table;
 pub mod uring;
 
-pub use buffers::{Buffers, BuffersConfig, Lease};
+pub use buffers::{Buffers, BuffersConfig, Empty, Lease};
 pub use config::{DriverConfig, DriverKind, Features, ListenOptions, StreamOptions};
 pub use op_table::{OpTable, Step, UserData};
 pub(crate) use sendq::SendQueue;

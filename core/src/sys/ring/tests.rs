@@ -1,0 +1,73 @@
+use super::*;
+use crate::io::{Chunk, StreamId};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+
+const STREAM: StreamId = StreamId { index: 0, generation: 0 };
+
+fn ring() -> Option<Ring> {
+    match Ring::new(&DriverConfig { streams_max: 16, ..DriverConfig::default() }) {
+        Ok(ring) => Some(ring),
+        Err(error) => {
+            eprintln!("skipped: io_uring is not available ({error})");
+            None
+        }
+    }
+}
+
+#[test]
+fn a_send_keeps_its_bytes_until_it_has_ended() {
+    let Some(mut ring) = ring() else { return };
+    let (near, far) = UnixStream::pair().unwrap();
+    near.set_nonblocking(true).unwrap();
+    let mut flight = SendFlight::new();
+    flight.chunks.push(Chunk::Owned(b"head ".to_vec()));
+    flight.chunks.push(Chunk::Owned(b"body".to_vec()));
+    ring.send(near.as_fd(), flight, Kind::Send(STREAM)).unwrap();
+    ring.provide();
+    far.set_nonblocking(true).unwrap();
+    ring.recv_shared(far.as_fd(), Kind::Recv(STREAM)).unwrap();
+    let mut done = Vec::new();
+    for _ in 0..10 {
+        ring.enter(Some(Duration::from_secs(1)), Duration::ZERO, &mut done).unwrap();
+        if done.len() >= 2 {
+            break;
+        }
+    }
+    let sent = done.iter().find(|done| matches!(done.kind, Kind::Send(_))).unwrap();
+    assert_eq!(sent.result, Ok(9));
+    assert!(matches!(&sent.held, Held::Send(flight) if flight.chunks.len() == 2));
+    let received = done.iter().find(|done| matches!(done.kind, Kind::Recv(_))).unwrap();
+    assert_eq!(received.result, Ok(9));
+    let number = received.buffer.unwrap();
+    let filled = ring.filled(number).unwrap();
+    let lease = ring.buffers_mut().lend(filled, 0, 9);
+    assert_eq!(ring.buffers().bytes(&lease), b"head body");
+    ring.buffers_mut().release(lease);
+}
+
+#[test]
+fn dropping_a_ring_ends_what_is_in_flight() {
+    let Some(mut ring) = ring() else { return };
+    let (near, _far) = UnixStream::pair().unwrap();
+    ring.recv_block(near.as_fd(), 4096, true, Kind::RecvBlock(STREAM)).unwrap();
+    let mut done = Vec::new();
+    ring.enter(Some(Duration::ZERO), Duration::ZERO, &mut done).unwrap();
+    assert_eq!(ring.in_flight(), 1);
+    drop(ring);
+}
+
+#[test]
+fn a_cancelled_receive_comes_back_with_its_block() {
+    let Some(mut ring) = ring() else { return };
+    let (near, _far) = UnixStream::pair().unwrap();
+    let op = ring.recv_block(near.as_fd(), 4096, false, Kind::RecvBlock(STREAM)).unwrap();
+    let mut done = Vec::new();
+    ring.enter(Some(Duration::ZERO), Duration::ZERO, &mut done).unwrap();
+    ring.cancel(op);
+    ring.enter(Some(Duration::from_secs(1)), Duration::ZERO, &mut done).unwrap();
+    assert_eq!(done.len(), 1);
+    assert_eq!(done[0].result, Err(Errno(libc::ECANCELED)));
+    assert!(matches!(done[0].held, Held::Block(_)));
+    assert_eq!(ring.in_flight(), 0);
+}
