@@ -1,6 +1,90 @@
-//! Developer commands.
+//! `cargo xtask ...`: set-up, run, test, check, generate, simulate, bench. The only build script language
+//! of the project is Rust.
+
+mod artefacts;
+mod command_line;
+mod doctor;
+mod fuzz;
 mod generate;
+mod process;
+mod setup;
+mod steps;
+mod tidy;
 mod workspace;
-fn main() -> anyhow::Result<()> {
-    generate::run(std::env::args().any(|argument| argument == "--check"))
+
+use std::os::unix::process::CommandExt as _;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use command_line::Order;
+use setup::Purpose;
+use steps::{Gate, Selection};
+
+fn main() -> ExitCode {
+    let result = command_line::parse(std::env::args_os().skip(1)).and_then(execute);
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
 }
+
+fn execute(order: Order) -> Result<()> {
+    match order {
+        Order::Help => print!("{}", command_line::HELP),
+        Order::Setup => setup::ensure(Purpose::Test)?,
+        Order::Run { arguments } => run(&arguments)?,
+        Order::List => steps::list(),
+        Order::Gate(selection) => gate(&selection)?,
+        Order::Bench { arguments } => bench(&arguments)?,
+        Order::Sim { seed } => steps::simulate(seed)?,
+        Order::Generate { check } => generate::run(check)?,
+        Order::Doctor => doctor::run(),
+        Order::Loom => {
+            steps::loom(false)?;
+        }
+        Order::Fuzz { name, seconds } => fuzz::run(&name, seconds)?,
+        Order::Tidy => tidy::run()?,
+    }
+    Ok(())
+}
+
+fn gate(selection: &Selection) -> Result<()> {
+    // Formatting, lints and Rust tests need nothing but the toolchain: an early answer is not kept
+    // waiting for Python packages.
+    let rust_only = selection.only.is_empty() && selection.quick && selection.gate == Gate::Check;
+    if !rust_only {
+        setup::ensure(Purpose::Test)?;
+    }
+    steps::run(selection)
+}
+
+/// Brings up a whole cluster on this machine: becomes the product's own command, so that Ctrl-C and the
+/// exit status are its.
+fn run(arguments: &[String]) -> Result<()> {
+    setup::ensure(Purpose::Run)?;
+    artefacts::build()?;
+    let program = workspace::venv_program("clustercore");
+    let mut demo = process::command(&program);
+    demo.args(["demo", "--front", FRONT, "--console", CONSOLE]).args(arguments);
+    demo.env("CLUSTERCORE_PROGRAMS", artefacts::release());
+    Err(demo.exec()).with_context(|| format!("cannot start {}", program.display()))
+}
+
+fn bench(arguments: &[String]) -> Result<()> {
+    setup::ensure(Purpose::Test)?;
+    artefacts::build()?;
+    let mut bench = process::command("bash");
+    bench.arg("perf/bench.sh").args(arguments);
+    process::run(&mut bench, Duration::from_secs(4 * 3600))
+}
+
+/// Where the front end of the demonstration serves.
+const FRONT: &str = "127.0.0.1:8080";
+
+/// Where its console is.
+const CONSOLE: &str = "127.0.0.1:8090";

@@ -110,7 +110,7 @@ fn parse(text: &str) -> Result<Registry> {
         }
         ensure!(!entry.message.ends_with('.'), "{at}: the message ends with a full stop");
     }
-    ensure!(!registry.errors.is_empty(), "the registry is empty");
+    ensure!(registry.errors.iter().any(|entry| entry.retryable), "an error that may be retried is missing");
     Ok(registry)
 }
 
@@ -140,7 +140,7 @@ mod tests {
     fn entry(number: i32, name: &str) -> String {
         format!(
             "[[error]]\nnumber = {number}\nname = \"{name}\"\nmessage = \"m\"\nhelp = \"H.\"\n\
-             retryable = false\nside = \"local\"\npython = \"P{number}\"\n"
+             retryable = true\nside = \"local\"\npython = \"P{number}\"\n"
         )
     }
 

@@ -6,83 +6,81 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
-use super::registry::Registry;
+use super::registry::{Entry, Registry};
 use crate::workspace;
 
 /// Renders the table and formats it as the rest of the tree is.
 pub fn render(registry: &Registry) -> Result<String> {
-    let live: Vec<_> = registry.errors.iter().filter(|entry| !entry.retired).collect();
+    let live: Vec<&Entry> = registry.errors.iter().filter(|entry| !entry.retired).collect();
     let mut out = String::from(HEAD);
-    let text = &mut out;
+    enumeration(&mut out, &live)?;
+    out.push_str("impl Code {\n");
+    conversions(&mut out, &live)?;
+    answers(&mut out, &live)?;
+    out.push_str("}\n");
+    format(&out)
+}
 
-    text.push_str("/// What went wrong, by registered number.\n///\n");
-    text.push_str("/// Numbers stay for good; new ones are added, so match with a wildcard arm.\n");
-    text.push_str("#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]\n");
-    text.push_str("#[repr(i32)]\n#[non_exhaustive]\npub enum Code {\n");
-    for entry in &live {
-        writeln!(text, "/// {}.\n///", sentence(&entry.message))?;
+fn enumeration(out: &mut String, live: &[&Entry]) -> Result<()> {
+    out.push_str("/// What went wrong, by registered number.\n///\n");
+    out.push_str("/// Numbers stay for good; new ones are added, so match with a wildcard arm.\n");
+    out.push_str("#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]\n");
+    out.push_str("#[repr(i32)]\n#[non_exhaustive]\npub enum Code {\n");
+    for entry in live {
+        writeln!(out, "/// {}.\n///", sentence(&entry.message))?;
         for line in wrapped(&entry.help, COLUMNS_MAX) {
-            writeln!(text, "/// {line}")?;
+            writeln!(out, "/// {line}")?;
         }
-        writeln!(text, "{} = {},", entry.variant(), entry.number)?;
+        writeln!(out, "{} = {},", entry.variant(), entry.number)?;
     }
-    text.push_str("}\n\nimpl Code {\n");
+    out.push_str("}\n\n");
+    Ok(())
+}
 
-    text.push_str("/// Every code, in ascending order of number.\npub const ALL: &'static [Code] = &[\n");
-    for entry in &live {
-        writeln!(text, "Code::{},", entry.variant())?;
+/// From and to the number.
+fn conversions(out: &mut String, live: &[&Entry]) -> Result<()> {
+    out.push_str("/// Every code, in ascending order of number.\npub const ALL: &'static [Code] = &[\n");
+    for entry in live {
+        writeln!(out, "Code::{},", entry.variant())?;
     }
-    text.push_str("];\n\n");
+    out.push_str("];\n\n");
+    out.push_str(NUMBER);
+    for entry in live {
+        writeln!(out, "{} => Code::{},", entry.number, entry.variant())?;
+    }
+    out.push_str("_ => return None, }) }\n\n");
+    Ok(())
+}
 
-    text.push_str(
-        "/// The registered number, above zero. The C interface returns it negated.\n\
-         #[must_use]\npub const fn number(self) -> i32 { self as i32 }\n\n\
-         /// The code of a registered number, `None` for any other.\n\
-         #[must_use]\npub const fn from_number(number: i32) -> Option<Code> { Some(match number {\n",
+/// What a code says about itself.
+fn answers(out: &mut String, live: &[&Entry]) -> Result<()> {
+    out.push_str("/// The registered name, such as `QUEUE_FULL`.\n#[must_use]\n");
+    out.push_str("pub const fn name(self) -> &'static str { match self {\n");
+    for entry in live {
+        writeln!(out, "Code::{} => \"{}\",", entry.variant(), entry.name)?;
+    }
+    out.push_str("} }\n\n/// What is wrong, in lower case and without a full stop.\n#[must_use]\n");
+    out.push_str("pub const fn message(self) -> &'static str { match self {\n");
+    for entry in live {
+        writeln!(out, "Code::{} => \"{}\",", entry.variant(), entry.message)?;
+    }
+    out.push_str(
+        "} }\n\n/// True when the same call may succeed later without the caller changing anything.\n",
     );
-    for entry in &live {
-        writeln!(text, "{} => Code::{},", entry.number, entry.variant())?;
-    }
-    text.push_str("_ => return None, }) }\n\n");
-
-    text.push_str("/// The registered name, such as `QUEUE_FULL`.\n#[must_use]\npub const fn name(self) -> &'static str { match self {\n");
-    for entry in &live {
-        writeln!(text, "Code::{} => \"{}\",", entry.variant(), entry.name)?;
-    }
-    text.push_str("} }\n\n");
-
-    text.push_str(
-        "/// What is wrong, in lower case and without a full stop.\n#[must_use]\n\
-         pub const fn message(self) -> &'static str { match self {\n",
-    );
-    for entry in &live {
-        writeln!(text, "Code::{} => \"{}\",", entry.variant(), entry.message)?;
-    }
-    text.push_str("} }\n\n");
-
-    text.push_str(
-        "/// True when the same call may succeed later without the caller changing anything.\n#[must_use]\n\
-         pub const fn is_retryable(self) -> bool { matches!(self, ",
-    );
-    let retryable: Vec<_> = live
+    out.push_str("#[must_use]\npub const fn is_retryable(self) -> bool { matches!(self, ");
+    let retryable: Vec<String> = live
         .iter()
         .filter(|entry| entry.retryable)
         .map(|entry| format!("Code::{}", entry.variant()))
         .collect();
-    if retryable.is_empty() {
-        text.push_str("_ if false");
+    out.push_str(&retryable.join(" | "));
+    out.push_str(") }\n\n/// Where the cause usually is.\n#[must_use]\n");
+    out.push_str("pub const fn side(self) -> Side { match self {\n");
+    for entry in live {
+        writeln!(out, "Code::{} => Side::{},", entry.variant(), entry.side.variant())?;
     }
-    text.push_str(&retryable.join(" | "));
-    text.push_str(") }\n\n");
-
-    text.push_str(
-        "/// Where the cause usually is.\n#[must_use]\npub const fn side(self) -> Side { match self {\n",
-    );
-    for entry in &live {
-        writeln!(text, "Code::{} => Side::{},", entry.variant(), entry.side.variant())?;
-    }
-    text.push_str("} }\n}\n");
-    format(&out)
+    out.push_str("} }\n");
+    Ok(())
 }
 
 fn sentence(message: &str) -> String {
@@ -122,6 +120,16 @@ fn format(source: &str) -> Result<String> {
 
 /// Leaves room for the indentation and the three slashes.
 const COLUMNS_MAX: usize = 100;
+
+const NUMBER: &str = "\
+/// The registered number, above zero. The C interface returns it negated.
+#[must_use]
+pub const fn number(self) -> i32 { self as i32 }
+
+/// The code of a registered number, `None` for any other.
+#[must_use]
+pub const fn from_number(number: i32) -> Option<Code> { Some(match number {
+";
 
 const HEAD: &str = "\
 //! The table of error codes. Generated from `core/errors.toml` by `cargo xtask gen`; do not edit.

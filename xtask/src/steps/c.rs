@@ -1,0 +1,134 @@
+//! Steps in C: strict compilation of the headers, the tests under the address sanitizer, and the library
+//! as installed.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+use super::Outcome;
+use crate::setup::CARGO_C;
+use crate::{artefacts, process, workspace};
+
+/// Compiles the headers as C11 and C++17, then builds and runs each `tests/c/test_*.c`.
+pub fn tests(_quick: bool) -> Result<Outcome> {
+    headers()?;
+    if !Path::new("/usr/include/cmocka.h").exists() {
+        return Ok(Outcome::Skipped("cmocka is not installed (Debian: libcmocka-dev)".into()));
+    }
+    let sources = sources("tests/c", "test_")?;
+    ensure!(!sources.is_empty(), "tests/c has no test_*.c");
+    for source in sources {
+        let program =
+            build(&source, &["-fsanitize=address,undefined", "-fno-omit-frame-pointer"], &["-lcmocka"])?;
+        process::run(&mut process::command(program), MINUTE)?;
+    }
+    Ok(Outcome::Passed)
+}
+
+/// Installs the library with cargo-c into a staging folder and checks what a C user meets there: the
+/// pkg-config file, the soname, the headers, and an example built and run with nothing else. The example
+/// runs under valgrind when that is installed.
+pub fn installed(_quick: bool) -> Result<Outcome> {
+    if workspace::find_program("pkg-config").is_none() {
+        return Ok(Outcome::Skipped("pkg-config is not installed (Debian: pkg-config)".into()));
+    }
+    let stage = workspace::target().join("c-stage");
+    let prefix = stage.join("usr");
+    let mut install = process::command(CARGO_C.ensure()?);
+    install
+        .args(["cinstall", "--release", "--package", "clustercore-ffi", "--libdir", "lib", "--prefix"])
+        .arg(&prefix);
+    process::run(&mut install, 15 * MINUTE)?;
+
+    let find = |arguments: &[&str]| -> Result<Vec<String>> {
+        let mut pkg_config = process::command("pkg-config");
+        pkg_config.env("PKG_CONFIG_PATH", prefix.join("lib/pkgconfig")).args(arguments).arg("clustercore");
+        let text = process::capture(&mut pkg_config, MINUTE)?;
+        Ok(text.split_whitespace().map(str::to_owned).collect())
+    };
+    let sources = sources("examples/c", "")?;
+    let example = sources.first().context("examples/c has no example")?;
+    let program = workspace::target().join("c").join("installed-example");
+    fs::create_dir_all(workspace::target().join("c"))?;
+    let mut compile = process::command("cc");
+    compile.args(STRICT).arg("-std=c11").args(find(&["--cflags"])?).arg(example);
+    compile.args(find(&["--libs"])?).arg("-o").arg(&program);
+    process::run(&mut compile, MINUTE)?;
+
+    let needed = process::capture(process::command("readelf").arg("-d").arg(&program), MINUTE)?;
+    ensure!(
+        needed.lines().any(|line| line.contains("NEEDED") && line.contains("[libclustercore.so.")),
+        "the example does not name libclustercore by its versioned soname:\n{needed}"
+    );
+    let mut run = if workspace::find_program("valgrind").is_some() {
+        let mut valgrind = process::command("valgrind");
+        valgrind.args([
+            "--quiet",
+            "--error-exitcode=9",
+            "--leak-check=full",
+            "--errors-for-leak-kinds=definite",
+        ]);
+        valgrind.arg(&program);
+        valgrind
+    } else {
+        process::command(&program)
+    };
+    process::run(run.env("LD_LIBRARY_PATH", prefix.join("lib")), 2 * MINUTE)?;
+    Ok(Outcome::Passed)
+}
+
+/// Builds an example of `examples/c` against the release library and returns the program's path.
+pub fn build_example(source: &Path) -> Result<PathBuf> {
+    build(source, &[], &[])
+}
+
+/// Each header must compile by itself, strictly, in both languages.
+fn headers() -> Result<()> {
+    for (compiler, language, standard) in [("cc", "c", "-std=c11"), ("c++", "c++", "-std=c++17")] {
+        if workspace::find_program(compiler).is_none() {
+            println!("{compiler} is not installed; the headers are not compiled as {language}");
+            continue;
+        }
+        for header in files("c-include", |name| name.ends_with(".h"))? {
+            let mut compile = process::command(compiler);
+            compile.args(STRICT).args([standard, "-fsyntax-only", "-x", language]).arg(header);
+            process::run(&mut compile, MINUTE)?;
+        }
+    }
+    Ok(())
+}
+
+fn build(source: &Path, flags: &[&str], libraries: &[&str]) -> Result<PathBuf> {
+    let folder = workspace::target().join("c");
+    fs::create_dir_all(&folder)?;
+    let program = folder.join(source.file_stem().context("a source has a name")?);
+    let mut compile = process::command("cc");
+    compile.args(STRICT).args(["-std=c11", "-D_GNU_SOURCE", "-g", "-pthread", "-I", "c-include"]);
+    compile.args(flags).arg(source).arg(artefacts::release().join("libclustercore_ffi.a")).args(libraries);
+    // What Rust's own library needs of the system.
+    compile.args(["-lm", "-ldl", "-o"]).arg(&program);
+    process::run(&mut compile, MINUTE)?;
+    Ok(program)
+}
+
+fn sources(folder: &str, prefix: &str) -> Result<Vec<PathBuf>> {
+    files(folder, |name| name.starts_with(prefix) && name.ends_with(".c"))
+}
+
+fn files(folder: &str, wanted: impl Fn(&str) -> bool) -> Result<Vec<PathBuf>> {
+    let path = workspace::root().join(folder);
+    let entries = fs::read_dir(&path).with_context(|| format!("cannot list {}", path.display()))?;
+    let mut files: Vec<PathBuf> = entries
+        .flatten()
+        .filter(|entry| entry.file_name().to_str().is_some_and(&wanted))
+        .map(|entry| entry.path())
+        .collect();
+    files.sort();
+    Ok(files)
+}
+
+const STRICT: &[&str] = &["-Wall", "-Wextra", "-Wpedantic", "-Werror"];
+
+const MINUTE: Duration = Duration::from_secs(60);

@@ -1,0 +1,199 @@
+//! The gate: named steps, run in order, each timed, with a count at the end.
+
+mod bare_metal;
+mod c;
+mod examples;
+mod python;
+mod rust;
+mod table;
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail, ensure};
+
+pub use rust::{loom, simulate};
+use table::STEPS;
+
+/// How a step ended, when it did not fail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It ran and everything held.
+    Passed,
+    /// It could not run; says what is missing.
+    Skipped(String),
+}
+
+/// Which steps belong together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Gate {
+    /// What one runs while working.
+    Check,
+    /// Everything; contains `Check`.
+    Test,
+}
+
+/// One named part of the gate.
+#[derive(Debug)]
+pub struct Step {
+    name: &'static str,
+    about: &'static str,
+    gate: Gate,
+    /// True when it belongs to `--quick` as well.
+    quick: bool,
+    run: fn(quick: bool) -> Result<Outcome>,
+}
+
+/// What to run of the gate.
+#[derive(Debug)]
+pub struct Selection {
+    pub gate: Gate,
+    pub quick: bool,
+    /// Names of steps; empty means all.
+    pub only: Vec<String>,
+    /// Count a skipped step as failed: for a release, where nothing may be missing.
+    pub no_skips: bool,
+}
+
+/// Prints the steps, one per line.
+pub fn list() {
+    for step in STEPS {
+        let gate = if step.gate == Gate::Check { "check" } else { "test" };
+        let quick = if step.quick { "quick" } else { "" };
+        println!("{:14} {gate:5} {quick:5} {}", step.name, step.about);
+    }
+}
+
+/// Runs the selected steps, all of them even when some fail, and fails if any did.
+///
+/// The last line is `N passed, M failed`, counting steps.
+pub fn run(selection: &Selection) -> Result<()> {
+    let chosen = choose(selection, STEPS)?;
+    let started = Instant::now();
+    let mut results = Vec::with_capacity(chosen.len());
+    for step in chosen {
+        println!("\n=== {}: {}", step.name, step.about);
+        let step_started = Instant::now();
+        let result = (step.run)(selection.quick);
+        let seconds = step_started.elapsed().as_secs_f64();
+        match &result {
+            Ok(Outcome::Passed) => println!("--- {} passed in {seconds:.1} s", step.name),
+            Ok(Outcome::Skipped(reason)) => println!("--- {} skipped: {reason}", step.name),
+            Err(error) => println!("--- {} FAILED after {seconds:.1} s: {error:#}", step.name),
+        }
+        results.push((step.name, seconds, result));
+    }
+    summarise(&results, started.elapsed(), selection.no_skips)
+}
+
+fn choose<'a>(selection: &Selection, steps: &'a [Step]) -> Result<Vec<&'a Step>> {
+    for name in &selection.only {
+        ensure!(
+            steps.iter().any(|step| step.name == name),
+            "no step is called {name}; see `cargo xtask test --list`"
+        );
+    }
+    Ok(steps
+        .iter()
+        .filter(|step| {
+            if selection.only.is_empty() {
+                step.gate <= selection.gate && (step.quick || !selection.quick)
+            } else {
+                selection.only.iter().any(|name| name == step.name)
+            }
+        })
+        .collect())
+}
+
+fn summarise(results: &[(&str, f64, Result<Outcome>)], elapsed: Duration, no_skips: bool) -> Result<()> {
+    println!("\n{:14} {:>8}  result", "step", "seconds");
+    let (mut passed, mut failed) = (0, 0);
+    for (name, seconds, result) in results {
+        let text = match result {
+            Ok(Outcome::Passed) => {
+                passed += 1;
+                String::from("passed")
+            }
+            Ok(Outcome::Skipped(reason)) => {
+                failed += u32::from(no_skips);
+                format!("skipped: {reason}")
+            }
+            Err(error) => {
+                failed += 1;
+                format!("FAILED: {error:#}")
+            }
+        };
+        println!("{name:14} {seconds:8.1}  {text}");
+    }
+    println!(
+        "{:14} {:8.1}  of at most {} on a cold machine with 2 cores",
+        "total",
+        elapsed.as_secs_f64(),
+        BUDGET_S
+    );
+    println!("{passed} passed, {failed} failed");
+    if failed > 0 || passed == 0 {
+        // The count stays the last line of standard output.
+        bail!("the gate is not green");
+    }
+    Ok(())
+}
+
+/// What a whole cold run may take: 45 minutes.
+const BUDGET_S: u32 = 45 * 60;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn step(name: &'static str, gate: Gate, quick: bool) -> Step {
+        Step { name, about: "", gate, quick, run: |_| Ok(Outcome::Passed) }
+    }
+
+    fn names(selection: &Selection) -> Vec<&'static str> {
+        let steps = Box::leak(Box::new([
+            step("format", Gate::Check, true),
+            step("docs", Gate::Check, false),
+            step("c", Gate::Test, true),
+            step("loom", Gate::Test, false),
+        ]));
+        choose(selection, steps).unwrap().iter().map(|step| step.name).collect()
+    }
+
+    fn selection(gate: Gate, quick: bool, only: &[&str]) -> Selection {
+        Selection { gate, quick, only: only.iter().map(|&name| name.to_owned()).collect(), no_skips: false }
+    }
+
+    #[test]
+    fn test_contains_check_and_quick_is_a_part_of_each() {
+        assert_eq!(names(&selection(Gate::Check, true, &[])), ["format"]);
+        assert_eq!(names(&selection(Gate::Check, false, &[])), ["format", "docs"]);
+        assert_eq!(names(&selection(Gate::Test, true, &[])), ["format", "c"]);
+        assert_eq!(names(&selection(Gate::Test, false, &[])), ["format", "docs", "c", "loom"]);
+    }
+
+    #[test]
+    fn only_picks_by_name_whatever_the_gate() {
+        assert_eq!(names(&selection(Gate::Check, true, &["loom"])), ["loom"]);
+        assert!(choose(&selection(Gate::Test, false, &["nonsense"]), &[]).is_err());
+    }
+
+    #[test]
+    fn skips_fail_only_when_none_are_allowed() {
+        let results = [("a", 0.0, Ok(Outcome::Passed)), ("b", 0.0, Ok(Outcome::Skipped("no kernel".into())))];
+        assert!(summarise(&results, Duration::ZERO, false).is_ok());
+        assert!(summarise(&results, Duration::ZERO, true).is_err());
+    }
+
+    #[test]
+    fn nothing_run_is_not_green() {
+        assert!(summarise(&[], Duration::ZERO, false).is_err());
+    }
+
+    #[test]
+    fn step_names_are_unique() {
+        let mut names: Vec<_> = STEPS.iter().map(|step| step.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), STEPS.len());
+    }
+}
