@@ -3,5 +3,6 @@
 #![forbid(unsafe_code)]
 extern crate alloc;
 
+pub mod policy;
 pub mod random;
 pub mod time;

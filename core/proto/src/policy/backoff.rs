@@ -1,7 +1,7 @@
 //! Exponential back-off with jitter, shared by ejection and by restarts.
 
 use crate::random::Random;
-use core::time::Duration;
+use crate::time::{Duration, nanos};
 
 /// Delays that double from `base` up to `max`, each shortened at random so that those who failed together do
 /// not come back together.
@@ -20,14 +20,11 @@ impl Backoff {
     pub fn delay(&self, attempt: u32, random: &mut Random) -> Duration {
         let max_ns = nanos(self.max);
         let doublings = attempt.saturating_sub(1).min(63);
-        let full_ns = u64::try_from(u128::from(nanos(self.base)) << doublings).unwrap_or(u64::MAX).min(max_ns);
+        let full_ns =
+            u64::try_from(u128::from(nanos(self.base)) << doublings).unwrap_or(u64::MAX).min(max_ns);
         let random_ns = full_ns / 1000 * u64::from(self.jitter_per_mille.min(1000));
         Duration::from_nanos(full_ns - random.below(random_ns.saturating_add(1)))
     }
-}
-
-fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -41,8 +38,8 @@ mod tests {
             max: Duration::from_millis(1500),
             jitter_per_mille: 0,
         };
-        let delays =
-            [0, 1, 2, 3, 4, 5, 6, 1000].map(|attempt| backoff.delay(attempt, &mut Random::new(0)).as_millis());
+        let delays = [0, 1, 2, 3, 4, 5, 6, 1000]
+            .map(|attempt| backoff.delay(attempt, &mut Random::new(0)).as_millis());
         assert_eq!(delays, [100, 100, 200, 400, 800, 1500, 1500, 1500]);
     }
 

@@ -123,10 +123,7 @@ mod tests {
     fn levels_begin_at_their_thresholds() {
         let thresholds = Thresholds { medium: 150, high: 300 };
         let levels = [0, 2, 3, 5, 6, 100].map(|in_flight| thresholds.level(load(in_flight, 2)));
-        assert_eq!(
-            levels,
-            [Level::Low, Level::Low, Level::Medium, Level::Medium, Level::High, Level::High]
-        );
+        assert_eq!(levels, [Level::Low, Level::Low, Level::Medium, Level::Medium, Level::High, Level::High]);
     }
 
     #[test]

@@ -218,12 +218,14 @@ impl Router {
     }
 
     /// Draws an eligible back end with a probability in proportion to its share, by rejection: with equal
-    /// weights the first draw is taken. `None` after a bounded number of rejections.
+    /// weights the first draw is taken. After a bounded number of rejections the first of a pair is `None`; the
+    /// second is then the last one rejected, because a pair matters more than exact odds.
     fn draw(&mut self, candidates: &impl Candidates, except: Option<usize>) -> Option<Seen> {
         let len = candidates.len();
         if len <= usize::from(except.is_some()) {
             return None;
         }
+        let mut rejected = None;
         for _ in 0..DRAWS_MAX {
             let mut index = self.random.below((len - usize::from(except.is_some())) as u64) as usize;
             if except.is_some_and(|except| index >= except) {
@@ -238,8 +240,9 @@ impl Router {
             // Lets the bound fall again after a heavy back end has left. It is set right by the next draw of
             // a heavier one, so a bound that fell too far distorts single draws only.
             self.share_max -= self.share_max / 1024;
+            rejected = Some(seen);
         }
-        None
+        rejected.filter(|_| except.is_some())
     }
 
     /// What there is to know about the back end at `index`, or `None` when it is not eligible.

@@ -4,6 +4,8 @@ use core::fmt;
 use core::ops::{Add, AddAssign};
 use core::time::Duration;
 
+use super::nanos;
+
 /// A point in time: nanoseconds since the driver started.
 ///
 /// 64 bits of nanoseconds last 584 years, so arithmetic saturates instead of wrapping: a deadline that would
@@ -38,8 +40,7 @@ impl Add<Duration> for Instant {
     type Output = Instant;
 
     fn add(self, length: Duration) -> Instant {
-        let nanos = u64::try_from(length.as_nanos()).unwrap_or(u64::MAX);
-        Instant(self.0.saturating_add(nanos))
+        Instant(self.0.saturating_add(nanos(length)))
     }
 }
 

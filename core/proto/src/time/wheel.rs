@@ -47,7 +47,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::Instant;
+use super::{Instant, nanos};
 
 /// A timer wheel whose timers carry a key of type `K`. See the module's text for the idiom of use.
 #[derive(Debug)]
@@ -71,7 +71,7 @@ impl<K: Copy> Wheel<K> {
     /// A wheel with ticks of length `tick` (at least one nanosecond) and room for `capacity` timers; it grows
     /// when more are inserted.
     pub fn with_tick(tick: Duration, capacity: usize) -> Wheel<K> {
-        let tick_ns = u64::try_from(tick.as_nanos()).unwrap_or(u64::MAX).max(1);
+        let tick_ns = nanos(tick).max(1);
         let tick_max = u64::MAX.div_ceil(tick_ns);
         let levels = (u64::BITS - tick_max.leading_zeros()).div_ceil(DIGIT_BITS) as usize;
         Wheel {
