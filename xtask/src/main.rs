@@ -20,7 +20,6 @@ use anyhow::{Context, Result};
 
 use command_line::Order;
 use setup::Purpose;
-use steps::{Gate, Selection};
 
 fn main() -> ExitCode {
     let result = command_line::parse(std::env::args_os().skip(1)).and_then(execute);
@@ -39,7 +38,7 @@ fn execute(order: Order) -> Result<()> {
         Order::Setup => setup::ensure(Purpose::Test)?,
         Order::Run { arguments } => run(&arguments)?,
         Order::List => steps::list(),
-        Order::Gate(selection) => gate(&selection)?,
+        Order::Gate(selection) => steps::run(&selection)?,
         Order::Bench { arguments } => bench(&arguments)?,
         Order::Sim { seed } => steps::simulate(seed)?,
         Order::Generate { check } => generate::run(check)?,
@@ -51,16 +50,6 @@ fn execute(order: Order) -> Result<()> {
         Order::Tidy => tidy::run()?,
     }
     Ok(())
-}
-
-fn gate(selection: &Selection) -> Result<()> {
-    // Formatting, lints and Rust tests need nothing but the toolchain: an early answer is not kept
-    // waiting for Python packages.
-    let rust_only = selection.only.is_empty() && selection.quick && selection.gate == Gate::Check;
-    if !rust_only {
-        setup::ensure(Purpose::Test)?;
-    }
-    steps::run(selection)
 }
 
 /// Brings up a whole cluster on this machine: becomes the product's own command, so that Ctrl-C and the

@@ -1,4 +1,4 @@
-//! The five functions that compiled code may call for moving memory, which libc has otherwise.
+//! The functions for memory that compiled code, `core` and `alloc` may call, and which libc has otherwise.
 //!
 //! Written with volatile accesses, so that the compiler does not turn them into calls of themselves.
 
@@ -67,4 +67,16 @@ unsafe extern "C" fn memcmp(one: *const u8, other: *const u8, n: usize) -> c_int
 unsafe extern "C" fn bcmp(one: *const u8, other: *const u8, n: usize) -> c_int {
     // SAFETY: the same contract.
     unsafe { memcmp(one, other, n) }
+}
+
+/// # Safety
+/// As C's `strlen`: `text` is readable up to a zero byte.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn strlen(text: *const u8) -> usize {
+    let mut length = 0;
+    // SAFETY: no byte before this one was zero, so it is within the text.
+    while unsafe { text.add(length).read_volatile() } != 0 {
+        length += 1;
+    }
+    length
 }

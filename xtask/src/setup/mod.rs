@@ -7,7 +7,11 @@ mod debian;
 mod python;
 mod tools;
 
-use anyhow::Result;
+use std::fs::{self, File};
+
+use anyhow::{Context, Result};
+
+use crate::workspace;
 
 pub use tools::{CARGO_C, CARGO_DENY};
 
@@ -23,6 +27,12 @@ pub enum Purpose {
 /// Installs what `purpose` needs. What cannot be installed (not root, no network) is listed with the
 /// command that does it, and is an error only where nothing works without it.
 pub fn ensure(purpose: Purpose) -> Result<()> {
+    let folder = workspace::target();
+    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    // One set-up at a time: `run` and `test` may be started together on a fresh machine. The lock ends
+    // with the file's scope.
+    let lock = File::create(folder.join("setup.lock"))?;
+    lock.lock().context("cannot lock the set-up")?;
     debian::ensure(purpose)?;
     python::ensure()
 }

@@ -14,6 +14,8 @@ use anyhow::{Result, bail, ensure};
 pub use rust::{loom, simulate};
 use table::STEPS;
 
+use crate::setup::{self, Purpose};
+
 /// How a step ended, when it did not fail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -40,7 +42,16 @@ pub struct Step {
     gate: Gate,
     /// True when it belongs to `--quick` as well.
     quick: bool,
+    /// True when it needs more than the toolchain: Python packages, Debian packages.
+    setup: bool,
     run: fn(quick: bool) -> Result<Outcome>,
+}
+
+impl Step {
+    const fn after_setup(mut self) -> Self {
+        self.setup = true;
+        self
+    }
 }
 
 /// What to run of the gate.
@@ -63,12 +74,16 @@ pub fn list() {
     }
 }
 
-/// Runs the selected steps, all of them even when some fail, and fails if any did.
+/// Runs the selected steps after the set-up that they need, all of them even when some fail, and fails if any did.
 ///
 /// The last line is `N passed, M failed`, counting steps.
 pub fn run(selection: &Selection) -> Result<()> {
     let chosen = choose(selection, STEPS)?;
     let started = Instant::now();
+    // What needs only the toolchain does not wait for Python packages.
+    if chosen.iter().any(|step| step.setup) {
+        setup::ensure(Purpose::Test)?;
+    }
     let mut results = Vec::with_capacity(chosen.len());
     for step in chosen {
         println!("\n=== {}: {}", step.name, step.about);
@@ -146,7 +161,7 @@ mod tests {
     use super::*;
 
     fn step(name: &'static str, gate: Gate, quick: bool) -> Step {
-        Step { name, about: "", gate, quick, run: |_| Ok(Outcome::Passed) }
+        Step { name, about: "", gate, quick, setup: false, run: |_| Ok(Outcome::Passed) }
     }
 
     fn names(selection: &Selection) -> Vec<&'static str> {

@@ -14,29 +14,29 @@ pub const STEPS: &[Step] = &[
     check_quick("bare-metal", "clustercore-proto links and runs without std and libc", bare_metal::run),
     check("deny", "licences, bans and sources of dependencies", rust::deny),
     check("release", "programs, libraries and the Python module", rust::release),
-    check("examples", "Rust, C and Python examples print what they should", examples::run),
-    check("python-lints", "ruff, mypy, and the stub against the built module", python::lints),
+    check("examples", "Rust, C and Python examples print what they should", examples::run).after_setup(),
+    check("python-lints", "ruff, mypy, and the stub against the built module", python::lints).after_setup(),
     test("loom", "every ordering of the queues, model checked", rust::loom),
     test("sim", "simulations with a few seeds", rust::simulations),
-    test("c", "headers in C11 and C++17, C tests under the address sanitizer", c::tests),
-    test("c-installed", "the C library as cargo-c installs it", c::installed),
-    test("python", "tests of the Python module", python::module),
-    test("apps", "tests of the products", python::apps),
-    test("browser", "the console in a real browser", python::browser),
-    test("e2e", "real programs across namespaces and languages", python::end_to_end),
-    test("bench-smoke", "perf/bench.sh --quick runs; time is not judged", rust::bench_smoke),
+    test("c", "headers in C11 and C++17, C tests under the address sanitizer", c::tests).after_setup(),
+    test("c-installed", "the C library as cargo-c installs it", c::installed).after_setup(),
+    test("python", "tests of the Python module", python::module).after_setup(),
+    test("apps", "tests of the products", python::apps).after_setup(),
+    test("browser", "the console in a real browser", python::browser).after_setup(),
+    test("e2e", "real programs across namespaces and languages", python::end_to_end).after_setup(),
+    test("bench-smoke", "perf/bench.sh --quick runs; time is not judged", rust::bench_smoke).after_setup(),
 ];
 
 type Run = fn(quick: bool) -> anyhow::Result<super::Outcome>;
 
 const fn check_quick(name: &'static str, about: &'static str, run: Run) -> Step {
-    Step { name, about, gate: Gate::Check, quick: true, run }
+    Step { name, about, gate: Gate::Check, quick: true, setup: false, run }
 }
 
 const fn check(name: &'static str, about: &'static str, run: Run) -> Step {
-    Step { name, about, gate: Gate::Check, quick: false, run }
+    Step { name, about, gate: Gate::Check, quick: false, setup: false, run }
 }
 
 const fn test(name: &'static str, about: &'static str, run: Run) -> Step {
-    Step { name, about, gate: Gate::Test, quick: false, run }
+    Step { name, about, gate: Gate::Test, quick: false, setup: false, run }
 }
