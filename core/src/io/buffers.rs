@@ -187,6 +187,12 @@ impl Buffers {
         }
     }
 
+    /// Whether `take_block(len)` gives that much at once, budget and idle blocks considered.
+    pub fn has_block(&self, len: usize) -> bool {
+        let Some(class) = SIZES.iter().position(|size| *size >= len) else { return false };
+        !self.blocks_idle[class].is_empty() || self.block_bytes + SIZES[class] <= self.config.block_bytes_max
+    }
+
     /// Bytes that fit in an empty buffer.
     pub fn capacity(&self, empty: &Empty) -> usize {
         match self.block(empty.buffer) {
@@ -329,10 +335,12 @@ mod tests {
         let second = buffers.take_block(1).unwrap();
         assert_eq!((buffers.capacity(&first), buffers.capacity(&second)), (4096, 4096));
         assert_eq!(buffers.block_bytes(), (256 << 10) + 8192);
+        assert!(!buffers.has_block(100_000));
         buffers.put_back(first);
         buffers.put_back(second);
         assert_eq!(buffers.block_bytes(), 256 << 10);
         buffers.put_back(large);
+        assert!(buffers.has_block(100_000));
         let again = buffers.take_block(100_000).unwrap();
         assert_eq!(buffers.capacity(&again), 256 << 10);
         buffers.put_back(again);

@@ -1,1 +1,322 @@
-//! The epoll driver.
+//! The driver where io_uring is forbidden: epoll, edge-triggered, and plain system calls.
+//!
+//! Behaviour is that of the other drivers (`core/tests/driver`); the price is a system call per receive and per send. Needs
+//! nothing newer than Linux 4.18 (UDP segmentation offload), and does without that too.
+
+use super::readiness::{News, ReadinessDriver, Sockets, Token, Train};
+use super::{DriverConfig, DriverKind, Errno, Features, Instant, ListenOptions, StreamOptions, Waker};
+use crate::sys::socket;
+use crate::sys::splice::{Pipe, SplicePump, SpliceStep};
+use quinn_udp::{RecvMeta, Transmit, UdpSocketState};
+use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
+use rustix::net::{self, RecvFlags, SendAncillaryBuffer, SendFlags, SocketFlags, sockopt};
+use std::io::{self, IoSlice, IoSliceMut};
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The epoll driver.
+pub type EpollDriver = ReadinessDriver<EpollSockets>;
+
+impl EpollDriver {
+    /// Opens it. Errors: `EMFILE`, `ENOMEM`; `EINVAL` for buffers that cannot be.
+    pub fn new(config: DriverConfig) -> io::Result<EpollDriver> {
+        Self::with_sockets(config, EpollSockets::new(&config)?)
+    }
+}
+
+/// The kernel's sockets behind an epoll descriptor.
+pub struct EpollSockets {
+    epoll: OwnedFd,
+    waker: Arc<OwnedFd>,
+    started: std::time::Instant,
+    features: Features,
+    /// Pipes that are not in use.
+    pipes: Vec<Pipe>,
+    pipes_used: usize,
+    pipes_max: usize,
+    events: Vec<epoll::Event>,
+}
+
+impl EpollSockets {
+    fn new(config: &DriverConfig) -> io::Result<EpollSockets> {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let waker = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        epoll::add(&epoll, &waker, epoll::EventData::new_u64(Token::Waker.to_bits()), epoll::EventFlags::IN)?;
+        Ok(EpollSockets {
+            epoll,
+            waker: Arc::new(waker),
+            started: std::time::Instant::now(),
+            features: Features { udp_offload: true, splice: true, ..Features::NONE }.and(config.mask),
+            pipes: Vec::new(),
+            pipes_used: 0,
+            pipes_max: config.pipes_max,
+            events: Vec::with_capacity(NEWS_MAX),
+        })
+    }
+
+    fn watch_fd(&self, fd: impl AsFd, token: Token) -> Result<(), Errno> {
+        use epoll::EventFlags as Flags;
+        let flags = Flags::IN | Flags::OUT | Flags::RDHUP | Flags::ET;
+        Ok(epoll::add(&self.epoll, fd, epoll::EventData::new_u64(token.to_bits()), flags)?)
+    }
+
+    fn poll(&mut self, timeout: Option<Duration>) -> rustix::io::Result<usize> {
+        let timeout = timeout.map(|timeout| Timespec {
+            tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: i64::from(timeout.subsec_nanos()),
+        });
+        self.events.clear();
+        epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut self.events), timeout.as_ref())
+    }
+
+    /// Spins, then blocks.
+    fn poll_spinning(&mut self, timeout: Option<Duration>, spin: Duration) -> rustix::io::Result<usize> {
+        if timeout == Some(Duration::ZERO) || spin.is_zero() {
+            return self.poll(timeout);
+        }
+        let spin = timeout.map_or(spin, |timeout| spin.min(timeout));
+        let start = std::time::Instant::now();
+        loop {
+            let count = self.poll(Some(Duration::ZERO))?;
+            let spun = start.elapsed();
+            if count > 0 {
+                return Ok(count);
+            }
+            if spun >= spin {
+                return self.poll(timeout.map(|timeout| timeout.saturating_sub(spun)));
+            }
+            std::hint::spin_loop();
+        }
+    }
+}
+
+impl Sockets for EpollSockets {
+    type Socket = OwnedFd;
+    type Datagram = DatagramSocket;
+    type Pump = SplicePump;
+
+    fn kind(&self) -> DriverKind {
+        DriverKind::Epoll
+    }
+
+    fn features(&self) -> Features {
+        self.features
+    }
+
+    fn now(&self) -> Instant {
+        Instant::ZERO + self.started.elapsed()
+    }
+
+    fn fd(&self) -> Option<RawFd> {
+        Some(self.epoll.as_raw_fd())
+    }
+
+    fn waker(&self) -> Option<Waker> {
+        Some(Waker(Arc::clone(&self.waker)))
+    }
+
+    fn listen(&mut self, address: SocketAddr, options: &ListenOptions) -> io::Result<OwnedFd> {
+        socket::listen(address, options)
+    }
+
+    fn adopt(&mut self, fd: OwnedFd) -> io::Result<OwnedFd> {
+        socket::check_listening(&fd)?;
+        socket::set_stream_options(&fd, &StreamOptions::default());
+        Ok(fd)
+    }
+
+    fn accept(&mut self, listener: &OwnedFd) -> Result<(OwnedFd, SocketAddr), Errno> {
+        let (fd, peer) = net::acceptfrom_with(listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)?;
+        // Other families than IP cannot be listened on here; a peer without an address is gone already.
+        let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok()).ok_or(Errno(libc::ECONNABORTED))?;
+        Ok((fd, peer))
+    }
+
+    fn stream(&mut self, address: SocketAddr, options: &StreamOptions) -> io::Result<OwnedFd> {
+        socket::stream(address, options)
+    }
+
+    fn connect(&mut self, socket: &OwnedFd, address: SocketAddr) -> Result<(), Errno> {
+        Ok(net::connect(socket, &address)?)
+    }
+
+    fn take_error(&mut self, socket: &OwnedFd) -> Option<Errno> {
+        socket::take_error(socket).map(Errno::from)
+    }
+
+    fn local_address(&self, socket: &OwnedFd) -> Option<SocketAddr> {
+        socket::local_address(socket)
+    }
+
+    fn recv(&mut self, socket: &OwnedFd, bytes: &mut [u8]) -> Result<usize, Errno> {
+        let (count, _) = net::recv(socket, bytes, RecvFlags::empty())?;
+        Ok(count)
+    }
+
+    fn send(&mut self, socket: &OwnedFd, slices: &[IoSlice<'_>]) -> Result<usize, Errno> {
+        // A broken pipe is an error here, never a signal to the program that embeds us.
+        Ok(net::sendmsg(socket, slices, &mut SendAncillaryBuffer::default(), SendFlags::NOSIGNAL)?)
+    }
+
+    fn shutdown(&mut self, socket: &OwnedFd) {
+        // Fails on a connection that is gone, which the next read tells.
+        let _ = net::shutdown(socket, net::Shutdown::Write);
+    }
+
+    fn set_abort(&mut self, socket: &OwnedFd) {
+        socket::set_abort(socket);
+    }
+
+    fn set_send_patience(&mut self, socket: &OwnedFd, patience: Duration) {
+        let _ =
+            sockopt::set_tcp_user_timeout(socket, u32::try_from(patience.as_millis()).unwrap_or(u32::MAX));
+    }
+
+    fn watch(&mut self, socket: &OwnedFd, token: Token) -> Result<(), Errno> {
+        self.watch_fd(socket, token)
+    }
+
+    fn datagram(&mut self, address: SocketAddr, offload: bool) -> io::Result<DatagramSocket> {
+        let fd = socket::datagram(address)?;
+        let offload = if offload { Some(UdpSocketState::new((&fd).into())?) } else { None };
+        Ok(DatagramSocket { fd, offload })
+    }
+
+    fn watch_datagram(&mut self, socket: &DatagramSocket, token: Token) -> Result<(), Errno> {
+        self.watch_fd(&socket.fd, token)
+    }
+
+    fn datagram_address(&self, socket: &DatagramSocket) -> Option<SocketAddr> {
+        socket::local_address(&socket.fd)
+    }
+
+    fn send_datagrams(
+        &mut self,
+        socket: &DatagramSocket,
+        to: SocketAddr,
+        bytes: &[u8],
+        segment: usize,
+    ) -> Result<usize, Errno> {
+        socket.send(to, bytes, segment)
+    }
+
+    fn recv_datagrams(&mut self, socket: &DatagramSocket, bytes: &mut [u8]) -> Result<Train, Errno> {
+        socket.recv(bytes)
+    }
+
+    fn pump(&mut self, len: u64) -> Option<SplicePump> {
+        if !self.features.splice || self.pipes_used >= self.pipes_max {
+            return None;
+        }
+        let pipe = match self.pipes.pop() {
+            Some(pipe) => pipe,
+            None => Pipe::new().ok()?,
+        };
+        self.pipes_used += 1;
+        Some(SplicePump::new(pipe, len))
+    }
+
+    fn pump_advance(&mut self, pump: &mut SplicePump, source: &OwnedFd, target: &OwnedFd) -> SpliceStep {
+        pump.advance(source.as_fd(), target.as_fd())
+    }
+
+    fn pump_moved(&self, pump: &SplicePump) -> u64 {
+        pump.moved()
+    }
+
+    fn pump_end(&mut self, pump: SplicePump) {
+        self.pipes_used -= 1;
+        self.pipes.extend(pump.into_pipe());
+    }
+
+    fn wait(&mut self, timeout: Option<Duration>, spin: Duration, news: &mut Vec<News>) -> io::Result<()> {
+        use epoll::EventFlags as Flags;
+        match self.poll_spinning(timeout, spin) {
+            Ok(_) => {}
+            // A signal: whoever embeds the driver may want to look at it.
+            Err(rustix::io::Errno::INTR) => return Ok(()),
+            Err(errno) => return Err(errno.into()),
+        }
+        for event in &self.events {
+            let (data, flags) = (event.data, event.flags);
+            let token = Token::from_bits(data.u64());
+            if token == Token::Waker {
+                let _ = rustix::io::read(&*self.waker, &mut [0; 8]);
+            }
+            let ended = flags.intersects(Flags::RDHUP | Flags::HUP | Flags::ERR);
+            let (readable, writable) = (flags.contains(Flags::IN), flags.contains(Flags::OUT));
+            news.push(News { token, readable, writable, ended });
+        }
+        Ok(())
+    }
+}
+
+/// A UDP socket, with segmentation offload where it is wanted.
+#[derive(Debug)]
+pub struct DatagramSocket {
+    fd: OwnedFd,
+    offload: Option<UdpSocketState>,
+}
+
+impl DatagramSocket {
+    fn send(&self, to: SocketAddr, bytes: &[u8], segment: usize) -> Result<usize, Errno> {
+        let Some(offload) = &self.offload else {
+            let first = &bytes[..segment.min(bytes.len())];
+            net::sendto(&self.fd, first, SendFlags::NOSIGNAL, &to)?;
+            return Ok(first.len());
+        };
+        // Whole segments, as many as one call may carry.
+        let segments = offload.max_gso_segments().min(TRAIN_BYTES_MAX / segment).max(1);
+        let train = &bytes[..(segments * segment).min(bytes.len())];
+        let transmit = Transmit {
+            destination: to,
+            ecn: None,
+            contents: train,
+            segment_size: Some(segment),
+            src_ip: None,
+        };
+        match offload.try_send((&self.fd).into(), &transmit) {
+            Ok(()) => Ok(train.len()),
+            // The device refused the offload, which is off from now on; the next call sends single datagrams.
+            Err(_) if segments > 1 && offload.max_gso_segments() == 1 => Err(Errno(libc::EINTR)),
+            Err(error) => Err(Errno::from_io(&error)),
+        }
+    }
+
+    fn recv(&self, bytes: &mut [u8]) -> Result<Train, Errno> {
+        let Some(offload) = &self.offload else {
+            let (_, len, from) = net::recvfrom(&self.fd, &mut *bytes, RecvFlags::TRUNC)?;
+            let from = from.and_then(|from| SocketAddr::try_from(from).ok()).ok_or(Errno(libc::EINTR))?;
+            // One that did not fit is as good as lost.
+            return if len <= bytes.len() {
+                Ok(Train { len, segment: len, from })
+            } else {
+                Err(Errno(libc::EINTR))
+            };
+        };
+        let mut meta = [RecvMeta::default()];
+        match offload.recv((&self.fd).into(), &mut [IoSliceMut::new(bytes)], &mut meta) {
+            Ok(_) => Ok(Train { len: meta[0].len, segment: meta[0].stride, from: meta[0].addr }),
+            Err(error) => Err(Errno::from_io(&error)),
+        }
+    }
+}
+
+impl AsFd for DatagramSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl From<rustix::io::Errno> for Errno {
+    fn from(errno: rustix::io::Errno) -> Errno {
+        Errno(errno.raw_os_error())
+    }
+}
+
+/// News taken from the kernel in one wait.
+const NEWS_MAX: usize = 256;
+/// Bytes of one segmented send: what fits an IPv4 UDP datagram.
+const TRAIN_BYTES_MAX: usize = 65_507;

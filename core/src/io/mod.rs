@@ -18,6 +18,7 @@ mod buffers;
 mod config;
 pub mod epoll;
 mod op_table;
+mod readiness;
 mod sendq;
 pub mod sim;
 mod table;

@@ -1,0 +1,99 @@
+//! What all sockets of a readiness driver share: buffers, and the lists of those to look at again.
+
+use super::sockets::Token;
+use crate::io::buffers::{Buffers, Empty};
+use crate::io::sendq::Spare;
+
+/// Buffers and lists. A token is in one of the lists exactly when the flag `queued` of its owner is set.
+pub struct Work {
+    pub buffers: Buffers,
+    pub spare: Spare,
+    /// To look at in the next turn, without news.
+    again: Vec<Token>,
+    /// Streams that could read but found no shared buffer.
+    starved: Vec<Token>,
+    /// Datagram sockets that found no buffer for a train.
+    starved_datagrams: Vec<Token>,
+    /// Whether datagrams come in trains, which need a buffer of `TRAIN_MAX` bytes.
+    pub trains: bool,
+}
+
+impl Work {
+    /// Nothing to do yet. Trains are received when wanted and when there can be buffers for them.
+    pub fn new(buffers: Buffers, trains: bool) -> Work {
+        let config = buffers.config();
+        let trains =
+            trains && (config.shared_size as usize >= TRAIN_MAX || config.block_bytes_max >= TRAIN_MAX);
+        Work {
+            trains,
+            buffers,
+            spare: Spare::default(),
+            again: Vec::new(),
+            starved: Vec::new(),
+            starved_datagrams: Vec::new(),
+        }
+    }
+
+    /// To be looked at in the next turn.
+    pub fn again(&mut self, token: Token, queued: &mut bool) {
+        if !std::mem::replace(queued, true) {
+            self.again.push(token);
+        }
+    }
+
+    /// To be looked at when buffers are back.
+    pub fn starve(&mut self, token: Token, queued: &mut bool) {
+        if !std::mem::replace(queued, true) {
+            match token {
+                Token::Datagram(_) => self.starved_datagrams.push(token),
+                _ => self.starved.push(token),
+            }
+        }
+    }
+
+    /// Whether somebody is to be looked at now.
+    pub fn is_pending(&self) -> bool {
+        !self.again.is_empty() || self.feeds_streams() || self.feeds_datagrams()
+    }
+
+    /// Hands out those to be looked at now; `list` is empty and keeps its memory. The caller clears their flags.
+    pub fn take(&mut self, list: &mut Vec<Token>) {
+        std::mem::swap(&mut self.again, list);
+        if self.feeds_streams() {
+            // Each can use at least one buffer; those behind wait their turn.
+            let count = self.starved.len().min(self.buffers.shared_idle());
+            list.extend(self.starved.drain(..count));
+        }
+        if self.feeds_datagrams() {
+            list.append(&mut self.starved_datagrams);
+        }
+    }
+
+    /// A buffer for whatever a datagram socket may receive at once, if there is one.
+    pub fn take_train(&mut self) -> Option<Empty> {
+        if self.trains_shared() {
+            return self.buffers.take_shared();
+        }
+        if self.buffers.has_block(TRAIN_MAX) { self.buffers.take_block(TRAIN_MAX).ok() } else { None }
+    }
+
+    fn trains_shared(&self) -> bool {
+        !self.trains || self.buffers.config().shared_size as usize >= TRAIN_MAX
+    }
+
+    fn feeds_streams(&self) -> bool {
+        !self.starved.is_empty() && self.buffers.shared_idle() > 0
+    }
+
+    fn feeds_datagrams(&self) -> bool {
+        !self.starved_datagrams.is_empty()
+            && if self.trains_shared() {
+                self.buffers.shared_idle() > 0
+            } else {
+                self.buffers.has_block(TRAIN_MAX)
+            }
+    }
+}
+
+/// Bytes of the longest train: what a UDP datagram can be.
+const TRAIN_MAX: usize = 64 << 10;
