@@ -58,9 +58,8 @@ fn alone(mut parser: Parser, order: Order) -> Result<Order> {
     }
 }
 
-/// `release` first: the end-to-end steps run what it builds.
 fn only(names: &[&str]) -> Order {
-    let only = std::iter::once("release").chain(names.iter().copied()).map(str::to_owned).collect();
+    let only = names.iter().copied().map(str::to_owned).collect();
     Order::Gate(Selection { gate: Gate::Test, quick: false, only, no_skips: false })
 }
 

@@ -24,7 +24,9 @@ use setup::Purpose;
 fn main() -> ExitCode {
     let result = command_line::parse(std::env::args_os().skip(1)).and_then(execute);
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(true) => ExitCode::SUCCESS,
+        // What is wrong has been said already.
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("xtask: {error:#}");
             ExitCode::FAILURE
@@ -32,13 +34,14 @@ fn main() -> ExitCode {
     }
 }
 
-fn execute(order: Order) -> Result<()> {
+/// True when all is well; false when something that was checked is not.
+fn execute(order: Order) -> Result<bool> {
     match order {
         Order::Help => print!("{}", command_line::HELP),
         Order::Setup => setup::ensure(Purpose::Test)?,
         Order::Run { arguments } => run(&arguments)?,
         Order::List => steps::list(),
-        Order::Gate(selection) => steps::run(&selection)?,
+        Order::Gate(selection) => return steps::run(&selection),
         Order::Bench { arguments } => bench(&arguments)?,
         Order::Sim { seed } => steps::simulate(seed)?,
         Order::Generate { check } => generate::run(check)?,
@@ -49,7 +52,7 @@ fn execute(order: Order) -> Result<()> {
         Order::Fuzz { name, seconds } => fuzz::run(&name, seconds)?,
         Order::Tidy => tidy::run()?,
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Brings up a whole cluster on this machine: becomes the product's own command, so that Ctrl-C and the

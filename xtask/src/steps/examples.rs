@@ -12,6 +12,7 @@ use crate::{artefacts, process, workspace};
 
 /// Runs every example that has an `.expected` file; a language without any is a failure.
 pub fn run(_quick: bool) -> Result<Outcome> {
+    artefacts::build()?;
     let root = workspace::root().join("examples");
     let mut failed = Vec::new();
     for (folder, extension) in [("rust/src/bin", "rs"), ("c", "c"), ("python", "py")] {

@@ -18,6 +18,7 @@ pub fn lints(_quick: bool) -> Result<Outcome> {
         mypy.current_dir(workspace::root().join(folder));
         process::run(&mut mypy, 5 * MINUTE)?;
     }
+    artefacts::build()?;
     let mut stubtest = process::command(workspace::venv_program("stubtest"));
     stubtest.arg("clustercore._native");
     process::run(&mut stubtest, 5 * MINUTE)?;
@@ -55,6 +56,7 @@ pub fn end_to_end(_quick: bool) -> Result<Outcome> {
 /// Runs pytest in each folder by itself, so that each finds its own settings.
 fn pytest(folders: &[&str], limit: Duration) -> Result<Outcome> {
     ensure!(!folders.is_empty(), "there is nothing to run");
+    artefacts::build()?;
     for folder in folders {
         ensure!(workspace::root().join(folder).is_dir(), "{folder} is not there");
         let mut pytest = process::command(workspace::venv_program("python"));
