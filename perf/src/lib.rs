@@ -1,1 +1,14 @@
-//! Load generator, sample service and floor programs.
+//! Load generator, sample service and floor programs: what the measurements of clustercore are made with.
+//!
+//! - [`floor`], [`ring`], [`socket`], [`cpu`]: what the floor programs in `floors/` share.
+//! - [`options`], [`worker`], [`response`], [`tally`], [`aside`]: the load generator `clustercore-load`.
+
+pub mod aside;
+pub mod cpu;
+pub mod floor;
+pub mod options;
+pub mod response;
+pub mod ring;
+pub mod socket;
+pub mod tally;
+pub mod worker;

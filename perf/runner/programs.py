@@ -1,0 +1,176 @@
+"""Back ends and proxies by name: their command lines and configurations."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from string import Template
+
+from . import tools
+from .place import Place, wait_for_port
+from .processes import Process, ProcessSet
+
+SIZES_KIB = (1, 10, 100, 200, 300, 400, 500)
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """A program between clients and back ends. `kind` is floor, peer, ours or direct."""
+
+    name: str
+    kind: str
+
+
+PROXIES = {
+    proxy.name: proxy
+    for proxy in (
+        Proxy("direct", "direct"),
+        Proxy("floor-uring", "floor"),
+        Proxy("floor-uring-own", "floor"),
+        Proxy("floor-splice", "floor"),
+        Proxy("floor-accept", "floor"),
+        Proxy("clustercore", "ours"),
+        Proxy("clustercore-epoll", "ours"),
+        Proxy("haproxy", "peer"),
+        Proxy("haproxy-splice", "peer"),
+        Proxy("nginx", "peer"),
+        Proxy("pingora", "peer"),
+    )
+}
+
+Address = tuple[str, int]
+
+
+class NotHere(RuntimeError):
+    """A program is not installed or not built: its rows say "not measured"."""
+
+
+def make_files(directory: Path) -> Path:
+    """Writes the files that nginx serves: `/1k` to `/500k`, the same bytes on every back end."""
+    root = directory / "files"
+    root.mkdir(exist_ok=True)
+    block = bytes((index * 167 + (index >> 8)) & 0xFF for index in range(1024))
+    for kib in SIZES_KIB:
+        (root / f"{kib}k").write_bytes(block * kib)
+    root.chmod(0o755)
+    return root
+
+
+def start_backends(
+    place: Place, processes: ProcessSet, count: int = 3, kind: str = "nginx", netns_of: str = "slaves"
+) -> list[Address]:
+    """Starts `count` back ends of `kind` (nginx or sample), one per slave, and waits until they accept.
+
+    With `netns_of` "front" they run beside the front end. Raises NotHere when nginx is wanted and absent.
+    """
+    addresses = []
+    for index in range(count):
+        is_front = netns_of == "front"
+        host = place.front if is_front else place.slaves[index]
+        netns = place.front_netns if is_front else place.slave_netns[index]
+        port = place.port()
+        name = f"backend-{kind}-{port}"
+        if kind == "nginx":
+            path = tools.system("nginx")
+            if path is None:
+                raise NotHere("nginx is not installed (perf/bench.sh --install-peers)")
+            config = fill("nginx-files.conf", processes.directory, name, listen=f"{host}:{port}",
+                          root=str(make_files(processes.directory)))
+            command = [path, "-p", str(processes.directory), "-c", str(config)]
+        else:
+            command = [tools.need("clustercore-sample-service"), "--listen", f"{host}:{port}"]
+        wait_for_port(processes.start(name, command, netns), host, port, place)
+        addresses.append((host, port))
+    return addresses
+
+
+def best_backend_kind() -> str:
+    """nginx where it is installed, as in the figures that the targets are stated against, else the sample service."""
+    return "nginx" if tools.system("nginx") else "sample"
+
+
+def start_proxy(
+    name: str, place: Place, processes: ProcessSet, backends: list[Address], options: list[str] | None = None
+) -> tuple[Process, Address]:
+    """Starts proxy `name` in front of `backends` and waits until it accepts.
+
+    `options` go to our own programs and floors as they are. Raises NotHere when it cannot be started on this machine.
+    """
+    address = (place.front, place.port())
+    command = proxy_command(name, address, backends, processes.directory, options or [])
+    process = processes.start(f"proxy-{name}-{address[1]}", command, place.front_netns)
+    wait_for_port(process, *address, place)
+    return process, address
+
+
+def proxy_command(
+    name: str, listen: Address, backends: list[Address], directory: Path, options: list[str]
+) -> list[str]:
+    """The command line of proxy `name`; writes its configuration when it has one."""
+    at = "{}:{}".format(*listen)
+    targets = ["{}:{}".format(*backend) for backend in backends]
+    repeated = [word for target in targets for word in ("--backend", target)]
+    label = f"{name}-{listen[1]}"
+    if name.startswith("floor-"):
+        own = {"floor-uring-own": ("floor-uring", ["--own-buffer-kib", "256"])}
+        program, extra = own.get(name, (name, []))
+        return [_need(program), "--listen", at, *repeated, *extra, *options]
+    if name.startswith("clustercore"):
+        driver = ["--driver", "epoll"] if name == "clustercore-epoll" else []
+        return [_need("clustercore-forward"), "--listen", at, *repeated, *driver, *options]
+    if name.startswith("haproxy"):
+        servers = "\n".join(f"    server s{index} {target}" for index, target in enumerate(targets))
+        if name == "haproxy-splice":
+            servers = "    option splice-response\n" + servers
+        config = fill("haproxy.cfg", directory, label, listen=at, servers=servers, maxconn="9500")
+        return [_need_system("haproxy"), "-db", "-f", str(config)]
+    if name == "nginx":
+        servers = "\n".join(f"        server {target};" for target in targets)
+        config = fill("nginx-proxy.conf", directory, label, listen=at, servers=servers)
+        return [_need_system("nginx"), "-p", str(directory), "-c", str(config)]
+    if name == "pingora":
+        return [_need("peer-pingora"), "--listen", at, *repeated]
+    raise NotHere(f"no proxy is called {name}; known: {', '.join(PROXIES)}")
+
+
+def fill(template: str, directory: Path, name: str, **values: str) -> Path:
+    """Writes `perf/peers/<template>` with its places filled in and returns the path."""
+    user = "user root;" if os.geteuid() == 0 else ""
+    text = Template((tools.PEERS / template).read_text())
+    path = directory / f"{name}.conf"
+    path.write_text(text.safe_substitute(values, user=user, directory=str(directory), name=name))
+    return path
+
+
+def _need(name: str) -> str:
+    path = tools.program(name)
+    if path is None:
+        raise NotHere(f"{name} is not built")
+    return path
+
+
+def _need_system(name: str) -> str:
+    path = tools.system(name)
+    if path is None:
+        raise NotHere(f"{name} is not installed")
+    return path
+
+
+def answer_bytes(backend: Address, uri: str, place: Place) -> int:
+    """Bytes of the whole answer, head and body, that a back end gives for `uri`."""
+    script = (
+        "import socket,sys\n"
+        "s=socket.create_connection((sys.argv[1],int(sys.argv[2])),timeout=5)\n"
+        "s.sendall(('GET %s HTTP/1.1\\r\\nHost: %s:%s\\r\\n\\r\\n'%(sys.argv[3],sys.argv[1],sys.argv[2])).encode())\n"
+        "d=b''\n"
+        "while b'\\r\\n\\r\\n' not in d: d+=s.recv(65536)\n"
+        "head=d.split(b'\\r\\n\\r\\n')[0]\n"
+        "l=[int(x.split(b':')[1]) for x in head.split(b'\\r\\n') if x.lower().startswith(b'content-length:')][0]\n"
+        "print(len(head)+4+l)\n"
+    )
+    prefix = ["ip", "netns", "exec", place.front_netns] if place.front_netns else []
+    words = [*prefix, sys.executable, "-c", script, backend[0], str(backend[1]), uri]
+    return int(subprocess.run(words, capture_output=True, text=True, check=True, timeout=20).stdout)

@@ -1,0 +1,96 @@
+"""The programs of a run: where they are, how they are built, and what is missing."""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+PEERS = ROOT / "perf" / "peers"
+OUT = ROOT / "perf" / "out"
+RESULTS = ROOT / "perf" / "results"
+
+
+def target_directory() -> Path:
+    """Where cargo puts release programs."""
+    return Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release"
+
+
+def build(has_product: bool = True) -> None:
+    """Builds the programs of this crate and, when the source has it, the forwarder.
+
+    Raises SystemExit with cargo's own words when a build fails.
+    """
+    packages = [("clustercore-perf", [])]
+    if has_product and has_forward_source():
+        packages.append(("clustercore-examples", ["--bin", "clustercore-forward"]))
+    for package, which in packages:
+        command = ["cargo", "build", "--release", "--quiet", "-p", package, *(which or ["--bins"])]
+        outcome = subprocess.run(command, cwd=ROOT, timeout=1800)
+        if outcome.returncode != 0:
+            sys.exit(f"{' '.join(command)} failed")
+
+
+def has_forward_source() -> bool:
+    """Whether the tree has the forwarder example."""
+    return any(
+        path.exists()
+        for path in (
+            ROOT / "examples/rust/src/bin/clustercore-forward.rs",
+            ROOT / "examples/rust/src/bin/forward.rs",
+            ROOT / "examples/rust/src/bin/clustercore_forward.rs",
+            ROOT / "examples/rust/clustercore-forward.rs",
+        )
+    ) or "clustercore-forward" in (ROOT / "examples/rust/Cargo.toml").read_text()
+
+
+def program(name: str) -> str | None:
+    """Path of one of our own programs, or None when it is not built."""
+    path = target_directory() / name
+    return str(path) if path.exists() else None
+
+
+def need(name: str) -> str:
+    """Path of one of our own programs; raises SystemExit with what to do when it is missing."""
+    return program(name) or sys.exit(f"{name} is not in {target_directory()}: run without --no-build")
+
+
+def system(name: str) -> str | None:
+    """Path of a Debian program; /usr/sbin is not on every user's PATH."""
+    return shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+
+
+def platform() -> str | None:
+    """Path of the product's command, from the project's environment or from PATH."""
+    local = ROOT / ".venv" / "bin" / "clustercore"
+    return str(local) if local.exists() else shutil.which("clustercore")
+
+
+@functools.cache
+def version(name: str) -> str | None:
+    """What a peer says of its version, or None when it is not installed."""
+    path = system(name)
+    if path is None:
+        return None
+    flag = {"nginx": "-v", "haproxy": "-v", "wrk": "-v", "httperf": "--version"}.get(name, "--version")
+    outcome = subprocess.run([path, flag], capture_output=True, text=True, timeout=10)
+    found = re.search(r"\d+\.\d+(\.\d+)?", outcome.stdout + outcome.stderr)
+    return found.group(0) if found else "unknown"
+
+
+def install_peers() -> None:
+    """Installs the peers from Debian's packages; raises SystemExit with the list when not root."""
+    packages = ["haproxy", "nginx-light", "wrk", "httperf", "iproute2"]
+    if os.geteuid() != 0:
+        sys.exit(f"not root: have these installed: apt-get install {' '.join(packages)}")
+    # The packages start their servers on port 80; a measuring machine wants neither.
+    environment = dict(os.environ, DEBIAN_FRONTEND="noninteractive", RUNLEVEL="1")
+    commands = (["apt-get", "update", "-q"], ["apt-get", "install", "-y", "-q", "--no-install-recommends", *packages])
+    for command in commands:
+        if subprocess.run(command, env=environment, timeout=900).returncode != 0:
+            sys.exit(f"{' '.join(command)} failed")
