@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 extern crate alloc;
 
+pub mod forward;
 pub mod policy;
 pub mod random;
 pub mod time;
