@@ -1,0 +1,245 @@
+"""The command `clustercore`. Exit codes: 0 done, 1 failed on the way, 2 the operator must change something."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from clustercore_apps import __version__
+from clustercore_apps.command import run_node
+from clustercore_apps.command.client import CONSOLE_DEFAULT, CONSOLE_VARIABLE, ConsoleClient
+from clustercore_apps.errors import OperatorError
+
+STATE_DIR_DEFAULT = "/var/lib/clustercore/node"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit code."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(
+        level=logging.INFO if getattr(options, "verbose", False) else logging.WARNING,
+        format="%(asctime)s %(levelname)s %(name)s %(message)s",
+    )
+    try:
+        return int(options.run(options))
+    except OperatorError as error:
+        print(f"clustercore: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # The reader of our output went away, for example `| head`: nothing is left to say.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="clustercore",
+        description="A front end that serves alone while load is low and borrows back ends while it is high.",
+    )
+    parser.add_argument("--version", action="version", version=f"clustercore {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_front(commands.add_parser("front", help="run a front end: forwarders, load manager, console"))
+    _add_node(commands.add_parser("node", help="run a node agent, or make its keys (node keygen)"))
+    status = commands.add_parser("status", help="print services, child lists, nodes and decisions once")
+    _add_console(status)
+    status.set_defaults(run=_status)
+    top = commands.add_parser("top", help="the same, live in the terminal")
+    _add_console(top)
+    top.add_argument(
+        "--interval", type=float, default=0.5, help="seconds between two pictures (default %(default)s)"
+    )
+    top.add_argument("--rounds", type=int, help="end after so many pictures")
+    top.set_defaults(run=_top)
+    _add_by_hand(commands)
+    doctor = commands.add_parser("doctor", help="tell what this machine offers and what to change")
+    doctor.set_defaults(run=_doctor)
+    _add_demo(commands.add_parser("demo", help="bring up a whole cluster on this machine"))
+    return parser
+
+
+def _add_front(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config", type=Path, required=True, help="the file that declares nodes and services"
+    )
+    parser.add_argument("--check", action="store_true", help="check the file and end")
+    parser.add_argument("--until-input-ends", action="store_true", help="end when standard input is closed")
+    parser.add_argument("--verbose", action="store_true", help="log decisions to standard error too")
+    parser.set_defaults(run=_front)
+
+
+def _add_node(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
+        "action",
+        nargs="?",
+        choices=["run", "keygen"],
+        default="run",
+        help="run the agent (default) or make its keys",
+    )
+    add("--listen", default="127.0.0.1:7400", help="address for front ends (default %(default)s)")
+    add("--name", help="the node's name (default: host name)")
+    add(
+        "--state-dir",
+        type=Path,
+        default=Path(STATE_DIR_DEFAULT),
+        help="what the agent must remember (default %(default)s)",
+    )
+    add("--service-host", help="address that services listen on (default: that of --listen)")
+    add("--cores", type=int, default=0, help="cores to report (default: those usable)")
+    add(
+        "--report-interval",
+        type=float,
+        default=0.5,
+        help="seconds between two load reports (default %(default)s)",
+    )
+    add(
+        "--on-lapse",
+        choices=["stop", "keep"],
+        default="stop",
+        help="what becomes of the service when the lease lapses",
+    )
+    add("--drain-deadline", type=float, default=5.0, help="seconds for connections to end after a lapse")
+    add("--stop-deadline", type=float, default=5.0, help="seconds between the stop signal and SIGKILL")
+    add(
+        "--allow-program",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="run only this program; repeat for more",
+    )
+    add("--stop-services", action="store_true", help="end the service with the agent (default: it goes on)")
+    add("--token-file", type=Path, help="front ends must know this token")
+    add("--certificate", type=Path, help="serve TLS with this certificate")
+    add("--key", type=Path, help="key of the certificate")
+    add("--insecure", action="store_true", help="allow an open port without TLS and token")
+    add("--until-input-ends", action="store_true", help="end when standard input is closed")
+    add("--verbose", action="store_true", help="log every change to standard error")
+    add("--directory", type=Path, default=Path("clustercore-node"), help="keygen: where to write")
+    add("--host", default="localhost", help="keygen: name or address of the node")
+    parser.set_defaults(run=_node)
+
+
+def _add_by_hand(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    texts = {
+        "add": "borrow one more back end for a service",
+        "drain": "give a back end back when its requests are done",
+        "remove": "give a back end back at once, cutting its requests",
+    }
+    for verb, text in texts.items():
+        parser = commands.add_parser(verb, help=text)
+        _add_console(parser)
+        parser.add_argument("service", help="name of the service")
+        if verb != "add":
+            parser.add_argument("node", help="name of the node")
+        parser.set_defaults(run=_by_hand, verb=verb)
+
+
+def _add_console(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--console", help=f"host:port (default ${CONSOLE_VARIABLE} or {CONSOLE_DEFAULT})")
+    parser.add_argument("--token-file", type=Path, help="token of the console")
+    parser.add_argument("--certificate", type=Path, help="certificate of the console; the connection is TLS")
+
+
+def _add_demo(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--front", default="127.0.0.1:8080", help="address for clients (default %(default)s)")
+    parser.add_argument(
+        "--console", default="127.0.0.1:8090", help="address of the console (default %(default)s)"
+    )
+    parser.add_argument("--demo", action="store_true", help="drive a load that rises and falls")
+    parser.add_argument("--seconds", type=float, help="end by itself after so long and print a summary")
+    parser.add_argument(
+        "--program", choices=["auto", "nginx", "lighttpd", "sample"], default="auto", help="what serves"
+    )
+    parser.add_argument(
+        "--driver", choices=["auto", "uring", "epoll"], default="auto", help="the core's driver"
+    )
+    parser.add_argument("--verbose", action="store_true", help="show what the parts say")
+    parser.set_defaults(run=_demo)
+
+
+def _client(options: argparse.Namespace) -> ConsoleClient:
+    return ConsoleClient(options.console, options.token_file, options.certificate)
+
+
+def _front(options: argparse.Namespace) -> int:
+    # Imported where it is needed, so that the other commands work without the native module.
+    from clustercore_apps.service.config import load_config
+
+    if options.check:
+        config = load_config(options.config)
+        print(f"{options.config}: {len(config.services)} services, {len(config.nodes)} nodes, no fault found")
+        return 0
+    _need_core()
+    from clustercore_apps.command.run_front import run_front
+
+    return asyncio.run(run_front(options.config, until_input_ends=options.until_input_ends))
+
+
+def _node(options: argparse.Namespace) -> int:
+    if options.action == "keygen":
+        return run_node.run_keygen(options.directory, options.host)
+    settings = run_node.options_from(options)
+    return asyncio.run(run_node.run_node(settings, until_input_ends=options.until_input_ends))
+
+
+def _status(options: argparse.Namespace) -> int:
+    from clustercore_apps.command.view import show_status
+
+    show_status(_client(options))
+    return 0
+
+
+def _top(options: argparse.Namespace) -> int:
+    from clustercore_apps.command.view import show_top
+
+    if options.interval < 0.05:
+        raise OperatorError(f"--interval is {options.interval:g}, limit is 0.05 s; give more")
+    show_top(_client(options), options.interval, options.rounds)
+    return 0
+
+
+def _by_hand(options: argparse.Namespace) -> int:
+    wish = {"node": options.node} if options.verb != "add" else {}
+    answer = _client(options).change(options.service, options.verb, wish)
+    texts = {"add": "is being started on", "drain": "is being drained on", "remove": "is being removed from"}
+    print(f"{options.service} {texts[options.verb]} {answer['node']}")
+    return 0
+
+
+def _doctor(_options: argparse.Namespace) -> int:
+    from clustercore_apps.command.doctor import run_doctor
+
+    return run_doctor()
+
+
+def _demo(options: argparse.Namespace) -> int:
+    _need_core()
+    from clustercore_apps.demo.cluster import run_demo
+
+    return asyncio.run(
+        run_demo(
+            front=options.front,
+            console=options.console,
+            with_load=options.demo,
+            seconds=options.seconds,
+            program=options.program,
+            driver=options.driver,
+            verbose=options.verbose,
+        )
+    )
+
+
+def _need_core() -> None:
+    try:
+        import clustercore  # noqa: F401
+    except ImportError as error:
+        raise OperatorError(
+            f'module clustercore cannot be loaded ({error}); build it with "cargo xtask setup"'
+        ) from None

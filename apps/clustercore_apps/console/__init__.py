@@ -1,0 +1,1 @@
+"""The web console of a front end: page, live stream, JSON interface, metrics, health."""
