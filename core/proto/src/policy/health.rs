@@ -13,9 +13,14 @@
 //!   pardon                                 └──┼────────── Trial ── a trial request fails ──▶ Ejected
 //! ```
 
-use super::backoff::Backoff;
 use crate::random::Random;
 use crate::time::{Duration, Instant, nanos};
+
+mod config;
+mod guard;
+
+pub use config::{HealthConfig, ProbeConfig};
+pub use guard::EjectionGuard;
 
 /// How a request to a back end failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,67 +96,6 @@ pub enum HealthState {
         /// The share of the moment.
         per_mille: u32,
     },
-}
-
-/// Active probes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ProbeConfig {
-    /// From one probe to the next; up to a tenth of it is taken off at random.
-    pub interval: Duration,
-    /// An answer after this is none.
-    pub timeout: Duration,
-    /// Good probes in a row until a back end that fell may return.
-    pub rise: u32,
-    /// Bad probes in a row until it falls.
-    pub fall: u32,
-}
-
-/// When trust ends and how it comes back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HealthConfig {
-    /// Failed requests in a row that eject.
-    pub failures_max: u32,
-    /// Failed requests of a window, in per mille, that eject.
-    pub error_per_mille_max: u32,
-    /// Requests that a window must have before its ratio counts.
-    pub window_requests_min: u32,
-    /// Length of the window.
-    pub window: Duration,
-    /// How long an ejection lasts; doubles with each that follows soon.
-    pub ejection: Backoff,
-    /// After so long without ejection the next one is the first again.
-    pub forgive_after: Duration,
-    /// Good trial requests until it returns.
-    pub trial_successes: u32,
-    /// A trial request without outcome is forgotten after this, and another may be sent.
-    pub trial_timeout: Duration,
-    /// Length of the slow start; zero for none.
-    pub slow_start: Duration,
-    /// Active probes, if any.
-    pub probe: Option<ProbeConfig>,
-}
-
-/// Five in a row is no accident; half of at least twenty is a broken instance rather than a broken request. A
-/// killed service is back within a second or two, so the first ejection is short.
-impl Default for HealthConfig {
-    fn default() -> Self {
-        HealthConfig {
-            failures_max: 5,
-            error_per_mille_max: 500,
-            window_requests_min: 20,
-            window: Duration::from_secs(10),
-            ejection: Backoff {
-                base: Duration::from_secs(1),
-                max: Duration::from_secs(60),
-                jitter_per_mille: 200,
-            },
-            forgive_after: Duration::from_secs(120),
-            trial_successes: 2,
-            trial_timeout: Duration::from_secs(10),
-            slow_start: Duration::from_secs(5),
-            probe: None,
-        }
-    }
 }
 
 /// The trust in one back end; see the module's text.
@@ -466,35 +410,6 @@ struct Probe {
     bad: u32,
     good: u32,
     is_down: bool,
-}
-
-/// Keeps ejections from taking out more back ends than the rest can stand for.
-///
-/// The owner asks after each [`HealthChange::Ejected`] and calls [`Health::pardon`] when the answer is no: when
-/// most back ends look broken, it is likely the request, the network or the front end that is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct EjectionGuard {
-    /// The share of back ends that may be out at the same time, in per mille.
-    pub share_per_mille_max: u32,
-    /// Back ends that stay, however bad; 0 where a front end can serve alone.
-    pub keep_min: usize,
-}
-
-impl EjectionGuard {
-    /// True when one more of `total` may go out while `ejected` are out already.
-    ///
-    /// The share is rounded up, so that one of two or three may go at a third or more.
-    pub fn allows(&self, ejected: usize, total: usize) -> bool {
-        let share_max = (total as u64 * u64::from(self.share_per_mille_max)).div_ceil(1000);
-        (ejected as u64) < share_max && ejected + 1 + self.keep_min <= total
-    }
-}
-
-/// Half of them, but never the last one.
-impl Default for EjectionGuard {
-    fn default() -> Self {
-        EjectionGuard { share_per_mille_max: 500, keep_min: 1 }
-    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
 use super::*;
+use crate::policy::Backoff;
 use alloc::vec::Vec;
 use proptest::prelude::*;
 
