@@ -16,7 +16,7 @@
 //! `RUSTFLAGS="--cfg loom" cargo test -p clustercore-queue --release --lib loom`.
 
 pub mod bell;
-//LEASE
+pub mod lease;
 pub mod mpsc;
 pub mod spsc;
 mod sync;

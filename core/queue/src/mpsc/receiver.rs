@@ -9,7 +9,7 @@ use crate::sync::{Arc, Ordering};
 pub struct Receiver<T> {
     shared: Arc<Shared<T>>,
     /// Where the next item is; nobody else writes `shared.head`.
-    head: usize,
+    pub(super) head: usize,
     /// How many items `drain` takes before it gives their room back.
     release_every: usize,
 }

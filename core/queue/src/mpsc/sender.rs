@@ -12,7 +12,7 @@ use crate::sync::{Arc, AtomicUsize, Ordering};
 /// The receiver sees `Closed` once all senders are gone and the ring is empty. Dropping the last
 /// sender wakes nobody: ring the bell yourself after it.
 pub struct Sender<T> {
-    shared: Arc<Shared<T>>,
+    pub(super) shared: Arc<Shared<T>>,
     /// This handle's copies of the shared positions, away from other handles.
     seen: CachePadded<Seen>,
 }
@@ -92,19 +92,21 @@ impl<T> Sender<T> {
     #[inline]
     fn claim(&self, wanted: usize) -> Option<(usize, usize)> {
         let capacity = self.shared.slots.len();
-        // Relaxed: a guess; the swap below tells.
-        let mut tail = self.seen.tail.load(Ordering::Relaxed);
-        // Acquire: pairs with the Release below, for a handle that is shared between threads: whoever uses
+        // Acquire: pairs with the Releases of `seen.tail` and of `tail` itself, here and below. Whoever
+        // claimed up to a tail knew a head that left room for it, so who sees that tail finds, when it
+        // looks, at least that head: this loop repeats only when others have moved on.
+        let mut tail = self.seen.tail.load(Ordering::Acquire);
+        // Acquire: pairs with the Release in `refresh_head`, for a handle shared between threads: who uses
         // this head must have the receiver's moves up to it ordered before.
         let mut head = self.seen.head.load(Ordering::Acquire);
         loop {
             let used = tail.wrapping_sub(head);
             if used > capacity {
-                // The guess is so old that the receiver is past it. Relaxed: a head we have acquired
-                // comes after the claims before it, so this load cannot be behind it.
-                tail = self.shared.tail.load(Ordering::Relaxed);
+                // One of the two copies is old: the head by more than a ring, or the tail is behind it.
+                head = self.refresh_head();
                 if tail.wrapping_sub(head) > capacity {
-                    head = self.refresh_head();
+                    // Acquire: as above.
+                    tail = self.shared.tail.load(Ordering::Acquire);
                 }
                 continue;
             }
@@ -121,11 +123,11 @@ impl<T> Sender<T> {
             }
             let count = wanted.min(free);
             let end = tail.wrapping_add(count);
-            // Relaxed both ways: the claim only divides positions between senders. Values are ordered by
-            // stamps, reuse of slots by `head`.
-            match self.shared.tail.compare_exchange_weak(tail, end, Ordering::Relaxed, Ordering::Relaxed) {
+            // Release and, on failure, Acquire: as above. Values are ordered by stamps, not by this.
+            match self.shared.tail.compare_exchange_weak(tail, end, Ordering::Release, Ordering::Acquire) {
                 Ok(_) => {
-                    self.seen.tail.store(end, Ordering::Relaxed);
+                    // Release: as above.
+                    self.seen.tail.store(end, Ordering::Release);
                     return Some((tail, count));
                 }
                 Err(now) => tail = now,
