@@ -35,8 +35,8 @@ impl<S: Sockets> ReadinessDriver<S> {
                 break;
             }
             if self.streams.len() >= self.config.streams_max {
-                // What a process without descriptors would say; connections wait in the backlog meanwhile.
-                failed = Some(Errno(libc::EMFILE));
+                // Connections wait in the backlog meanwhile.
+                failed = Some(Errno(libc::ENFILE));
                 break;
             }
             match self.sockets.accept(&listener.socket) {

@@ -350,7 +350,8 @@ impl<S: Sockets> Driver for ReadinessDriver<S> {
     }
 
     fn pending(&self) -> bool {
-        self.work.is_pending() || !self.refused.is_empty() || self.sockets.has_news()
+        self.sockets.is_running()
+            && (self.work.is_pending() || !self.refused.is_empty() || self.sockets.has_news())
     }
 
     fn streams_open(&self) -> usize {

@@ -216,15 +216,19 @@ impl<S: Sockets> Stream<S> {
                 return;
             }
             reads += 1;
-            let (mut empty, len_max) = match self.receive {
-                Receive::Block(len_max) => match work.buffers.take_block(len_max) {
-                    Ok(empty) => (empty, len_max),
-                    Err(error) => return self.fail(id, Errno::from_io(&error), work, events),
-                },
-                _ => match work.buffers.take_shared() {
-                    Some(empty) => (empty, usize::MAX),
-                    None => return work.starve(Token::Stream(id), &mut self.queued),
-                },
+            let shared = if self.receive == Receive::Shared { work.buffers.take_shared() } else { None };
+            let (len_max, taken) = match (self.receive, shared) {
+                (Receive::Block(len_max), _) => (len_max, work.buffers.take_block(len_max)),
+                (_, Some(empty)) => (usize::MAX, Ok(empty)),
+                // All lent: a block instead, so that nobody waits for somebody else's slow reader.
+                _ => {
+                    let len_max = work.buffers.config().shared_size as usize;
+                    (len_max, work.buffers.take_block(len_max))
+                }
+            };
+            let mut empty = match taken {
+                Ok(empty) => empty,
+                Err(error) => return self.fail(id, Errno::from_io(&error), work, events),
             };
             let bytes = work.buffers.bytes_mut(&mut empty);
             let room = bytes.len().min(len_max);

@@ -10,10 +10,8 @@ pub struct Work {
     pub spare: Spare,
     /// To look at in the next turn, without news.
     again: Vec<Token>,
-    /// Streams that could read but found no shared buffer.
-    starved: Vec<Token>,
     /// Datagram sockets that found no buffer for a train.
-    starved_datagrams: Vec<Token>,
+    starved: Vec<Token>,
     /// Whether datagrams come in trains, which need a buffer of `TRAIN_MAX` bytes.
     pub trains: bool,
 }
@@ -24,14 +22,7 @@ impl Work {
         let config = buffers.config();
         let trains =
             trains && (config.shared_size as usize >= TRAIN_MAX || config.block_bytes_max >= TRAIN_MAX);
-        Work {
-            trains,
-            buffers,
-            spare: Spare::default(),
-            again: Vec::new(),
-            starved: Vec::new(),
-            starved_datagrams: Vec::new(),
-        }
+        Work { trains, buffers, spare: Spare::default(), again: Vec::new(), starved: Vec::new() }
     }
 
     /// To be looked at in the next turn.
@@ -44,28 +35,20 @@ impl Work {
     /// To be looked at when buffers are back.
     pub fn starve(&mut self, token: Token, queued: &mut bool) {
         if !std::mem::replace(queued, true) {
-            match token {
-                Token::Datagram(_) => self.starved_datagrams.push(token),
-                _ => self.starved.push(token),
-            }
+            self.starved.push(token);
         }
     }
 
     /// Whether somebody is to be looked at now.
     pub fn is_pending(&self) -> bool {
-        !self.again.is_empty() || self.feeds_streams() || self.feeds_datagrams()
+        !self.again.is_empty() || self.feeds_starved()
     }
 
     /// Hands out those to be looked at now; `list` is empty and keeps its memory. The caller clears their flags.
     pub fn take(&mut self, list: &mut Vec<Token>) {
         std::mem::swap(&mut self.again, list);
-        if self.feeds_streams() {
-            // Each can use at least one buffer; those behind wait their turn.
-            let count = self.starved.len().min(self.buffers.shared_idle());
-            list.extend(self.starved.drain(..count));
-        }
-        if self.feeds_datagrams() {
-            list.append(&mut self.starved_datagrams);
+        if self.feeds_starved() {
+            list.append(&mut self.starved);
         }
     }
 
@@ -81,12 +64,8 @@ impl Work {
         !self.trains || self.buffers.config().shared_size as usize >= TRAIN_MAX
     }
 
-    fn feeds_streams(&self) -> bool {
-        !self.starved.is_empty() && self.buffers.shared_idle() > 0
-    }
-
-    fn feeds_datagrams(&self) -> bool {
-        !self.starved_datagrams.is_empty()
+    fn feeds_starved(&self) -> bool {
+        !self.starved.is_empty()
             && if self.trains_shared() {
                 self.buffers.shared_idle() > 0
             } else {
