@@ -17,7 +17,10 @@ class Address:
 
     @classmethod
     def parse(cls, text: str, *, port_min: int = 1) -> Address:
-        """Reads `host:port` or `[v6]:port`. Raises `ValueError` with a sentence that names value and limit."""
+        """Reads `host:port` or `[v6]:port`.
+
+        Raises `ValueError` with a sentence that names value and limit.
+        """
         host, colon, port_text = text.rpartition(":")
         if not colon or not host:
             raise ValueError(f'"{text}" is not host:port; write for example "127.0.0.1:8080" or "[::1]:8080"')

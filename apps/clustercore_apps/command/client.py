@@ -61,7 +61,8 @@ class ConsoleClient:
         except (OSError, ValueError) as error:
             reason = getattr(error, "reason", None) or error
             raise OperatorError(
-                f"console {self.address} does not answer ({reason}); start a front end or name its console with --console"
+                f"console {self.address} does not answer ({reason}); start a front end or name its "
+                f"console with --console"
             ) from None
 
 

@@ -33,7 +33,10 @@ class Finding:
 
 
 def run_doctor() -> int:
-    """Prints what was found; 0 always, because advice is no fault. Raises `OperatorError` without the core."""
+    """Prints what was found; 0 always, because advice is no fault.
+
+    Raises `OperatorError` without the core.
+    """
     table = Table(box=None, pad_edge=False)
     for column in ("", "what", "value", "what to change"):
         table.add_column(column)

@@ -1,4 +1,7 @@
-"""The command `clustercore`. Exit codes: 0 done, 1 failed on the way, 2 the operator must change something."""
+"""The command `clustercore`.
+
+Exit codes: 0 done, 1 failed on the way, 2 the operator must change something.
+"""
 
 from __future__ import annotations
 

@@ -65,6 +65,7 @@ def run_keygen(directory: Path, host: str) -> int:
     print(f"made {certificate}, {key}, {token}")
     print(f"node:  clustercore node --certificate {certificate} --key {key} --token-file {token} ...")
     print(
-        f'front: copy {certificate.name} and {token.name} there; in [[nodes]] set certificate = "..." and token_file = "..."'
+        f'front: copy {certificate.name} and {token.name} there; in [[nodes]] set certificate = "..." '
+        f'and token_file = "..."'
     )
     return 0

@@ -1,8 +1,8 @@
 """Who may use the console.
 
-Without a token the console is for this machine only, and then a foreign web page must not use it through the visitor's
-browser: requests name a local `Host` (no DNS rebinding), and what changes something is JSON with a header of our own,
-which a foreign page cannot send without a preflight that nobody answers.
+Without a token the console is for this machine only, and then a foreign web page must not use it through the
+visitor's browser: requests name a local `Host` (no DNS rebinding), and what changes something is JSON with a
+header of our own, which a foreign page cannot send without a preflight that nobody answers.
 """
 
 from __future__ import annotations

@@ -42,7 +42,12 @@ class _State(Collector):
     def _front(self) -> Iterable[Metric]:
         front = self._snapshot["front"]
         yield _gauge("clustercore_ready", "1 when the front end serves.", [], [([], int(front["ready"]))])
-        yield _gauge("clustercore_uptime_seconds", "Seconds since the front end started.", [], [([], front["uptime_seconds"])])
+        yield _gauge(
+            "clustercore_uptime_seconds",
+            "Seconds since the front end started.",
+            [],
+            [([], front["uptime_seconds"])],
+        )
         rows = [([service or "-", kind], count) for (service, kind), count in sorted(self._decisions.items())]
         yield _counter(
             "clustercore_decisions", "Entries of the event log by kind.", ["service", "kind"], rows

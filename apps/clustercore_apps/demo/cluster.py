@@ -1,4 +1,6 @@
-"""`clustercore demo`: a front end and three nodes as processes of their own on this machine, and a load to watch."""
+"""`clustercore demo`: a front end and three nodes as processes of their own on this machine, and a load to
+watch.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,10 @@ async def run_demo(
     driver: str,
     verbose: bool,
 ) -> int:
-    """Brings everything up, prints where it is, waits, ends everything. 0 only when every request was served."""
+    """Brings everything up, prints where it is, waits, ends everything.
+
+    0 only when every request was served.
+    """
     try:
         front_address, console_address = Address.parse(front), Address.parse(console)
     except ValueError as error:
@@ -57,7 +62,8 @@ async def run_demo(
             if stop.is_set():
                 return 130
             print(
-                f"service  http://{front_address}/   ({service.kind}; the front end and {NODES} nodes to borrow)"
+                f"service  http://{front_address}/   ({service.kind}; the front end and {NODES} nodes "
+                f"to borrow)"
             )
             print(f"console  http://{console_address}/", flush=True)
             if seconds is None:
@@ -179,10 +185,14 @@ class _Cluster:
                 wait.cancel()
 
     async def _start(self, stop: asyncio.Event, name: str, *arguments: str) -> str:
-        """Starts a part and returns the first line that it says. Raises `OperatorError` with its last words."""
+        """Starts a part and returns the first line that it says.
+
+        Raises `OperatorError` with its last words.
+        """
         output = self._folder / f"{name}.log"
         verbose = ["--verbose"] if self._verbose else []
-        with open(output, "wb") as errors:
+        # A local file of our own: opening it does not wait.
+        with open(output, "wb") as errors:  # noqa: ASYNC230
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "clustercore_apps", *arguments, "--until-input-ends", *verbose),
                 stdin=asyncio.subprocess.PIPE,

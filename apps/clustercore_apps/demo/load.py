@@ -1,4 +1,4 @@
-"""A light HTTP client that drives a load which rises and falls, open loop: it does not wait for slow answers."""
+"""A light HTTP client for a load that rises and falls, open loop: it does not wait for slow answers."""
 
 from __future__ import annotations
 
@@ -40,7 +40,9 @@ class LoadReport:
 
 
 class Load:
-    """`run` sends requests at `rate(seconds since start)` per second until cancelled or `seconds` have passed."""
+    """`run` sends requests at `rate(seconds since start)` per second until cancelled or `seconds` have
+    passed.
+    """
 
     def __init__(self, target: Address, path: str, rate: Callable[[float], float]) -> None:
         self.report = LoadReport()

@@ -1,7 +1,8 @@
-"""What the demonstration serves with: a real server of the distribution when there is one, else the sample service.
+"""What the demonstration serves with: a real server of the distribution when there is one, else the sample
+service.
 
-Each answers `/` with a page and `/paced` after about `PACED_SECONDS`, so that a few hundred requests per second make a
-load that one can see, without wearing out the machine.
+Each answers `/` with a page and `/paced` after about `PACED_SECONDS`, so that a few hundred requests per
+second make a load that one can see, without wearing out the machine.
 """
 
 from __future__ import annotations
@@ -28,7 +29,10 @@ class ServiceProgram:
 
 
 def find_program(wanted: str) -> ServiceProgram:
-    """The program for `auto`, `nginx`, `lighttpd` or `sample`. Raises `OperatorError` when a named one is absent."""
+    """The program for `auto`, `nginx`, `lighttpd` or `sample`.
+
+    Raises `OperatorError` when a named one is absent.
+    """
     makers = {"nginx": _nginx, "lighttpd": _lighttpd}
     for kind, make in makers.items():
         path = shutil.which(kind, path=SEARCH)
@@ -56,9 +60,8 @@ def _nginx(path: str) -> ServiceProgram:
 events {{ worker_connections 2048; }}
 http {{
   access_log off; keepalive_requests 100000; default_type text/html;
-  client_body_temp_path {{workdir}}/body; proxy_temp_path {{workdir}}/proxy; fastcgi_temp_path {{workdir}}/fastcgi;
-  uwsgi_temp_path {{workdir}}/uwsgi; scgi_temp_path {{workdir}}/scgi;
-  server {{
+  client_body_temp_path {{workdir}}/body; proxy_temp_path {{workdir}}/proxy; fastcgi_temp_path
+  {{workdir}}/fastcgi; uwsgi_temp_path {{workdir}}/uwsgi; scgi_temp_path {{workdir}}/scgi; server {{
     listen {{address}}:{{port}};
     root {{workdir}};
     location = / {{ try_files /index.html =404; }}

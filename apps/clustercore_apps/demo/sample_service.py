@@ -1,7 +1,8 @@
-"""A small HTTP server in the standard library: what the demonstration and the tests serve with when no other is there.
+"""A small HTTP server in the standard library: what the demonstration and the tests serve with when no other
+is there.
 
-`/` answers at once, `/paced` after 150 ms, `/wait/<milliseconds>` after so long, `/bytes/<count>` with so many bytes,
-anything else with 404. Usage: `python -m clustercore_apps.demo.sample_service ADDRESS PORT NAME`.
+`/` answers at once, `/paced` after 150 ms, `/wait/<milliseconds>` after so long, `/bytes/<count>` with so
+many bytes, anything else with 404. Usage: `python -m clustercore_apps.demo.sample_service ADDRESS PORT NAME`.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""The service platform: front end, load manager, node agent, pool (see docs/operators/service-platform.md)."""
+"""The service platform: front end, load manager, node agent, pool."""

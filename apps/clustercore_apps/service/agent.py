@@ -1,8 +1,8 @@
 """The node agent: lends its node to one front end at a time and runs one declared service there.
 
-It is control only; requests never pass through it. Whatever happens to the agent, the service goes on: it has a
-session of its own, and the state file lets the next agent find it. What ends a service is the front end's word, a
-lapsed lease, or `--stop-services`.
+It is control only; requests never pass through it. Whatever happens to the agent, the service goes on: it has
+a session of its own, and the state file lets the next agent find it. What ends a service is the front end's
+word, a lapsed lease, or `--stop-services`.
 """
 
 from __future__ import annotations
@@ -157,7 +157,8 @@ class Agent:
         except OSError as error:
             reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
             raise OperatorError(
-                f"cannot listen on {options.listen}: {reason}; end what listens there or give another --listen"
+                f"cannot listen on {options.listen}: {reason}; end what listens there or give another "
+                f"--listen"
             ) from None
         self.address = Address(options.listen.host, server.sockets[0].getsockname()[1])
         return server

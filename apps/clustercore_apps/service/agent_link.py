@@ -1,6 +1,7 @@
 """The front end's side of one agent: connects, reconnects with back-off, asks, hears.
 
-The link keeps no decision: it tells its owner what it saw (`on_welcome`, `on_load`, `on_instance`, `on_lost`).
+The link keeps no decision: it tells its owner what it saw (`on_welcome`, `on_load`, `on_instance`,
+`on_lost`).
 """
 
 from __future__ import annotations
@@ -79,7 +80,10 @@ class AgentLink:
             pause = min(pause * 2, RECONNECT_SECONDS_MAX)
 
     async def request(self, verb: str, *, wait: float = REPLY_SECONDS, **fields: Any) -> wire.Message:
-        """Asks and returns the reply, for which it waits so many seconds. Raises `AgentError` (the agent's own code, DISCONNECTED or TIMEOUT)."""
+        """Asks and returns the reply, for which it waits so many seconds.
+
+        Raises `AgentError` (the agent's own code, DISCONNECTED or TIMEOUT).
+        """
         if self._writer is None:
             raise AgentError("DISCONNECTED", f"{self.config.name}: {self.fault}")
         number = next(self._ids)

@@ -1,9 +1,10 @@
 """One back end of a service: borrowed, started, appended to the child list, taken off it again.
 
-The nine steps of removal: (1) the load manager decides, (2) tells the service manager which one, (3) which sends it no
-new request, (4) and is asked to say when nothing is in flight; (5) the requests in flight are worked off and (6) their
-replies returned; (7) the forwarder reports that the drain is done, or its deadline has passed; (8) the agent stops the
-service; (9) the lease is released and the node is idle again. Steps 1 and 2 are `LoadManager`'s, the rest is
+The nine steps of removal: (1) the load manager decides, (2) tells the service manager which one, (3) which
+sends it no new request, (4) and is asked to say when nothing is in flight; (5) the requests in flight are
+worked off and (6) their replies returned; (7) the forwarder reports that the drain is done, or its deadline
+has passed; (8) the agent stops the service; (9) the lease is released and the node is idle again. Steps 1 and
+2 are `LoadManager`'s, the rest is
 `BackEnd.take_down`.
 """
 
@@ -111,7 +112,10 @@ class BackEnd:
         )
 
     async def take_down(self, reason: str, *, deadline: float | None = None) -> None:
-        """Steps 3 to 9. `deadline` (seconds) replaces the configured drain deadline; 0 cuts what is in flight."""
+        """Steps 3 to 9.
+
+        `deadline` (seconds) replaces the configured drain deadline; 0 cuts what is in flight.
+        """
         if self._is_leaving or self.is_gone:
             return
         self._is_leaving = True
@@ -136,7 +140,7 @@ class BackEnd:
         self._leave(failed=not stopped)
 
     async def lose(self, reason: str) -> None:
-        """The service ended or the agent is out of reach: off the child list at once, nothing left to drain."""
+        """The service ended or nobody reaches it: off the child list at once, nothing left to drain."""
         if self._is_leaving or self.is_gone or self.life == Life.STARTING:
             # A start that fails is told by its own request.
             return
@@ -192,7 +196,10 @@ class BackEnd:
         self._note("drained", f"{text} after {took} s", finished=finished, drain_seconds=took)
 
     async def _stop_service(self) -> bool:
-        """Steps 8 and 9 at the agent. One that is out of reach ends the service itself when the lease lapses."""
+        """Steps 8 and 9 at the agent.
+
+        One that is out of reach ends the service itself when the lease lapses.
+        """
         link, deadline = self.loan.node.link, self._config.stop_deadline
         try:
             reply = await link.request(

@@ -1,7 +1,7 @@
 """The event log: every decision with its reason and numbers, in memory for the console and on disk for later.
 
-One JSON object per line. When the file reaches `bytes_max` it becomes `<name>.1` (which replaces the older one), so the
-disk holds at most twice the bound.
+One JSON object per line. When the file reaches `bytes_max` it becomes `<name>.1` (which replaces the older
+one), so the disk holds at most twice the bound.
 """
 
 from __future__ import annotations
@@ -23,7 +23,10 @@ EVENTS_IN_MEMORY_MAX = 1000
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What happened to what, and why. `time_unix` is wall-clock seconds; `number` counts from 1 in this process."""
+    """What happened to what, and why.
+
+    `time_unix` is wall-clock seconds; `number` counts from 1 in this process.
+    """
 
     number: int
     time_unix: float

@@ -168,7 +168,8 @@ class Front:
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
             raise OperatorError(
-                f"state folder {directory} is no use: {error.strerror}; give a writable one as front.state_dir"
+                f"state folder {directory} is no use: {error.strerror}; give a writable one as "
+                f"front.state_dir"
             ) from None
 
     def _on_events(self) -> None:

@@ -1,7 +1,8 @@
 """How a declared program becomes a running one. No shell is involved anywhere.
 
-`ProcessLauncher` starts a plain process in a session of its own, so that signals to the agent do not reach it and it
-outlives the agent. A launcher for transient systemd units would be a second class with the same three methods.
+`ProcessLauncher` starts a plain process in a session of its own, so that signals to the agent do not reach it
+and it outlives the agent. A launcher for transient systemd units would be a second class with the same three
+methods.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ class Program:
     ) -> Program:
         """Puts `places` (`port`, `address`, `name`, `cores`) and `workdir` in for `{port}` and so on.
 
-        Only these words in braces are replaced, so that configuration files with braces of their own stay as they are.
+        Only these words in braces are replaced, so that configuration files with braces of their own stay as
+        they are.
         """
         all_places = {**places, "workdir": str(workdir)}
 
@@ -64,7 +66,9 @@ class Launcher(Protocol):
         """Raises `AgentError` BAD_PROGRAM."""
 
     def exit_code(self, identity: process.Identity) -> int | None:
-        """The exit code of an ended program when it is known: negative is a signal, `None` unknown or running."""
+        """The exit code of an ended program when it is known: negative is a signal, `None` unknown or
+        running.
+        """
 
     def bound_output(self, workdir: Path) -> None:
         """Cuts the output file when it has grown above its bound."""
@@ -124,7 +128,10 @@ class ProcessLauncher:
         return code
 
     def bound_output(self, workdir: Path) -> None:
-        """See `Launcher.bound_output`. The file was opened for appending, so the writer goes on at the new end."""
+        """See `Launcher.bound_output`.
+
+        The file was opened for appending, so the writer goes on at the new end.
+        """
         path = workdir / "output.log"
         try:
             if path.stat().st_size <= self._output_bytes_max:

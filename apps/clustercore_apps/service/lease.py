@@ -1,7 +1,7 @@
 """Who may command a node: one front end and one service at a time, for a while.
 
-A lease outlives neither a dead front end nor a partition: who does not renew it loses it. The fencing token grows with
-every lease given, so that a front end that was away and comes back with an old one is refused.
+A lease outlives neither a dead front end nor a partition: who does not renew it loses it. The fencing token
+grows with every lease given, so that a front end that was away and comes back with an old one is refused.
 """
 
 from __future__ import annotations
@@ -87,7 +87,10 @@ class LeaseTable:
 
     @classmethod
     def from_json(cls, now: float, value: dict[str, Any]) -> LeaseTable:
-        """What `to_json` wrote; a lease gets its full length again. Raises `KeyError`, `TypeError`, `ValueError`."""
+        """What `to_json` wrote; a lease gets its full length again.
+
+        Raises `KeyError`, `TypeError`, `ValueError`.
+        """
         table = cls(int(value["fence_highest"]))
         if held := value["lease"]:
             seconds = float(held["seconds"])

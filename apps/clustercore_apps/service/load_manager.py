@@ -1,7 +1,7 @@
 """The load manager: samples, asks the scaler, borrows and gives back.
 
-It looks every `sample_interval` seconds. What to do is `clustercore.Scaler`'s decision (levels, hold times, cool-down),
-who gets a node is `clustercore.Pool`'s; here the two meet the back ends.
+It looks every `sample_interval` seconds. What to do is `clustercore.Scaler`'s decision (levels, hold times,
+cool-down), who gets a node is `clustercore.Pool`'s; here the two meet the back ends.
 """
 
 from __future__ import annotations
@@ -64,7 +64,10 @@ class LoadManager:
             await asyncio.sleep(self._config.sample_interval)
 
     def add(self, service: str, reason: str) -> str:
-        """Borrows a node for the service and returns its name. Raises `OperatorError` with the pool's reason."""
+        """Borrows a node for the service and returns its name.
+
+        Raises `OperatorError` with the pool's reason.
+        """
         manager = self._managers[service]
         answer = self._nodes.borrow(time.monotonic(), service)
         if isinstance(answer, str):

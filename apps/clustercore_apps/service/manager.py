@@ -76,7 +76,8 @@ class ServiceManager:
                 self.listening.append(self.forwarder.listen(str(address)))
             except (clustercore.ClusterError, OSError) as error:
                 raise OperatorError(
-                    f'service "{self.config.name}" cannot listen on {address}: {error}; end what listens there or '
+                    f'service "{self.config.name}" cannot listen on {address}: {error}; end what '
+                    f"listens there or "
                     "change services.listen"
                 ) from None
 

@@ -13,7 +13,9 @@ class NodeLoad:
         self._before = _cpu_ticks()
 
     def sample(self) -> dict[str, float]:
-        """`cpu_node` is the busy share of all cores since the last sample, 0..=1; `load_average` that of a minute."""
+        """`cpu_node` is the busy share of all cores since the last sample, 0..=1; `load_average` that of a
+        minute.
+        """
         now = _cpu_ticks()
         busy, total = now[0] - self._before[0], now[1] - self._before[1]
         self._before = now

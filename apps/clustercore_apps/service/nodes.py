@@ -1,7 +1,8 @@
 """The back-end list: every declared node, what its agent last said, and who has borrowed it.
 
-Which service may have a node is `clustercore.Pool`'s decision; which of the free nodes it gets is made here: the least
-loaded one. The pool's nodes are therefore places: at a grant the place is bound to the node that suits best.
+Which service may have a node is `clustercore.Pool`'s decision; which of the free nodes it gets is made here:
+the least loaded one. The pool's nodes are therefore places: at a grant the place is bound to the node that
+suits best.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ RECLAIM_SECONDS = 0.3
 """A message that crossed our own release is not a stale lease: look again after this."""
 RELEASE_SECONDS = 15.0
 LAPSE_SHARE = 0.7
-"""A back end whose lease could not be renewed for this share of its length is given up, before the agent ends it."""
+"""A back end whose lease could not be renewed for this share of its length is given up, before the agent ends
+it.
+"""
 
 
 @dataclass(slots=True, eq=False)
@@ -53,7 +56,9 @@ class Node:
         return self.config.name
 
     def is_usable(self, now: float) -> bool:
-        """True when a service could be started here: agent there, nothing running, no back-off, nobody else's."""
+        """True when a service could be started here: agent there, nothing running, no back-off, nobody
+        else's.
+        """
         return (
             self.link.connected
             and self.phase in ("idle", "exited")
@@ -86,14 +91,15 @@ class Nodes:
         self._pool = clustercore.Pool(lease=config.lease_seconds)
         self._loans: dict[str, Loan] = {}
         self._reclaiming: dict[str, asyncio.Task[None]] = {}
-        # Starts at the wall clock so that tokens of a restarted front end are newer; `_see_fence` mends a clock that
-        # went backwards.
+        # Starts at the wall clock so that tokens of a restarted front end are newer; `_see_fence` mends a
+        # clock that went backwards.
         self._fence = time.time_ns() // 1_000_000 << 20
         self.on_instance: Callable[[Node, wire.Message], None] = lambda _node, _message: None
         self.all: dict[str, Node] = {}
         for node_config in config.nodes:
             self.all[node_config.name] = self._make(node_config)
-        # All nodes first: the pool refuses minima that its nodes cannot fill. `refresh` takes out those not there yet.
+        # All nodes first: the pool refuses minima that its nodes cannot fill. `refresh` takes out those not
+        # there yet.
         for node in self.all.values():
             node.place, node.is_in_pool = node.name, True
             self._pool.add_node(node.place)
@@ -233,7 +239,9 @@ class Nodes:
         self.on_instance(node, message)
 
     def _reclaim_soon(self, node: Node) -> None:
-        """A lease in our name that we know nothing of: from before our restart, or given up while out of reach."""
+        """A lease in our name that we know nothing of: from before our restart, or given up while out of
+        reach.
+        """
         if node.name not in self._reclaiming:
             self._reclaiming[node.name] = asyncio.create_task(self._reclaim(node))
 

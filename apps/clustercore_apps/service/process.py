@@ -1,7 +1,8 @@
-"""Processes known beyond doubt: a pid is reused, a pid with its start time is not, a pidfd cannot be mistaken.
+"""Processes known beyond doubt: a pid is reused, a pid with its start time is not, a pidfd cannot be
+mistaken.
 
-The numbers come from `/proc/<pid>/stat`, proc_pid_stat(5): field 22 is the start time in clock ticks since boot,
-field 6 the session, 14 and 15 the CPU time.
+The numbers come from `/proc/<pid>/stat`, proc_pid_stat(5): field 22 is the start time in clock ticks since
+boot, field 6 the session, 14 and 15 the CPU time.
 """
 
 from __future__ import annotations
@@ -69,7 +70,10 @@ def identify(pid: int) -> Identity | None:
 
 
 def open_pidfd(identity: Identity) -> int | None:
-    """A pidfd of exactly this process (readable when it ends), `None` when it is gone. The caller closes it."""
+    """A pidfd of exactly this process (readable when it ends), `None` when it is gone.
+
+    The caller closes it.
+    """
     try:
         descriptor = os.pidfd_open(identity.pid)
     except OSError:
@@ -98,8 +102,8 @@ def signal_process(identity: Identity, number: int) -> bool:
 def session_members(leader: Identity) -> list[Stat]:
     """The living processes of the session that `leader` opened, also when the leader itself is gone.
 
-    The kernel does not give a pid to a new process while a session of that number exists, so a session whose leader
-    died is still ours; one whose leader is another process is not.
+    The kernel does not give a pid to a new process while a session of that number exists, so a session whose
+    leader died is still ours; one whose leader is another process is not.
     """
     now = read_stat(leader.pid)
     if leader.boot_id != boot_id() or (now is not None and now.start_ticks != leader.start_ticks):

@@ -118,6 +118,7 @@ def check_exposure(what: str, host: str, *, secured: bool, insecure: bool) -> No
     """Refuses an open port that others can reach. Raises `OperatorError`."""
     if not is_loopback(host) and not secured and not insecure:
         raise OperatorError(
-            f"{what} would listen on {host} without TLS and token, which others can reach; give --certificate, --key "
+            f"{what} would listen on {host} without TLS and token, which others can reach; give "
+            f"--certificate, --key "
             'and --token-file (see "clustercore node keygen"), or say --insecure in so many words'
         )

@@ -27,7 +27,10 @@ def write_state(path: Path, state: dict[str, Any]) -> None:
 
 
 def read_state(path: Path) -> dict[str, Any] | None:
-    """What was written last, `None` when there is no file. Raises `OperatorError` when it cannot be understood."""
+    """What was written last, `None` when there is no file.
+
+    Raises `OperatorError` when it cannot be understood.
+    """
     try:
         state = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

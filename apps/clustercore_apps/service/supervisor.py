@@ -1,8 +1,8 @@
 """One service process of one node: started, watched, found again, stopped.
 
-Phases: `idle` -> `starting` -> `active` -> `stopping` -> `idle`; a process that ends by itself leads to `exited`, from
-where a new start is allowed. The state file knows the process before the port is awaited, so an agent that dies at any
-point finds what it started.
+Phases: `idle` -> `starting` -> `active` -> `stopping` -> `idle`; a process that ends by itself leads to
+`exited`, from where a new start is allowed. The state file knows the process before the port is awaited, so
+an agent that dies at any point finds what it started.
 """
 
 from __future__ import annotations
@@ -105,7 +105,9 @@ class Supervisor:
         self._cpu_before: tuple[float, int] | None = None
 
     def recover(self, instance: Instance) -> bool:
-        """Takes charge of an instance from the state file; false (and its remains ended) when its process is gone."""
+        """Takes charge of an instance from the state file; false (and its remains ended) when its process is
+        gone.
+        """
         if not self._watch(instance):
             process.kill_session(instance.identity)
             self.detail = f"{instance.service} (pid {instance.identity.pid}) ended while nobody watched"
@@ -115,7 +117,10 @@ class Supervisor:
         return True
 
     async def start(self, order: Order) -> Instance:
-        """Starts the program and returns when its port answers. Raises `AgentError`; then nothing is left running."""
+        """Starts the program and returns when its port answers.
+
+        Raises `AgentError`; then nothing is left running.
+        """
         if self.phase not in ("idle", "exited"):
             raise AgentError(
                 "BUSY", f"{self._name} is {self.phase} with {self.instance and self.instance.service}"
@@ -153,7 +158,7 @@ class Supervisor:
         return instance
 
     async def stop(self, deadline: float) -> bool:
-        """Asks the process to end, kills its session after `deadline` seconds; true when it ended by itself."""
+        """Asks the process to end, kills its session `deadline` seconds later; true when it ended itself."""
         instance = self.instance
         if instance is None or self.phase == "stopping":
             await self._wait_idle(deadline + SWEEP_SECONDS)
@@ -173,7 +178,9 @@ class Supervisor:
         return True
 
     def load(self) -> dict[str, Any]:
-        """CPU cores in use by the service since the last call, its connections, its output kept within bounds."""
+        """CPU cores in use by the service since the last call, its connections, its output kept within
+        bounds.
+        """
         if self.instance is None:
             self._cpu_before = None
             return {"cpu_service": 0.0, "connections": 0}

@@ -169,7 +169,8 @@ def _front(reader: Reader, path: Path) -> dict[str, Any]:
     if not console.is_loopback and not secured and not front["insecure"]:
         raise reader.error(
             "console",
-            f'"front.console" is {console}, which others can reach; set console_token_file, console_certificate and '
+            f'"front.console" is {console}, which others can reach; set console_token_file, '
+            f"console_certificate and "
             "console_key, or say insecure = true in so many words",
         )
     if (front["console_certificate"] is None) != (front["console_key"] is None):
@@ -192,7 +193,8 @@ def _node(reader: Reader, insecure_front: bool) -> NodeConfig:
     if not node.agent.is_loopback and not secured and not node.insecure:
         raise reader.error(
             "agent",
-            f'"nodes.agent" is {node.agent}, which is not loopback; set certificate and token_file (make them with '
+            f'"nodes.agent" is {node.agent}, which is not loopback; set certificate and token_file '
+            f"(make them with "
             '"clustercore node keygen"), or say insecure = true in so many words',
         )
     reader.finish()
@@ -235,7 +237,8 @@ def _service(reader: Reader, nodes: int) -> ServiceConfig:
     if service.medium_per_core > service.high_per_core:
         raise thresholds.error(
             "high_per_core",
-            f'"services.thresholds.high_per_core" is {service.high_per_core:g}, must not be below medium_per_core '
+            f'"services.thresholds.high_per_core" is {service.high_per_core:g}, must not be below '
+            f"medium_per_core "
             f"({service.medium_per_core:g})",
         )
     if service.minimum > service.maximum:
@@ -251,7 +254,8 @@ def _service(reader: Reader, nodes: int) -> ServiceConfig:
     if not service.local and service.minimum == 0:
         raise reader.error(
             "local",
-            '"services.local" is false and "minimum" is 0, so nobody would serve at low load; set minimum = 1 or '
+            '"services.local" is false and "minimum" is 0, so nobody would serve at low load; set '
+            "minimum = 1 or "
             "local = true",
         )
     reader.finish()

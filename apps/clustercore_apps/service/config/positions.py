@@ -1,8 +1,8 @@
 """Line numbers of the keys and tables of a TOML text.
 
-`tomllib` decides what the text means and gives no positions; this scanner only finds lines and runs after `tomllib`
-has accepted the text, so it may assume that brackets and quotes match. A path is a tuple of keys and, for arrays of
-tables, indices: `("services", 0, "port")`.
+`tomllib` decides what the text means and gives no positions; this scanner only finds lines and runs after
+`tomllib` has accepted the text, so it may assume that brackets and quotes match. A path is a tuple of keys
+and, for arrays of tables, indices: `("services", 0, "port")`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Takes checked values out of a parsed TOML table; every complaint carries file, line, value, limit and advice."""
+"""Takes checked values out of a parsed TOML table; every complaint carries file, line, value, limit and
+advice.
+"""
 
 from __future__ import annotations
 
@@ -82,7 +84,8 @@ class Reader:
         if not fits or not all(character.isalnum() or character in "-_." for character in value):
             raise self.error(
                 key,
-                f'"{self._title(key)}" is "{value}"; a name is 1 to {NAME_CHARACTERS_MAX} letters, digits, "-", "_", '
+                f'"{self._title(key)}" is "{value}"; a name is 1 to {NAME_CHARACTERS_MAX} letters, '
+                f'digits, "-", "_", '
                 '"." and starts with a letter or digit',
             )
         return value
