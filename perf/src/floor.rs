@@ -150,7 +150,10 @@ mod tests {
     fn back_ends_are_taken_in_turn() {
         let list: Vec<SocketAddrV4> = vec!["127.0.0.1:1".parse().unwrap(), "127.0.0.2:258".parse().unwrap()];
         let mut backends = Backends::new(&list);
-        assert_eq!([backends.take_next().0, backends.take_next().0, backends.take_next().0], [list[0], list[1], list[0]]);
+        assert_eq!(
+            [backends.take_next().0, backends.take_next().0, backends.take_next().0],
+            [list[0], list[1], list[0]]
+        );
         let address = to_kernel_address(&list[1]);
         assert_eq!(address.sin_port.to_ne_bytes(), [1, 2]);
         assert_eq!(address.sin_addr.s_addr.to_ne_bytes(), [127, 0, 0, 2]);

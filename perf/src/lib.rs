@@ -1,6 +1,7 @@
 //! Load generator, sample service and floor programs: what the measurements of clustercore are made with.
 //!
 //! - [`floor`], [`ring`], [`socket`], [`cpu`]: what the floor programs in `floors/` share.
+//! - [`service`]: what the sample service `clustercore-sample-service` answers.
 //! - [`options`], [`worker`], [`response`], [`tally`], [`aside`]: the load generator `clustercore-load`.
 
 pub mod aside;
@@ -9,6 +10,7 @@ pub mod floor;
 pub mod options;
 pub mod response;
 pub mod ring;
+pub mod service;
 pub mod socket;
 pub mod tally;
 pub mod worker;

@@ -7,7 +7,8 @@ use clustercore_perf::tally::{Failure, Tally};
 use clustercore_perf::worker::{Shared, Worker};
 use clustercore_perf::{cpu, socket};
 use serde_json::{Map, Value, json};
-use std::io::{IsTerminal, Write};
+use std::fmt::Write as _;
+use std::io::{IsTerminal, Write as _};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -20,11 +21,9 @@ fn main() -> ExitCode {
     let options = Options::parse();
     match run(&options) {
         Ok(report) => {
-            if options.json {
-                println!("{}", Value::Object(report));
-            } else {
-                print_text(&report);
-            }
+            let text = if options.json { format!("{}\n", Value::Object(report)) } else { to_text(&report) };
+            // A reader that has seen enough, such as `head`, is no failure.
+            let _ = std::io::stdout().write_all(text.as_bytes());
             ExitCode::SUCCESS
         }
         Err(error) => {
@@ -166,9 +165,12 @@ impl<'a> Progress<'a> {
     }
 }
 
-fn print_text(report: &Map<String, Value>) {
+/// The report for people.
+fn to_text(report: &Map<String, Value>) -> String {
+    let mut text = String::new();
     let number = |name: &str| report.get(name).and_then(Value::as_f64).unwrap_or(0.0);
-    println!(
+    let _ = writeln!(
+        text,
         "{:.0} answers in {:.2} s: {:.1}/s",
         number("answered_in_window"),
         number("seconds"),
@@ -177,7 +179,8 @@ fn print_text(report: &Map<String, Value>) {
     for name in ["connect_us", "send_lag_us", "first_byte_us", "last_byte_us"] {
         let Some(figures) = report.get(name).filter(|figures| figures.is_object()) else { continue };
         let figure = |key: &str| figures[key].as_f64().unwrap_or(0.0);
-        println!(
+        let _ = writeln!(
+            text,
             "{name:<14} min {:.1}  mean {:.1}  p50 {:.1}  p90 {:.1}  p99 {:.1}  p99.9 {:.1}  max {:.1}",
             figure("min"),
             figure("mean"),
@@ -188,21 +191,22 @@ fn print_text(report: &Map<String, Value>) {
             figure("max"),
         );
     }
-    println!("failed {:.0}", number("failed"));
+    let _ = writeln!(text, "failed {:.0}", number("failed"));
     let names = Failure::ALL.iter().map(|failure| failure.name()).chain(["status_4xx", "status_5xx"]);
     for name in names {
         let count = report["errors"][name].as_u64().unwrap_or(0);
         if count > 0 {
-            println!("  {name} {count}");
+            let _ = writeln!(text, "  {name} {count}");
         }
     }
-    println!("generator CPU {:.2} us per request", number("generator_cpu_us_per_request"));
+    let _ = writeln!(text, "generator CPU {:.2} us per request", number("generator_cpu_us_per_request"));
     if let Some(cpu) = report.get("watched_cpu_us_per_request").and_then(Value::as_f64) {
-        println!("watched CPU {cpu:.2} us per request");
+        let _ = writeln!(text, "watched CPU {cpu:.2} us per request");
     }
     for name in ["slow", "idle", "body_crc32c"] {
         if let Some(value) = report.get(name) {
-            println!("{name} {value}");
+            let _ = writeln!(text, "{name} {value}");
         }
     }
+    text
 }
