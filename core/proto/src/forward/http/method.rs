@@ -66,6 +66,18 @@ impl Version {
     pub(super) fn from_minor(minor: u8) -> Version {
         if minor == 0 { Version::Http10 } else { Version::Http11 }
     }
+
+    /// Whether this is a well-formed version, but neither of ours.
+    pub(super) fn is_other(text: &[u8]) -> bool {
+        match text {
+            [b'H', b'T', b'T', b'P', b'/', major, b'.', minor] => {
+                major.is_ascii_digit()
+                    && minor.is_ascii_digit()
+                    && !matches!((major, minor), (b'1', b'0' | b'1'))
+            }
+            _ => false,
+        }
+    }
 }
 
 #[cfg(test)]

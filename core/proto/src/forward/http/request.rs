@@ -159,16 +159,14 @@ fn rewrite(
 fn parse_reason(error: httparse::Error, line: &[u8]) -> RejectReason {
     match error {
         httparse::Error::TooManyHeaders => RejectReason::TooManyHeaders,
-        httparse::Error::Version if names_other_version(line) => RejectReason::Version,
+        // What the parser calls a version may be anything that stands in its place.
+        httparse::Error::Version
+            if line.rsplit(|&byte| byte == b' ').next().is_some_and(Version::is_other) =>
+        {
+            RejectReason::Version
+        }
         _ => RejectReason::Syntax,
     }
-}
-
-/// Whether the line ends in a well-formed version; the parser has said that it is not one of ours.
-fn names_other_version(line: &[u8]) -> bool {
-    let version = line.rsplit(|&byte| byte == b' ').next().unwrap_or_default();
-    matches!(version, [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
-        if major.is_ascii_digit() && minor.is_ascii_digit())
 }
 
 fn write_line(method: &[u8], target: &Target<'_>, out: &mut Vec<u8>) {

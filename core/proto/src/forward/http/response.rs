@@ -147,7 +147,9 @@ fn rewrite(
     match parsed {
         Ok(httparse::Status::Complete(len)) if len == head.len() => {}
         Err(httparse::Error::TooManyHeaders) => return Err(BadResponse::TooManyHeaders),
-        Err(httparse::Error::Version) => return Err(BadResponse::Version),
+        Err(httparse::Error::Version) if head.get(..8).is_some_and(Version::is_other) => {
+            return Err(BadResponse::Version);
+        }
         Ok(_) | Err(_) => return Err(BadResponse::Syntax),
     }
     let (Some(minor), Some(status)) = (response.version, response.code) else {
