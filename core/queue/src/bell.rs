@@ -69,8 +69,9 @@ impl Bell {
         fence(Ordering::SeqCst);
         // Relaxed: ordered by the fence; the common case is a consumer that is awake, and costs no write.
         self.sleeping.load(Ordering::Relaxed)
-            // Relaxed: only one thread may win the flag; what it published is ordered by its own queue.
-            && self.sleeping.swap(false, Ordering::Relaxed)
+            // Release: pairs with the Acquire in `clear`, so that this claim comes before the next sleep. One
+            // thread wins the flag; the others leave it alone, so that their trace cannot hide that sleep.
+            && self.sleeping.compare_exchange(true, false, Ordering::Release, Ordering::Relaxed).is_ok()
     }
 }
 
@@ -93,16 +94,23 @@ impl Doze<'_> {
     /// A consumer that blocked may ignore the answer. One that found work instead may use it to expect
     /// one early return from its next wait.
     pub fn wake(self) -> bool {
-        let rung = !self.bell.sleeping.swap(false, Ordering::Relaxed);
+        let rung = self.clear();
         std::mem::forget(self);
         rung
+    }
+
+    /// Counts the consumer as awake. `true` when a producer did that before.
+    fn clear(&self) -> bool {
+        // Acquire: pairs with the Release in `ring`, orders that claim before the next announcement. A
+        // producer that has read `true` and not claimed yet finds `false`, or claims the next sleep: its
+        // wake-up call comes early, which is harmless.
+        !self.bell.sleeping.swap(false, Ordering::Acquire)
     }
 }
 
 impl Drop for Doze<'_> {
     fn drop(&mut self) {
-        // Relaxed: a producer that still reads `true` makes one wake-up call too many, which is harmless.
-        self.bell.sleeping.store(false, Ordering::Relaxed);
+        self.clear();
     }
 }
 
