@@ -64,7 +64,7 @@ enum {
   CLC_ERROR_PERMISSION_DENIED = -42,
   /* the kernel lacks something that is required. Linux 6.1 is the floor. `clustercore doctor` says what is missing. */
   CLC_ERROR_UNSUPPORTED_KERNEL = -43,
-  /* io_uring is forbidden here. `kernel.io_uring_disabled` or a seccomp filter refuses it, and the driver `uring` was asked for. Use `auto`. */
+  /* the use of io_uring is forbidden here. `kernel.io_uring_disabled` or a seccomp filter refuses it, and the driver `uring` was asked for. Use `auto`. */
   CLC_ERROR_IO_URING_FORBIDDEN = -44,
   /* a system call failed. The message names the call and the kernel's error. */
   CLC_ERROR_IO = -45,
@@ -139,7 +139,7 @@ enum {
   X(ADDRESS_NOT_AVAILABLE, CLC_ERROR_ADDRESS_NOT_AVAILABLE, 0, "the address is not one of this machine, or its ports are used up") \
   X(PERMISSION_DENIED, CLC_ERROR_PERMISSION_DENIED, 0, "the kernel refuses permission") \
   X(UNSUPPORTED_KERNEL, CLC_ERROR_UNSUPPORTED_KERNEL, 0, "the kernel lacks something that is required") \
-  X(IO_URING_FORBIDDEN, CLC_ERROR_IO_URING_FORBIDDEN, 0, "io_uring is forbidden here") \
+  X(IO_URING_FORBIDDEN, CLC_ERROR_IO_URING_FORBIDDEN, 0, "the use of io_uring is forbidden here") \
   X(IO, CLC_ERROR_IO, 0, "a system call failed") \
   X(CONNECTION_REFUSED, CLC_ERROR_CONNECTION_REFUSED, 1, "the connection was refused") \
   X(CONNECTION_RESET, CLC_ERROR_CONNECTION_RESET, 1, "the other end reset the connection") \

@@ -424,7 +424,7 @@ class UnsupportedKernel(ClusterError, OSError):
 
 
 class IoUringForbidden(ClusterError, PermissionError):
-    """Io_uring is forbidden here.
+    """The use of io_uring is forbidden here.
 
     `kernel.io_uring_disabled` or a seccomp filter refuses it, and the driver `uring` was asked for. Use `auto`.
     """

@@ -154,7 +154,7 @@ pub enum Code {
     ///
     /// Linux 6.1 is the floor. `clustercore doctor` says what is missing.
     UnsupportedKernel = 43,
-    /// Io_uring is forbidden here.
+    /// The use of io_uring is forbidden here.
     ///
     /// `kernel.io_uring_disabled` or a seccomp filter refuses it, and the driver `uring` was asked for. Use
     /// `auto`.
@@ -443,7 +443,7 @@ impl Code {
             Code::AddressNotAvailable => "the address is not one of this machine, or its ports are used up",
             Code::PermissionDenied => "the kernel refuses permission",
             Code::UnsupportedKernel => "the kernel lacks something that is required",
-            Code::IoUringForbidden => "io_uring is forbidden here",
+            Code::IoUringForbidden => "the use of io_uring is forbidden here",
             Code::Io => "a system call failed",
             Code::ConnectionRefused => "the connection was refused",
             Code::ConnectionReset => "the other end reset the connection",

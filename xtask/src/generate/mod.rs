@@ -9,6 +9,7 @@ mod markdown;
 mod python;
 mod registry;
 mod rust;
+mod text;
 
 use std::fs;
 use std::path::Path;

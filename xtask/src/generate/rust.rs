@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, ensure};
 
 use super::registry::{Entry, Registry};
+use super::text::{sentence, wrapped};
 use crate::workspace;
 
 /// Renders the table and formats it as the rest of the tree is.
@@ -83,26 +84,6 @@ fn answers(out: &mut String, live: &[&Entry]) -> Result<()> {
     Ok(())
 }
 
-fn sentence(message: &str) -> String {
-    let (first, rest) = message.split_at(1);
-    format!("{}{rest}", first.to_uppercase())
-}
-
-/// Breaks `text` at spaces into lines of at most `columns_max`: rustfmt leaves comments as they are.
-fn wrapped(text: &str, columns_max: usize) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    for word in text.split(' ') {
-        match lines.last_mut() {
-            Some(line) if line.len() + 1 + word.len() <= columns_max => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            _ => lines.push(word.to_owned()),
-        }
-    }
-    lines
-}
-
 fn format(source: &str) -> Result<String> {
     let mut child = Command::new("rustfmt")
         .args(["--edition", "2024", "--emit", "stdout", "--config-path"])
@@ -165,16 +146,3 @@ Side::Kernel => \"kernel\",
 }
 
 ";
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn long_help_is_wrapped_and_nothing_is_lost() {
-        let text = "one two three four five six seven";
-        let lines = wrapped(text, 13);
-        assert_eq!(lines, ["one two three", "four five six", "seven"]);
-        assert_eq!(lines.join(" "), text);
-    }
-}

@@ -7,11 +7,9 @@ use anyhow::{Result, ensure};
 use super::Outcome;
 use crate::{artefacts, process, workspace};
 
-/// ruff and mypy on both packages, and the stub against the built module.
+/// ruff on every Python file, mypy on both packages, and the stub against the built module.
 pub fn lints(_quick: bool) -> Result<Outcome> {
-    for folder in ["python", "apps"] {
-        process::run(process::command(workspace::venv_program("ruff")).args(["check", folder]), MINUTE)?;
-    }
+    process::run(process::command(workspace::venv_program("ruff")).args(["check", "--quiet", "."]), MINUTE)?;
     // Each package has its own settings, found from its folder.
     for folder in ["python", "apps"] {
         let mut mypy = process::command(workspace::venv_program("mypy"));
