@@ -30,7 +30,6 @@ impl EpollDriver {
 pub struct EpollSockets {
     epoll: OwnedFd,
     waker: Arc<OwnedFd>,
-    started: std::time::Instant,
     features: Features,
     /// Pipes that are not in use.
     pipes: Vec<Pipe>,
@@ -47,7 +46,6 @@ impl EpollSockets {
         Ok(EpollSockets {
             epoll,
             waker: Arc::new(waker),
-            started: std::time::Instant::now(),
             features: Features { udp_offload: true, splice: true, ..Features::NONE }.and(config.mask),
             pipes: Vec::new(),
             pipes_used: 0,
@@ -106,7 +104,7 @@ impl Sockets for EpollSockets {
     }
 
     fn now(&self) -> Instant {
-        Instant::ZERO + self.started.elapsed()
+        super::clock::now()
     }
 
     fn fd(&self) -> Option<RawFd> {

@@ -14,7 +14,9 @@ use std::time::Duration;
 
 pub use clustercore_proto::time::Instant;
 
+mod any;
 mod buffers;
+pub(crate) mod clock;
 mod config;
 pub mod epoll;
 mod op_table;
@@ -24,6 +26,7 @@ pub mod sim;
 mod table;
 pub mod uring;
 
+pub use any::{AnyDriver, DriverChoice, open};
 pub use buffers::{Buffers, BuffersConfig, Empty, Lease};
 pub use config::{DriverConfig, DriverKind, Features, ListenOptions, StreamOptions};
 pub use op_table::{OpTable, Step, UserData};

@@ -86,6 +86,11 @@ impl<T> RequestQueue<T> {
         Some(item)
     }
 
+    /// The request that `pop` would take, for an owner who must know it before there is a place for it.
+    pub fn peek(&self, now: Instant) -> Option<&T> {
+        self.waiting.iter().find(|waiting| waiting.deadline > now).map(|waiting| &waiting.item)
+    }
+
     /// Calls `late` with each request whose deadline has come, the longest waiting first.
     pub fn expire(&mut self, now: Instant, late: &mut impl FnMut(T)) {
         if self.deadline_bound > now {

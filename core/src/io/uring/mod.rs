@@ -12,6 +12,7 @@ use super::{
     Buffers, Chunk, Close, DatagramId, Driver, DriverConfig, DriverKind, Errno, Event, Features, Instant, Lease,
     ListenOptions, ListenerId, StreamId, StreamOptions, Table, Waker,
 };
+use crate::io::clock;
 use crate::io::sendq::Spare;
 use crate::sys::ring::{Done, Held, Kind, Op, Ring, SendFlight, adopt};
 use crate::sys::socket;
@@ -29,7 +30,6 @@ use stream::Stream;
 pub struct UringDriver {
     ring: Ring,
     config: DriverConfig,
-    start: std::time::Instant,
     now: Instant,
     streams: Table<Stream>,
     listeners: Vec<Option<Listener>>,
@@ -62,8 +62,7 @@ impl UringDriver {
         Ok(UringDriver {
             ring,
             config,
-            start: std::time::Instant::now(),
-            now: Instant::ZERO,
+            now: clock::now(),
             streams: Table::with_capacity(config.streams_max),
             listeners: Vec::new(),
             datagrams: Vec::new(),
@@ -294,7 +293,7 @@ impl Driver for UringDriver {
         events.append(&mut self.ready);
         let mut done = std::mem::take(&mut self.done);
         let result = self.ring.enter(timeout, Duration::from_nanos(self.config.spin_ns), &mut done);
-        self.now = Instant::from_nanos(self.start.elapsed().as_nanos() as u64);
+        self.now = clock::now();
         for done in done.drain(..) {
             self.on_done(done, events);
         }

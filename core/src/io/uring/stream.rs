@@ -78,7 +78,7 @@ impl UringDriver {
     }
 
     pub(super) fn on_connect(&mut self, stream: StreamId, done: &Done, events: &mut Vec<Event>) {
-        if self.streams.get(stream).is_some() {
+        if self.streams.get(stream).is_some_and(|state| state.finish != Finish::Close) {
             events.push(Event::Connected { stream, result: done.result.map(|_| ()) });
         }
     }
@@ -150,8 +150,8 @@ impl UringDriver {
             // A buffer may be picked and the receive fail all the same.
             Err(_) => self.lend(&done, 0),
         };
-        let Some(state) = self.streams.get_mut(stream) else {
-            // The stream is gone.
+        let Some(state) = self.streams.get_mut(stream).filter(|state| state.finish != Finish::Close) else {
+            // The stream is gone, at least for its owner.
             if let Some(lease) = lease {
                 self.ring.buffers_mut().release(lease);
             }
@@ -184,7 +184,7 @@ impl UringDriver {
                 None
             }
         };
-        let Some(state) = self.streams.get_mut(stream) else {
+        let Some(state) = self.streams.get_mut(stream).filter(|state| state.finish != Finish::Close) else {
             if let Some(lease) = lease {
                 self.ring.buffers_mut().release(lease);
             }

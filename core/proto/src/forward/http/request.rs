@@ -99,7 +99,8 @@ fn rewrite(
     let method = Method::from_token(token.as_bytes());
     let target = Target::parse(method, target.as_bytes()).ok_or(RejectReason::Target)?;
     let fields = Fields::new(head, request.headers);
-    let survey = Survey::take(&fields)?;
+    let mut survey = Survey::new();
+    survey.read(&fields)?;
     let plan = survey.plan(method, Version::from_minor(minor))?;
     let forwards = survey.forwards(method)?;
 
@@ -199,8 +200,8 @@ enum Expect {
 }
 
 impl<'b> Survey<'b> {
-    fn take(fields: &Fields<'_, 'b>) -> Result<Survey<'b>, Reject> {
-        let mut survey = Survey {
+    fn new() -> Survey<'b> {
+        Survey {
             kinds: [Field::Other; HEADERS_CEILING],
             options: Options::new(),
             lengths: Lengths::default(),
@@ -210,20 +211,24 @@ impl<'b> Survey<'b> {
             upgrade: None,
             te_trailers: false,
             length_was_padded: false,
-        };
+        }
+    }
+
+    /// Not part of `new`, so that the large table is not moved.
+    fn read(&mut self, fields: &Fields<'_, 'b>) -> Result<(), Reject> {
         for (index, header) in fields.iter() {
             let name = header.name.as_bytes();
             let kind = Field::from_name(name);
-            survey.kinds[index] = kind;
+            self.kinds[index] = kind;
             if kind == Field::Other {
                 if Field::is_disguised(name) {
                     return Err(RejectReason::DisguisedField.into());
                 }
             } else {
-                survey.add(kind, header.value)?;
+                self.add(kind, header.value)?;
             }
         }
-        Ok(survey)
+        Ok(())
     }
 
     fn add(&mut self, kind: Field, value: &'b [u8]) -> Result<(), RejectReason> {

@@ -159,7 +159,8 @@ fn rewrite(
         return Err(BadResponse::Status);
     }
     let fields = Fields::new(head, response.headers);
-    let survey = Survey::take(&fields)?;
+    let mut survey = Survey::new();
+    survey.read(&fields)?;
     let plan = survey.plan(request, status, Version::from_minor(minor), keep_client)?;
     let plan = ResponsePlan { head_len: head.len(), ..plan };
     if plan.interim && request.version == Version::Http10 {
@@ -224,29 +225,33 @@ struct Survey<'b> {
 }
 
 impl<'b> Survey<'b> {
-    fn take(fields: &Fields<'_, 'b>) -> Result<Survey<'b>, BadResponse> {
-        let mut survey = Survey {
+    fn new() -> Survey<'b> {
+        Survey {
             kinds: [Field::Other; HEADERS_CEILING],
             options: Options::new(),
             lengths: Lengths::default(),
             length_was_padded: false,
             upgrade: false,
-        };
+        }
+    }
+
+    /// Not part of `new`, so that the large table is not moved.
+    fn read(&mut self, fields: &Fields<'_, 'b>) -> Result<(), BadResponse> {
         for (index, header) in fields.iter() {
             let kind = Field::from_name(header.name.as_bytes());
-            survey.kinds[index] = kind;
+            self.kinds[index] = kind;
             match kind {
                 Field::ContentLength => {
-                    survey.lengths.add_length(header.value)?;
-                    survey.length_was_padded = header.value.len() > 1 && header.value[0] == b'0';
+                    self.lengths.add_length(header.value)?;
+                    self.length_was_padded = header.value.len() > 1 && header.value[0] == b'0';
                 }
-                Field::TransferEncoding => survey.lengths.add_coding(header.value)?,
-                Field::Connection => survey.options.add(header.value)?,
-                Field::Upgrade => survey.upgrade |= !header.value.is_empty(),
+                Field::TransferEncoding => self.lengths.add_coding(header.value)?,
+                Field::Connection => self.options.add(header.value)?,
+                Field::Upgrade => self.upgrade |= !header.value.is_empty(),
                 _ => {}
             }
         }
-        Ok(survey)
+        Ok(())
     }
 
     /// `head_len` is filled in by the caller.

@@ -1,0 +1,198 @@
+//! A client's connection and the exchange on it.
+
+use super::flow::Flow;
+use super::side::Side;
+use crate::io::{Instant, StreamId};
+use clustercore_proto::forward::http::{Framing, HeadLimits, HeadScan, Method, RequestPlan, ResponsePlan, Version};
+use clustercore_proto::policy::BackendKey;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::service::Backend;
+
+/// Index of a client in its forwarder; with the stream's generation it is unique.
+pub(super) type ClientId = u32;
+/// Index of a connection to a back end in its forwarder.
+pub(super) type LinkId = u32;
+
+/// A client's connection.
+#[derive(Debug)]
+pub(super) struct Client {
+    pub side: Side,
+    pub peer: SocketAddr,
+    /// Our own address, as the client sees it.
+    pub local: SocketAddr,
+    pub phase: Phase,
+    pub scan: HeadScan,
+    /// Forwarded and X-Forwarded-* of this client, written once.
+    pub fields: Box<[u8]>,
+    pub exchange: Option<Box<Exchange>>,
+    /// When the phase has lasted too long.
+    pub deadline: Instant,
+    /// When the wheel looks at this client next.
+    pub timer: Instant,
+}
+
+/// Where a client's connection stands.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Phase {
+    /// Waits for a PROXY header.
+    Proxy,
+    /// Between requests.
+    Idle,
+    /// A head has begun.
+    Head,
+    /// A request waits for a back end.
+    Queued,
+    /// A connection to the back end is being opened.
+    Connecting,
+    /// The request has been sent (or is being sent), its response has not begun.
+    Waiting,
+    /// The response is on its way.
+    Responding,
+    /// Bytes both ways.
+    Tunnel,
+    /// Our last words have been sent; what the client still sends is read and forgotten.
+    Lingering,
+}
+
+/// One request and its response.
+#[derive(Debug)]
+pub(super) struct Exchange {
+    pub plan: RequestPlan,
+    /// The head for the back end, kept for another try.
+    pub head: Vec<u8>,
+    pub request: Flow,
+    pub response: Flow,
+    pub answer: Option<ResponsePlan>,
+    pub backend: Option<Arc<Backend>>,
+    pub link: Option<LinkId>,
+    pub tried: Vec<BackendKey>,
+    pub retries: u32,
+    /// The link had served others before.
+    pub reused: bool,
+    /// The next try opens a connection of its own, since a kept one has just failed.
+    pub fresh: bool,
+    /// Bytes came back, an interim response at least.
+    pub response_started: bool,
+    pub started: Instant,
+    pub sent: Instant,
+    pub first_byte: Option<Instant>,
+    /// Bytes that a splice had moved when the clock was last looked at.
+    pub progress: u64,
+}
+
+impl Exchange {
+    /// An empty one, to be begun.
+    pub fn new() -> Box<Exchange> {
+        let limits = HeadLimits::default();
+        let plan = RequestPlan {
+            head_len: 0,
+            method: Method::Other,
+            version: Version::Http11,
+            framing: Framing::None,
+            keep_alive: false,
+            expect_continue: false,
+            upgrade: false,
+            connect: false,
+        };
+        Box::new(Exchange {
+            plan,
+            head: Vec::new(),
+            request: Flow::new(Framing::None, &limits, false),
+            response: Flow::new(Framing::None, &limits, false),
+            answer: None,
+            backend: None,
+            link: None,
+            tried: Vec::new(),
+            retries: 0,
+            reused: false,
+            fresh: false,
+            response_started: false,
+            started: Instant::ZERO,
+            sent: Instant::ZERO,
+            first_byte: None,
+            progress: 0,
+        })
+    }
+
+    /// Begins with a request whose head is in `self.head`.
+    pub fn begin(&mut self, plan: RequestPlan, request: Flow, now: Instant) {
+        self.plan = plan;
+        self.request = request;
+        self.answer = None;
+        self.backend = None;
+        self.link = None;
+        self.tried.clear();
+        self.retries = 0;
+        self.reused = false;
+        self.fresh = false;
+        self.response_started = false;
+        self.started = now;
+        self.sent = now;
+        self.first_byte = None;
+        self.progress = 0;
+    }
+}
+
+/// A connection to a back end.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub side: Side,
+    pub backend: Arc<Backend>,
+    pub client: Option<ClientId>,
+    pub connected: bool,
+    pub served: u32,
+    pub scan: HeadScan,
+    pub idle_until: Instant,
+    pub timer: Instant,
+}
+
+/// Whose stream it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Role {
+    /// A client's.
+    Client(ClientId),
+    /// A connection to a back end.
+    Link(LinkId),
+    /// A probe of a back end.
+    Probe(u32),
+}
+
+/// Who owns each stream of a driver, by slot.
+#[derive(Debug, Default)]
+pub(crate) struct Owners(Vec<Option<Owner>>);
+
+/// The forwarder and role of a stream.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Owner {
+    generation: u32,
+    /// Index of the forwarder in its shard.
+    pub forwarder: u16,
+    /// What the stream is to it.
+    pub role: Role,
+}
+
+impl Owners {
+    /// Enters a stream.
+    pub fn set(&mut self, stream: StreamId, forwarder: u16, role: Role) {
+        let index = stream.index as usize;
+        if self.0.len() <= index {
+            self.0.resize(index + 1, None);
+        }
+        self.0[index] = Some(Owner { generation: stream.generation, forwarder, role });
+    }
+
+    /// The owner of a stream, unless it has been closed.
+    pub fn get(&self, stream: StreamId) -> Option<Owner> {
+        let owner = (*self.0.get(stream.index as usize)?)?;
+        if owner.generation == stream.generation { Some(owner) } else { None }
+    }
+
+    /// Forgets a stream.
+    pub fn clear(&mut self, stream: StreamId) {
+        if self.get(stream).is_some() {
+            self.0[stream.index as usize] = None;
+        }
+    }
+}

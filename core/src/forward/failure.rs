@@ -1,0 +1,98 @@
+//! What happens when a back end fails at some point of an exchange.
+
+use super::client::{LinkId, Phase};
+use super::service::Backend;
+use super::{ForwardEvent, Forwarder, Io, Mode};
+use crate::counters::Counter;
+use crate::io::{Close, Driver, Errno};
+use clustercore_proto::forward::http::may_retry;
+use clustercore_proto::policy::{EjectionGuard, FailureKind, HealthChange, HealthState};
+
+impl Forwarder {
+    pub(super) fn on_link_failed<D: Driver>(&mut self, io: &mut Io<'_, D>, link_id: LinkId, _errno: Errno) {
+        match self.links.get(link_id) {
+            Some(link) if link.client.is_some() => self.fail_link(io, link_id, FailureKind::Reset),
+            Some(_) => self.drop_link(io, link_id),
+            None => {}
+        }
+    }
+
+    /// The exchange on a link cannot be completed there: it is tried elsewhere, answered by us, or cut.
+    pub(super) fn fail_link<D: Driver>(&mut self, io: &mut Io<'_, D>, link_id: LinkId, kind: FailureKind) {
+        let Some(link) = self.links.get(link_id) else { return };
+        let backend = std::sync::Arc::clone(&link.backend);
+        let Some(id) = link.client else { return self.drop_link(io, link_id) };
+        let connected = link.connected;
+        let Some(client) = self.clients.get_mut(id) else { return self.drop_link(io, link_id) };
+        let (phase, tcp) = (client.phase, self.service.config.mode == Mode::Tcp);
+        let Some(exchange) = client.exchange.as_mut() else { return self.drop_link(io, link_id) };
+        let nothing_back = !exchange.response_started && self.links.get(link_id).is_some_and(|link| link.side.input.is_empty());
+        // A kept connection that ends without a byte was most likely closed by the back end before the request came: not its failure.
+        let stale = exchange.reused && nothing_back && kind == FailureKind::Reset;
+        let replayable = exchange.request.moved() == 0;
+        let retry = phase <= Phase::Waiting
+            && exchange.retries < self.service.config.retries_max
+            && if tcp { !connected } else { may_retry(exchange.plan.method, connected, !nothing_back, replayable, false) };
+        if phase < Phase::Tunnel && !stale {
+            self.counters.inc(Counter::BackendFailures);
+        }
+        self.detach(io, id);
+        if phase < Phase::Tunnel && !stale && backend.state() == super::BackendState::Active {
+            self.note_failure(io, &backend, kind);
+        }
+        if retry {
+            self.counters.inc(Counter::Retries);
+            let Some(client) = self.clients.get_mut(id) else { return };
+            let Some(exchange) = client.exchange.as_mut() else { return };
+            exchange.retries += 1;
+            if stale {
+                exchange.fresh = true;
+            } else {
+                exchange.tried.push(backend.key);
+            }
+            client.phase = Phase::Queued;
+            self.dispatch(io, id);
+            return;
+        }
+        match phase {
+            Phase::Responding => {
+                self.counters.inc(Counter::ResponsesCut);
+                self.close_client(io, id, Close::Abort);
+            }
+            Phase::Tunnel => self.close_client(io, id, Close::Abort),
+            _ => self.answer(io, id, if kind == FailureKind::Timeout { 504 } else { 502 }),
+        }
+        self.serve_queue(io);
+    }
+
+    /// Tells the back end's health machine of a failure, and keeps enough of the list in service.
+    pub(super) fn note_failure<D: Driver>(&mut self, io: &mut Io<'_, D>, backend: &Backend, kind: FailureKind) {
+        let Some(config) = self.service.config.health else {
+            let _ = backend.on_failure(self.shard, io.now, kind, std::time::Duration::ZERO);
+            return;
+        };
+        let change = backend.on_failure(self.shard, io.now, kind, config.window);
+        self.tell_health(io, backend, change);
+        self.schedule_health(io);
+    }
+
+    pub(super) fn tell_health<D: Driver>(&mut self, io: &mut Io<'_, D>, backend: &Backend, change: Option<HealthChange>) {
+        match change {
+            None | Some(HealthChange::OnTrial) => {}
+            Some(HealthChange::Returned) => self.emit(io, ForwardEvent::BackendReturned { backend: backend.key }),
+            Some(HealthChange::Ejected { until, cause }) => {
+                let out = |backend: &Backend| matches!(backend.health_state(io.now), HealthState::Ejected { .. });
+                let ejected = self.children.list.iter().filter(|child| out(child)).count();
+                let listed = self.children.list.iter().any(|child| child.key == backend.key);
+                if !listed || !EjectionGuard::default().allows(ejected, self.children.list.len()) {
+                    // Too many are out already, or it is the only one: better a doubtful back end than none.
+                    backend.with_health(io.now, |health| health.pardon(io.now));
+                    return;
+                }
+                self.counters.inc(Counter::Ejections);
+                let duration = until.saturating_sub(io.now);
+                self.emit(io, ForwardEvent::BackendEjected { backend: backend.key, duration, cause });
+            }
+        }
+    }
+}

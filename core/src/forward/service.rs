@@ -1,0 +1,337 @@
+//! What all shards of one service share: its child list, the load and health of each back end.
+//!
+//! The child list is an immutable snapshot behind a version: a shard compares one number per request and takes the new list
+//! when it changed. In-flight counts are one padded cell per shard and back end with a single writer, summed by readers, so that
+//! levels are the service's, not a shard's. Health changes rarely: a lock that is taken on failures, and on successes only
+//! while a back end is not fully trusted.
+
+use super::config::{BackendConfig, ForwarderConfig};
+use crate::io::Instant;
+use clustercore_proto::policy::{
+    BackendKey, Candidates, FailureKind, Health, HealthChange, HealthState, Level, Load, Thresholds,
+};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
+
+/// The common state of a service.
+#[derive(Debug)]
+pub struct Service {
+    /// Settings, the same on every shard.
+    pub config: ForwarderConfig,
+    shards: usize,
+    version: AtomicU64,
+    children: RwLock<Arc<Children>>,
+    next_key: AtomicU32,
+}
+
+/// A snapshot of who serves.
+#[derive(Debug, Default, Clone)]
+pub struct Children {
+    /// The child list, in the order of adding.
+    pub list: Vec<Arc<Backend>>,
+    /// The local instance, which serves while the list is empty.
+    pub local: Option<Arc<Backend>>,
+}
+
+/// Where a back end of the child list stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u32)]
+pub enum BackendState {
+    /// Gets requests.
+    Active = 0,
+    /// Gets no new request; finishes those in flight.
+    Draining = 1,
+    /// Taken off the list.
+    Removed = 2,
+}
+
+/// One back end: shared, mostly read.
+#[derive(Debug)]
+pub struct Backend {
+    /// Its key, unique within the service for good.
+    pub key: BackendKey,
+    /// What it was added with.
+    pub config: BackendConfig,
+    weight: AtomicU32,
+    state: AtomicU32,
+    shards: Box<[ShardCell]>,
+    /// Whether successes matter to the health machine.
+    untrusted: AtomicBool,
+    /// When a failure has been long enough ago to stop counting successes, in driver nanoseconds.
+    trust_again_ns: AtomicU64,
+    health: Option<Mutex<Health>>,
+    drained_told: AtomicBool,
+}
+
+/// What one shard counts for one back end.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct ShardCell {
+    in_flight: AtomicU32,
+    requests: AtomicU64,
+    failures: AtomicU64,
+    latency_ns: AtomicU64,
+}
+
+impl Service {
+    /// A service for `shards` shards with an empty list.
+    pub fn new(config: ForwarderConfig, shards: usize) -> Arc<Service> {
+        Arc::new(Service {
+            config,
+            shards: shards.max(1),
+            version: AtomicU64::new(1),
+            children: RwLock::default(),
+            next_key: AtomicU32::new(1),
+        })
+    }
+
+    /// Changes with every change of the list.
+    pub fn version(&self) -> u64 {
+        // Acquire: with the release of `change`; who sees the number finds the list.
+        self.version.load(Ordering::Acquire)
+    }
+
+    /// The list of now.
+    pub fn children(&self) -> Arc<Children> {
+        self.children.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut Children) -> T) -> T {
+        let mut children = self.children.write().unwrap_or_else(PoisonError::into_inner);
+        let mut next = Children::clone(&children);
+        let result = change(&mut next);
+        *children = Arc::new(next);
+        // Release: the list is in place before the number says so.
+        self.version.fetch_add(1, Ordering::Release);
+        result
+    }
+
+    fn make(&self, config: BackendConfig, now: Instant) -> Arc<Backend> {
+        let key = BackendKey(self.next_key.fetch_add(1, Ordering::Relaxed));
+        let health = self.config.health.map(|config| Mutex::new(Health::new_warming(config, now, u64::from(key.0))));
+        Arc::new(Backend {
+            key,
+            weight: AtomicU32::new(config.weight.max(1)),
+            state: AtomicU32::new(BackendState::Active as u32),
+            shards: (0..self.shards).map(|_| ShardCell::default()).collect(),
+            // A new one warms up: slow start is the health machine's.
+            untrusted: AtomicBool::new(health.is_some()),
+            trust_again_ns: AtomicU64::new(0),
+            health,
+            drained_told: AtomicBool::new(false),
+            config,
+        })
+    }
+
+    /// Appends a back end to the child list.
+    pub fn add(&self, config: BackendConfig, now: Instant) -> BackendKey {
+        let backend = self.make(config, now);
+        let key = backend.key;
+        self.change(|children| children.list.push(backend));
+        key
+    }
+
+    /// Sets or removes the local instance.
+    pub fn set_local(&self, config: Option<BackendConfig>, now: Instant) -> Option<BackendKey> {
+        let backend = config.map(|config| self.make(config, now));
+        let key = backend.as_ref().map(|backend| backend.key);
+        let old = self.change(|children| std::mem::replace(&mut children.local, backend));
+        if let Some(old) = old {
+            old.set_state(BackendState::Removed);
+        }
+        key
+    }
+
+    /// The back end of that key, the local instance too.
+    pub fn find(&self, key: BackendKey) -> Option<Arc<Backend>> {
+        let children = self.children();
+        children.list.iter().chain(children.local.iter()).find(|backend| backend.key == key).cloned()
+    }
+
+    /// No new requests from now on. `false` when it is not there or is draining already.
+    pub fn drain(&self, key: BackendKey) -> bool {
+        let Some(backend) = self.find(key) else { return false };
+        if backend.state() != BackendState::Active {
+            return false;
+        }
+        backend.set_state(BackendState::Draining);
+        self.change(|_| ());
+        true
+    }
+
+    /// Takes it off the list.
+    pub fn remove(&self, key: BackendKey) -> Option<Arc<Backend>> {
+        let removed = self.change(|children| {
+            let index = children.list.iter().position(|backend| backend.key == key)?;
+            Some(children.list.remove(index))
+        })?;
+        removed.set_state(BackendState::Removed);
+        Some(removed)
+    }
+}
+
+impl Backend {
+    /// Where it stands.
+    pub fn state(&self) -> BackendState {
+        match self.state.load(Ordering::Acquire) {
+            0 => BackendState::Active,
+            1 => BackendState::Draining,
+            _ => BackendState::Removed,
+        }
+    }
+
+    fn set_state(&self, state: BackendState) {
+        self.state.store(state as u32, Ordering::Release);
+    }
+
+    /// Its share relative to others.
+    pub fn weight(&self) -> u32 {
+        self.weight.load(Ordering::Relaxed)
+    }
+
+    /// Changes its share.
+    pub fn set_weight(&self, weight: u32) {
+        self.weight.store(weight.max(1), Ordering::Relaxed);
+    }
+
+    /// Requests in flight on all shards.
+    pub fn in_flight(&self) -> u32 {
+        // Relaxed: a count that is a moment old does for a level.
+        self.shards.iter().map(|cell| cell.in_flight.load(Ordering::Relaxed)).sum()
+    }
+
+    /// Requests begun on all shards, ever.
+    pub fn requests(&self) -> u64 {
+        self.shards.iter().map(|cell| cell.requests.load(Ordering::Relaxed)).sum()
+    }
+
+    /// Failures on all shards, ever.
+    pub fn failures(&self) -> u64 {
+        self.shards.iter().map(|cell| cell.failures.load(Ordering::Relaxed)).sum()
+    }
+
+    /// Mean time from request to the response's end, in nanoseconds, over all completed ones.
+    pub fn latency_ns_mean(&self) -> u64 {
+        let done = self.requests().saturating_sub(self.failures() + u64::from(self.in_flight()));
+        let sum: u64 = self.shards.iter().map(|cell| cell.latency_ns.load(Ordering::Relaxed)).sum();
+        sum.checked_div(done).unwrap_or(0)
+    }
+
+    /// In flight, cores and weight together.
+    pub fn load(&self) -> Load {
+        Load { in_flight: self.in_flight(), cores: self.config.cores.max(1), weight: self.weight() }
+    }
+
+    /// Its level under these thresholds.
+    pub fn level(&self, thresholds: Thresholds) -> Level {
+        thresholds.level(self.load())
+    }
+
+    /// A request begins on a shard.
+    pub(crate) fn on_start(&self, shard: usize) {
+        let cell = &self.shards[shard];
+        // Relaxed load and store: this shard is the only writer.
+        cell.in_flight.store(cell.in_flight.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        cell.requests.store(cell.requests.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    }
+
+    /// A request ends on a shard, well or not.
+    pub(crate) fn on_end(&self, shard: usize) {
+        let cell = &self.shards[shard];
+        cell.in_flight.store(cell.in_flight.load(Ordering::Relaxed).saturating_sub(1), Ordering::Relaxed);
+    }
+
+    /// A response was complete.
+    pub(crate) fn on_success(&self, shard: usize, now: Instant, latency_ns: u64) -> Option<HealthChange> {
+        let cell = &self.shards[shard];
+        cell.latency_ns.store(cell.latency_ns.load(Ordering::Relaxed) + latency_ns, Ordering::Relaxed);
+        if !self.untrusted.load(Ordering::Relaxed) {
+            return None;
+        }
+        let mut health = self.health()?;
+        let change = health.on_success(now);
+        self.note(&health, now);
+        change
+    }
+
+    /// An exchange failed.
+    pub(crate) fn on_failure(&self, shard: usize, now: Instant, kind: FailureKind, window: Duration) -> Option<HealthChange> {
+        let cell = &self.shards[shard];
+        cell.failures.store(cell.failures.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        let mut health = self.health()?;
+        self.trust_again_ns.store((now + window).as_nanos(), Ordering::Relaxed);
+        self.untrusted.store(true, Ordering::Relaxed);
+        health.on_failure(now, kind)
+    }
+
+    /// The health machine, when there is one.
+    pub(crate) fn health(&self) -> Option<MutexGuard<'_, Health>> {
+        Some(self.health.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Does something with the health machine and notes whether it trusts the back end afterwards.
+    pub(crate) fn with_health<T>(&self, now: Instant, act: impl FnOnce(&mut Health) -> T) -> Option<T> {
+        let mut health = self.health()?;
+        let result = act(&mut health);
+        self.note(&health, now);
+        Some(result)
+    }
+
+    /// Healthy, ejected, on trial or warming.
+    pub fn health_state(&self, now: Instant) -> HealthState {
+        if !self.untrusted.load(Ordering::Relaxed) {
+            return HealthState::Healthy;
+        }
+        self.with_health(now, |health| health.state(now)).unwrap_or(HealthState::Healthy)
+    }
+
+    fn note(&self, health: &Health, now: Instant) {
+        let trusted = health.state(now) == HealthState::Healthy
+            && now.as_nanos() >= self.trust_again_ns.load(Ordering::Relaxed);
+        self.untrusted.store(!trusted, Ordering::Relaxed);
+    }
+
+    /// `true` once: when draining is over and nobody was told yet.
+    pub(crate) fn take_drained(&self) -> bool {
+        self.state() == BackendState::Draining && self.in_flight() == 0 && !self.drained_told.swap(true, Ordering::AcqRel)
+    }
+
+    /// `true` once: when the drain's deadline has passed and nobody was told yet.
+    pub(crate) fn take_drain_expired(&self) -> bool {
+        self.state() == BackendState::Draining && !self.drained_told.swap(true, Ordering::AcqRel)
+    }
+}
+
+/// The child list as the router sees it, for one request.
+pub(crate) struct View<'a> {
+    pub list: &'a [Arc<Backend>],
+    pub now: Instant,
+    /// Back ends that this request has tried.
+    pub tried: &'a [BackendKey],
+}
+
+impl Candidates for View<'_> {
+    fn len(&self) -> usize {
+        self.list.len()
+    }
+    fn load(&self, index: usize) -> Load {
+        self.list[index].load()
+    }
+    fn is_eligible(&self, index: usize) -> bool {
+        let backend = &self.list[index];
+        backend.state() == BackendState::Active
+            && !self.tried.contains(&backend.key)
+            && !matches!(backend.health_state(self.now), HealthState::Ejected { .. })
+    }
+    fn warmth(&self, index: usize) -> u32 {
+        match self.list[index].health_state(self.now) {
+            HealthState::Warming { per_mille } => per_mille,
+            // One on trial gets one request at a time, whole.
+            HealthState::Healthy | HealthState::Trial | HealthState::Ejected { .. } => 1000,
+        }
+    }
+    fn limit(&self, index: usize) -> u32 {
+        self.list[index].config.in_flight_max
+    }
+}

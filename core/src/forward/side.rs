@@ -1,0 +1,80 @@
+//! One end of an exchange: a stream, what came from it, and how it is being read.
+
+use super::input::Input;
+use crate::io::{Chunk, Driver, Lease, StreamId};
+
+/// How a side is being read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Reading {
+    /// Not at all.
+    Off,
+    /// Into shared buffers.
+    On,
+    /// The end of `On` is under way.
+    Stopping,
+    /// Once, into a block.
+    Block,
+    /// By a splice to the other side.
+    Splice,
+}
+
+/// A stream with its input.
+#[derive(Debug)]
+pub(super) struct Side {
+    pub stream: StreamId,
+    pub input: Input,
+    pub reading: Reading,
+    /// The other end will send nothing more.
+    pub ended: bool,
+}
+
+impl Side {
+    pub fn new(stream: StreamId) -> Side {
+        Side { stream, input: Input::default(), reading: Reading::Off, ended: false }
+    }
+
+    /// Reads into shared buffers from now on, if nothing is under way.
+    pub fn read<D: Driver>(&mut self, driver: &mut D) {
+        if self.reading == Reading::Off && !self.ended {
+            driver.recv(self.stream);
+            self.reading = Reading::On;
+        }
+    }
+
+    /// Reads no more for now.
+    pub fn stop<D: Driver>(&mut self, driver: &mut D) {
+        if self.reading == Reading::On {
+            driver.recv_stop(self.stream);
+            self.reading = Reading::Stopping;
+        }
+    }
+
+    /// Reads once, `len` bytes at most.
+    pub fn read_block<D: Driver>(&mut self, driver: &mut D, len: usize) {
+        if self.reading == Reading::Off && !self.ended {
+            driver.recv_block(self.stream, len);
+            self.reading = Reading::Block;
+        }
+    }
+
+    /// Bytes came.
+    pub fn on_data<D: Driver>(&mut self, driver: &mut D, lease: Lease) {
+        if self.reading == Reading::Block {
+            self.reading = Reading::Off;
+        }
+        self.input.push(driver, Chunk::Lease(lease));
+    }
+
+    /// Reading has stopped.
+    pub fn on_stopped(&mut self) {
+        if self.reading == Reading::Stopping {
+            self.reading = Reading::Off;
+        }
+    }
+
+    /// The other end has ended.
+    pub fn on_end(&mut self) {
+        self.ended = true;
+        self.reading = Reading::Off;
+    }
+}

@@ -1,0 +1,187 @@
+//! Time-outs. A timer in the wheel is not taken out when its deadline moves: it looks at the deadline when it fires and goes back in.
+
+use super::client::{ClientId, LinkId, Phase};
+use super::side::Reading;
+use super::{ForwardEvent, Forwarder, Io, Timer, TimerKey};
+use crate::counters::Counter;
+use crate::io::{Close, Driver, StreamId};
+use clustercore_proto::policy::FailureKind;
+
+impl Forwarder {
+    /// Sees to it that the wheel looks at a client no later than its deadline.
+    pub(super) fn arm_client<D: Driver>(&mut self, io: &mut Io<'_, D>, id: ClientId) {
+        let Some(client) = self.clients.get_mut(id) else { return };
+        if client.deadline < client.timer {
+            client.timer = client.deadline;
+            let what = Timer::Client(id, client.side.stream);
+            io.wheel.insert(client.deadline, TimerKey { forwarder: self.index, what });
+        }
+    }
+
+    pub(super) fn arm_link<D: Driver>(&mut self, io: &mut Io<'_, D>, id: LinkId) {
+        let Some(link) = self.links.get_mut(id) else { return };
+        if link.idle_until < link.timer {
+            link.timer = link.idle_until;
+            let what = Timer::Link(id, link.side.stream);
+            io.wheel.insert(link.idle_until, TimerKey { forwarder: self.index, what });
+        }
+    }
+
+    pub(super) fn arm_queue<D: Driver>(&mut self, io: &mut Io<'_, D>) {
+        // Another shard may free a place without this one hearing of it: look again soon.
+        let soon = io.now + QUEUE_LOOK;
+        let next = self.queue.poll_timeout().map_or(soon, |deadline| deadline.min(soon));
+        if self.queue_timer > next || self.queue_timer <= io.now {
+            self.queue_timer = next;
+            io.wheel.insert(next, TimerKey { forwarder: self.index, what: Timer::Queue });
+        }
+    }
+
+    /// A timer has fired.
+    pub(crate) fn on_timer<D: Driver>(&mut self, io: &mut Io<'_, D>, what: Timer) {
+        match what {
+            Timer::Client(id, stream) => self.on_client_timer(io, id, stream),
+            Timer::Link(id, stream) => self.on_link_timer(io, id, stream),
+            Timer::Probe(id, stream) => self.on_probe_timer(io, id, stream),
+            Timer::Queue => self.on_queue_timer(io),
+            Timer::Health => self.on_health_timer(io),
+            Timer::Accept => self.resume_accepting(io),
+            Timer::Drain(key) => {
+                if let Some(backend) = self.service.find(key)
+                    && backend.take_drain_expired()
+                {
+                    let in_flight = backend.in_flight();
+                    self.emit(io, ForwardEvent::BackendDrained { backend: key, in_flight });
+                }
+            }
+        }
+    }
+
+    fn on_client_timer<D: Driver>(&mut self, io: &mut Io<'_, D>, id: ClientId, stream: StreamId) {
+        let Some(client) = self.clients.get_mut(id).filter(|client| client.side.stream == stream) else { return };
+        if client.timer > io.now {
+            // An older entry; a newer one is in the wheel.
+            return;
+        }
+        client.timer = crate::io::Instant::MAX;
+        if client.deadline > io.now {
+            return self.arm_client(io, id);
+        }
+        match client.phase {
+            Phase::Idle => {
+                self.counters.inc(Counter::IdleTimeouts);
+                self.close_client(io, id, Close::AfterSend);
+            }
+            Phase::Proxy | Phase::Lingering => self.close_client(io, id, Close::Abort),
+            Phase::Head => self.answer_slow_head(io, id),
+            Phase::Queued => {}
+            Phase::Connecting => self.fail_exchange(io, id, FailureKind::Connect),
+            Phase::Waiting => {
+                let slow_client = client.exchange.as_ref().is_some_and(|exchange| !exchange.request.is_done());
+                let link = client.exchange.as_ref().and_then(|exchange| self.links.get(exchange.link?));
+                let backend_reads = link.is_some_and(|link| io.driver.unsent(link.side.stream) == 0);
+                if slow_client && self.moved_since(io, id) {
+                    self.extend(io, id);
+                } else if slow_client && backend_reads {
+                    self.detach(io, id);
+                    self.answer(io, id, 408);
+                } else {
+                    self.fail_exchange(io, id, FailureKind::Timeout);
+                }
+            }
+            Phase::Responding => {
+                if self.moved_since(io, id) {
+                    self.extend(io, id);
+                } else if io.driver.unsent(stream) > 0 || self.is_splicing(id) {
+                    // The client does not read.
+                    self.abort_client(io, id);
+                } else {
+                    self.fail_exchange(io, id, FailureKind::Timeout);
+                }
+            }
+            Phase::Tunnel => {
+                if self.moved_since(io, id) {
+                    self.extend(io, id);
+                } else {
+                    self.close_client(io, id, Close::Abort);
+                }
+            }
+        }
+    }
+
+    fn answer_slow_head<D: Driver>(&mut self, io: &mut Io<'_, D>, id: ClientId) {
+        let Some(client) = self.clients.get(id) else { return };
+        self.counters.inc(Counter::Answered408);
+        let mut out = io.driver.buffer();
+        clustercore_proto::forward::http::local_response(408, false, None, &mut out);
+        io.driver.send(client.side.stream, crate::io::Chunk::Owned(out));
+        self.linger(io, id);
+    }
+
+    fn fail_exchange<D: Driver>(&mut self, io: &mut Io<'_, D>, id: ClientId, kind: FailureKind) {
+        let link = self.clients.get(id).and_then(|client| client.exchange.as_ref()?.link);
+        match link {
+            Some(link) => self.fail_link(io, link, kind),
+            None => self.answer(io, id, 502),
+        }
+    }
+
+    fn is_splicing(&self, id: ClientId) -> bool {
+        let link = self.clients.get(id).and_then(|client| self.links.get(client.exchange.as_ref()?.link?));
+        link.is_some_and(|link| link.side.reading == Reading::Splice)
+    }
+
+    /// Whether a splice of the exchange has moved bytes since the last look.
+    fn moved_since<D: Driver>(&mut self, io: &mut Io<'_, D>, id: ClientId) -> bool {
+        let Some(client) = self.clients.get_mut(id) else { return false };
+        let stream = client.side.stream;
+        let Some(exchange) = client.exchange.as_mut() else { return false };
+        let link = exchange.link.and_then(|link| self.links.get(link)).map(|link| link.side.stream);
+        let moved = io.driver.spliced(stream) + link.map_or(0, |link| io.driver.spliced(link));
+        let more = moved > exchange.progress;
+        exchange.progress = moved;
+        more
+    }
+
+    fn extend<D: Driver>(&mut self, io: &mut Io<'_, D>, id: ClientId) {
+        let more = self.service.config.body_timeout;
+        if let Some(client) = self.clients.get_mut(id) {
+            client.deadline = io.now + more;
+        }
+        self.arm_client(io, id);
+    }
+
+    fn on_link_timer<D: Driver>(&mut self, io: &mut Io<'_, D>, id: LinkId, stream: StreamId) {
+        let Some(link) = self.links.get_mut(id).filter(|link| link.side.stream == stream) else { return };
+        if link.timer > io.now {
+            return;
+        }
+        link.timer = crate::io::Instant::MAX;
+        if link.client.is_none() && link.idle_until <= io.now {
+            return self.drop_link(io, id);
+        }
+        // In use: it is looked at again when it is kept.
+        if link.client.is_none() {
+            self.arm_link(io, id);
+        }
+    }
+
+    fn on_queue_timer<D: Driver>(&mut self, io: &mut Io<'_, D>) {
+        if self.queue_timer > io.now {
+            return;
+        }
+        self.queue_timer = crate::io::Instant::MAX;
+        let mut late = Vec::new();
+        self.queue.expire(io.now, &mut |id| late.push(id));
+        for id in late {
+            self.answer(io, id, 503);
+        }
+        self.serve_queue(io);
+        self.note_queue();
+        if !self.queue.is_empty() {
+            self.arm_queue(io);
+        }
+    }
+}
+
+const QUEUE_LOOK: std::time::Duration = std::time::Duration::from_millis(2);

@@ -1,0 +1,473 @@
+//! Floor 4: a shard: one driver, one loop, its own sockets, buffers and machines, owned by the thread that turns it.
+//!
+//! One turn: submit what was wished for, reap completions, feed the machines, run due timers. The bytes that a turn
+//! produces leave with the next one, in one submission; [`Shard::turn`] does that before it returns.
+
+use crate::counters::{Counter, CounterBlock};
+use crate::error::{Code, Error, Result};
+use crate::forward::{
+    Backend, BackendConfig, BackendState, ForwardEvent, Forwarder, ForwarderConfig, Io, Latency, Owners, Service, TimerKey,
+};
+use crate::io::{AnyDriver, Driver, DriverChoice, DriverConfig, Event, Instant, ListenOptions, ListenerId, Waker};
+use clustercore_proto::policy::{BackendKey, HealthState, Level};
+use clustercore_proto::time::Wheel;
+use std::net::SocketAddr;
+use std::os::fd::{OwnedFd, RawFd};
+use std::sync::Arc;
+use std::thread::ThreadId;
+use std::time::Duration;
+
+/// A forwarder of a shard or node.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct ForwarderId(pub u16);
+
+/// A back end as it stands now, for people and load managers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BackendStatus {
+    /// Its key.
+    pub key: BackendKey,
+    /// Its name.
+    pub name: String,
+    /// Where its service listens.
+    pub address: SocketAddr,
+    /// On the child list, draining, removed.
+    pub state: BackendState,
+    /// Healthy, ejected, on trial, warming.
+    pub health: HealthState,
+    /// Low, Medium or High.
+    pub level: Level,
+    /// Requests in flight.
+    pub in_flight: u32,
+    /// Requests begun, ever.
+    pub requests: u64,
+    /// Exchanges that failed, ever.
+    pub failures: u64,
+    /// Share relative to others.
+    pub weight: u32,
+    /// Cores of its node.
+    pub cores: u32,
+    /// Mean time of its completed requests in nanoseconds.
+    pub latency_ns_mean: u64,
+    /// Whether it is the local instance.
+    pub local: bool,
+}
+
+/// Builds a [`Shard`].
+#[derive(Clone, Debug, Default)]
+pub struct ShardBuilder {
+    choice: DriverChoice,
+    config: DriverConfig,
+    seed: u64,
+}
+
+impl ShardBuilder {
+    /// Which driver (default: io_uring where the system allows it).
+    pub fn driver(mut self, choice: DriverChoice) -> Self {
+        self.choice = choice;
+        self
+    }
+    /// Sizes and bounds.
+    pub fn config(mut self, config: DriverConfig) -> Self {
+        self.config = config;
+        self
+    }
+    /// Spins this long before a wait blocks: trades CPU for latency.
+    pub fn spin(mut self, spin: Duration) -> Self {
+        self.config.spin_ns = spin.as_nanos() as u64;
+        self
+    }
+    /// Seed of the random choices (power of two, jitter); the same seed and the same events give the same choices.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+    /// Opens the driver.
+    ///
+    /// Errors: `IoUringForbidden`, `UnsupportedKernel`, `OutOfMemory`, `DescriptorsExhausted`.
+    pub fn build(self) -> Result<Shard> {
+        let (driver, report) = crate::io::open(self.choice, self.config)?;
+        Ok(Shard::with_driver(driver, report, self.seed))
+    }
+}
+
+/// One ring, one loop, one owner. Bound to the thread of its first turn.
+pub struct Shard<D: Driver = AnyDriver> {
+    driver: D,
+    report: String,
+    index: usize,
+    seed: u64,
+    owners: Owners,
+    wheel: Wheel<TimerKey>,
+    forwarders: Vec<Option<Forwarder>>,
+    listeners: Vec<(ListenerId, u16)>,
+    inbox: Vec<Event>,
+    events: Vec<(u16, ForwardEvent)>,
+    woken: bool,
+    thread: Option<ThreadId>,
+}
+
+impl Shard {
+    /// Starts to build one.
+    pub fn builder() -> ShardBuilder {
+        ShardBuilder::default()
+    }
+}
+
+impl<D: Driver> Shard<D> {
+    /// A shard over a driver that is open already: the simulator, for example.
+    pub fn with_driver(driver: D, report: impl Into<String>, seed: u64) -> Shard<D> {
+        Shard {
+            driver,
+            report: report.into(),
+            index: 0,
+            seed,
+            owners: Owners::default(),
+            wheel: Wheel::new(),
+            forwarders: Vec::new(),
+            listeners: Vec::new(),
+            inbox: Vec::new(),
+            events: Vec::new(),
+            woken: false,
+            thread: None,
+        }
+    }
+
+    /// Its place among the shards of a node.
+    pub(crate) fn set_index(&mut self, index: usize) {
+        self.index = index;
+    }
+
+    /// Which driver and features run, and why: "uring: multishot_accept, ...".
+    pub fn driver_report(&self) -> &str {
+        &self.report
+    }
+
+    /// The driver, for tests and for code that embeds one.
+    pub fn driver(&self) -> &D {
+        &self.driver
+    }
+
+    /// The driver, for tests and for code that embeds one.
+    pub fn driver_mut(&mut self) -> &mut D {
+        &mut self.driver
+    }
+
+    /// Readable when `turn` has something to do; `None` in the simulator.
+    pub fn fd(&self) -> Option<RawFd> {
+        self.driver.fd()
+    }
+
+    /// Rings the shard out of a wait, from any thread; `None` in the simulator.
+    pub fn waker(&self) -> Option<Waker> {
+        self.driver.waker()
+    }
+
+    /// How long `fd` may be waited for before `turn` has timers to run; `None`: no timer. Zero: turn now.
+    pub fn next_timeout(&self) -> Option<Duration> {
+        if self.driver.pending() || !self.events.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        // Driver time stands still between turns: ask the clock where there is one.
+        let now = if self.driver.fd().is_some() { crate::io::clock::now() } else { self.driver.now() };
+        self.wheel.next().map(|at| at.saturating_sub(now))
+    }
+
+    /// Does all there is to do now, without waiting, and submits what came of it.
+    ///
+    /// Errors: `WrongThread`; `Io` when the driver can go no further.
+    pub fn turn(&mut self) -> Result<()> {
+        self.turn_for(Some(Duration::ZERO))?;
+        for _ in 0..FLUSHES_MAX {
+            if !self.driver.pending() {
+                break;
+            }
+            self.turn_for(Some(Duration::ZERO))?;
+        }
+        Ok(())
+    }
+
+    /// One turn that waits for at most `timeout` (`None`: until something happens) when there is nothing to do. What it produces is
+    /// submitted by the next turn.
+    ///
+    /// Errors: as [`Shard::turn`].
+    pub fn turn_for(&mut self, timeout: Option<Duration>) -> Result<()> {
+        let thread = std::thread::current().id();
+        if *self.thread.get_or_insert(thread) != thread {
+            return Err(Error::new(
+                Code::WrongThread,
+                "the shard belongs to the thread of its first turn; use a node to be called from any thread",
+            ));
+        }
+        let due = self.next_timeout();
+        let timeout = match (timeout, due) {
+            (Some(timeout), Some(due)) => Some(timeout.min(due)),
+            (timeout, due) => timeout.or(due),
+        };
+        let mut inbox = std::mem::take(&mut self.inbox);
+        let result = self.driver.turn(timeout, &mut inbox);
+        for event in inbox.drain(..) {
+            self.route(event);
+        }
+        self.inbox = inbox;
+        let now = self.driver.now();
+        while let Some(key) = self.wheel.pop(now) {
+            self.with_forwarder(key.forwarder, |forwarder, io| forwarder.on_timer(io, key.what));
+        }
+        result.map_err(|error| Error::from_io("turn the driver", &error))
+    }
+
+    fn route(&mut self, event: Event) {
+        let stream = match &event {
+            Event::Data { stream, .. }
+            | Event::Sent { stream, .. }
+            | Event::Connected { stream, .. }
+            | Event::End { stream }
+            | Event::Failed { stream, .. }
+            | Event::RecvStopped { stream } => *stream,
+            Event::Spliced { source, .. } => *source,
+            Event::Accepted { listener, stream, peer } => {
+                let (listener, stream, peer) = (*listener, *stream, *peer);
+                match self.listener_owner(listener) {
+                    Some(owner) => {
+                        self.with_forwarder(owner, |forwarder, io| forwarder.on_accepted(io, listener, stream, peer));
+                    }
+                    None => self.driver.close(stream, crate::io::Close::Abort),
+                }
+                return;
+            }
+            Event::AcceptFailed { listener, errno } => {
+                let errno = *errno;
+                if let Some(owner) = self.listener_owner(*listener) {
+                    self.with_forwarder(owner, |forwarder, io| forwarder.pause_accepting(io, errno));
+                }
+                return;
+            }
+            Event::Woken => {
+                self.woken = true;
+                return;
+            }
+            Event::Datagrams { .. } | Event::DatagramFailed { .. } => {
+                if let Event::Datagrams { lease, .. } = event {
+                    self.driver.release(lease);
+                }
+                return;
+            }
+        };
+        match self.owners.get(stream) {
+            Some(owner) => {
+                self.with_forwarder(owner.forwarder, |forwarder, io| forwarder.on_event(io, owner.role, event));
+            }
+            None => {
+                if let Event::Data { lease, .. } = event {
+                    self.driver.release(lease);
+                }
+            }
+        }
+    }
+
+    fn listener_owner(&self, listener: ListenerId) -> Option<u16> {
+        self.listeners.iter().find(|(id, _)| *id == listener).map(|(_, owner)| *owner)
+    }
+
+    fn with_forwarder<T>(&mut self, index: u16, act: impl FnOnce(&mut Forwarder, &mut Io<'_, D>) -> T) -> Option<T> {
+        let forwarder = self.forwarders.get_mut(usize::from(index))?.as_mut()?;
+        let mut io = Io {
+            now: self.driver.now(),
+            driver: &mut self.driver,
+            owners: &mut self.owners,
+            wheel: &mut self.wheel,
+            events: &mut self.events,
+        };
+        Some(act(forwarder, &mut io))
+    }
+
+    /// Events since the last call. They hold no buffers.
+    pub fn events(&mut self) -> impl Iterator<Item = (ForwarderId, ForwardEvent)> + '_ {
+        self.events.drain(..).map(|(index, event)| (ForwarderId(index), event))
+    }
+
+    /// Whether the waker was rung since the last call.
+    pub fn take_woken(&mut self) -> bool {
+        std::mem::take(&mut self.woken)
+    }
+
+    /// Adds a forwarder for a service of this shard alone.
+    ///
+    /// Errors: `BadConfiguration`.
+    pub fn add_forwarder(&mut self, config: ForwarderConfig) -> Result<ForwarderId> {
+        config.check()?;
+        Ok(self.attach(Service::new(config, 1)))
+    }
+
+    /// Adds this shard's forwarder of a service that several shards share.
+    pub(crate) fn attach(&mut self, service: Arc<Service>) -> ForwarderId {
+        let index = self.forwarders.len() as u16;
+        let seed = self.seed ^ (u64::from(index) << 32) ^ self.index as u64;
+        self.forwarders.push(Some(Forwarder::new(index, self.index, service, seed)));
+        ForwarderId(index)
+    }
+
+    /// Ends a forwarder with all its connections.
+    pub fn remove_forwarder(&mut self, id: ForwarderId) -> Result<()> {
+        self.with_forwarder(id.0, |forwarder, io| forwarder.close_all(io)).ok_or_else(|| no_such_forwarder(id))?;
+        self.listeners.retain(|(_, owner)| *owner != id.0);
+        self.forwarders[usize::from(id.0)] = None;
+        Ok(())
+    }
+
+    /// A forwarder.
+    pub fn forwarder(&self, id: ForwarderId) -> Result<&Forwarder> {
+        self.forwarders.get(usize::from(id.0)).and_then(Option::as_ref).ok_or_else(|| no_such_forwarder(id))
+    }
+
+    /// A forwarder.
+    pub fn forwarder_mut(&mut self, id: ForwarderId) -> Result<&mut Forwarder> {
+        self.forwarders.get_mut(usize::from(id.0)).and_then(Option::as_mut).ok_or_else(|| no_such_forwarder(id))
+    }
+
+    /// Accepts clients of a forwarder on an address; port 0 lets the system choose. Returns the address.
+    ///
+    /// Errors: `AddressInUse`, `PermissionDenied`, `AddressNotAvailable`, `NoSuchForwarder`.
+    pub fn listen(&mut self, id: ForwarderId, address: SocketAddr, options: &ListenOptions) -> Result<SocketAddr> {
+        self.forwarder(id)?;
+        let listener = self
+            .driver
+            .listen(address, options)
+            .map_err(|error| Error::from_io(format_args!("listen on {address}"), &error))?;
+        self.enter_listener(id, listener);
+        Ok(self.driver.listener_address(listener).unwrap_or(address))
+    }
+
+    /// Accepts clients of a forwarder on a socket that is bound and listens already.
+    ///
+    /// Errors: `NotAListener`, `NoSuchForwarder`.
+    pub fn listen_fd(&mut self, id: ForwarderId, fd: OwnedFd) -> Result<Option<SocketAddr>> {
+        self.forwarder(id)?;
+        let listener =
+            self.driver.listen_fd(fd).map_err(|error| Error::from_io("listen on the given descriptor", &error))?;
+        self.enter_listener(id, listener);
+        Ok(self.driver.listener_address(listener))
+    }
+
+    fn enter_listener(&mut self, id: ForwarderId, listener: ListenerId) {
+        self.listeners.push((listener, id.0));
+        if let Ok(forwarder) = self.forwarder_mut(id) {
+            forwarder.add_listener(listener);
+        }
+    }
+
+    /// Appends a back end to the child list.
+    pub fn add_backend(&mut self, id: ForwarderId, config: BackendConfig) -> Result<BackendKey> {
+        let now = self.time();
+        let service = Arc::clone(self.forwarder(id)?.service());
+        let key = service.add(config, now);
+        self.with_forwarder(id.0, |forwarder, io| forwarder.on_list_changed(io));
+        Ok(key)
+    }
+
+    /// Sets or takes away the local instance, which serves while the child list is empty.
+    pub fn set_local(&mut self, id: ForwarderId, config: Option<BackendConfig>) -> Result<Option<BackendKey>> {
+        let now = self.time();
+        let service = Arc::clone(self.forwarder(id)?.service());
+        let key = service.set_local(config, now);
+        self.with_forwarder(id.0, |forwarder, io| forwarder.on_list_changed(io));
+        Ok(key)
+    }
+
+    /// Gives a back end no new requests. `BackendDrained` tells when nothing is in flight, or that `deadline` has passed.
+    ///
+    /// Errors: `NoSuchBackend`, `WrongState` (it is draining already).
+    pub fn drain_backend(&mut self, id: ForwarderId, key: BackendKey, deadline: Duration) -> Result<()> {
+        let backend = self.backend(id, key)?;
+        if !self.forwarder(id)?.service().drain(key) {
+            return Err(Error::new(Code::WrongState, format!("back end {} ({}) is draining already", key.0, backend.config.name)));
+        }
+        self.with_forwarder(id.0, |forwarder, io| forwarder.drain(io, key, deadline));
+        Ok(())
+    }
+
+    /// Takes a back end off the list at once: what is in flight there is tried elsewhere where that is allowed, else answered 502 or cut.
+    ///
+    /// Errors: `NoSuchBackend`.
+    pub fn remove_backend(&mut self, id: ForwarderId, key: BackendKey) -> Result<()> {
+        let removed = self.forwarder(id)?.service().remove(key);
+        removed.ok_or_else(|| no_such_backend(key))?;
+        self.with_forwarder(id.0, |forwarder, io| forwarder.on_list_changed(io));
+        Ok(())
+    }
+
+    /// Looks at the child list again after another shard changed it.
+    pub(crate) fn list_changed(&mut self) {
+        for index in 0..self.forwarders.len() as u16 {
+            self.with_forwarder(index, |forwarder, io| forwarder.on_list_changed(io));
+        }
+    }
+
+    /// Sees to the end of a drain that was begun for the whole service.
+    pub(crate) fn watch_drain(&mut self, id: ForwarderId, key: BackendKey, deadline: Duration) {
+        self.with_forwarder(id.0, |forwarder, io| forwarder.drain(io, key, deadline));
+    }
+
+    /// A back end of a forwarder.
+    pub fn backend(&self, id: ForwarderId, key: BackendKey) -> Result<Arc<Backend>> {
+        self.forwarder(id)?.service().find(key).ok_or_else(|| no_such_backend(key))
+    }
+
+    /// All back ends of a forwarder, the local instance first.
+    pub fn backends(&self, id: ForwarderId) -> Result<Vec<BackendStatus>> {
+        Ok(backends(self.forwarder(id)?.service(), self.time()))
+    }
+
+    /// The counters of a forwarder.
+    pub fn counters(&self, id: ForwarderId) -> Result<&Arc<CounterBlock>> {
+        Ok(self.forwarder(id)?.counters())
+    }
+
+    /// One counter of a forwarder.
+    pub fn counter(&self, id: ForwarderId, counter: Counter) -> Result<u64> {
+        Ok(self.forwarder(id)?.counters().get(counter))
+    }
+
+    /// The latencies of a forwarder since the last reset.
+    pub fn latency(&self, id: ForwarderId) -> Result<&Latency> {
+        Ok(self.forwarder(id)?.latency())
+    }
+
+    fn time(&self) -> Instant {
+        if self.driver.fd().is_some() { crate::io::clock::now() } else { self.driver.now() }
+    }
+}
+
+/// All back ends of a service, the local instance first.
+pub(crate) fn backends(service: &Service, now: Instant) -> Vec<BackendStatus> {
+    let children = service.children();
+    let thresholds = service.config.router.thresholds;
+    let status = |backend: &Arc<Backend>, local: bool| BackendStatus {
+        key: backend.key,
+        name: backend.config.name.clone(),
+        address: backend.config.address,
+        state: backend.state(),
+        health: backend.health_state(now),
+        level: backend.level(thresholds),
+        in_flight: backend.in_flight(),
+        requests: backend.requests(),
+        failures: backend.failures(),
+        weight: backend.weight(),
+        cores: backend.config.cores,
+        latency_ns_mean: backend.latency_ns_mean(),
+        local,
+    };
+    let local = children.local.iter().map(|backend| status(backend, true));
+    local.chain(children.list.iter().map(|backend| status(backend, false))).collect()
+}
+
+pub(crate) fn no_such_forwarder(id: ForwarderId) -> Error {
+    Error::new(Code::NoSuchForwarder, format!("there is no forwarder {}", id.0))
+}
+
+pub(crate) fn no_such_backend(key: BackendKey) -> Error {
+    Error::new(Code::NoSuchBackend, format!("there is no back end {} on the child list", key.0))
+}
+
+/// Submissions that follow a turn's work before the caller gets the loop back.
+const FLUSHES_MAX: usize = 4;
