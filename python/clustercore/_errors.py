@@ -270,7 +270,8 @@ class OutOfMemory(ClusterError, MemoryError):
 class DescriptorsExhausted(ClusterError, OSError):
     """No more file descriptors.
 
-    Raise the limit (`ulimit -n`, `LimitNOFILE=`) or lower `connections_max`. Accepting resumes by itself.
+    Raise the limit (`ulimit -n`, `LimitNOFILE=`) or lower `connections_max`. Accepting resumes by
+    itself.
     """
 
     code = 22
@@ -426,7 +427,8 @@ class UnsupportedKernel(ClusterError, OSError):
 class IoUringForbidden(ClusterError, PermissionError):
     """The use of io_uring is forbidden here.
 
-    `kernel.io_uring_disabled` or a seccomp filter refuses it, and the driver `uring` was asked for. Use `auto`.
+    `kernel.io_uring_disabled` or a seccomp filter refuses it, and the driver `uring` was asked for. Use
+    `auto`.
     """
 
     code = 44

@@ -1,6 +1,7 @@
 //! The registry as Python: `python/clustercore/_errors.py`.
 
 use super::registry::Registry;
+use super::text::{sentence, wrapped};
 
 /// Renders the exception classes. Each derives from `ClusterError` and, where one is natural, a builtin.
 pub fn render(registry: &Registry) -> String {
@@ -22,13 +23,12 @@ pub fn render(registry: &Registry) -> String {
             Some(base) => format!("ClusterError, {base}"),
             None => String::from("ClusterError"),
         };
-        let (first, rest) = entry.message.split_at(1);
         out.push_str(&format!("\n\nclass {}({bases}):\n", entry.python));
-        out.push_str(&format!(
-            "    \"\"\"{}{rest}.\n\n    {}\n    \"\"\"\n\n",
-            first.to_uppercase(),
-            entry.help
-        ));
+        out.push_str(&format!("    \"\"\"{}.\n\n", sentence(&entry.message)));
+        for line in wrapped(&entry.help, COLUMNS_MAX) {
+            out.push_str(&format!("    {line}\n"));
+        }
+        out.push_str("    \"\"\"\n\n");
         out.push_str(&format!("    code = {}\n    name = \"{}\"\n", entry.number, entry.name));
         out.push_str(&format!("    retryable = {}\n", if entry.retryable { "True" } else { "False" }));
         out.push_str(&format!("    side = \"{}\"\n", entry.side.word()));
@@ -42,6 +42,9 @@ pub fn render(registry: &Registry) -> String {
     out.push_str(TAIL);
     out
 }
+
+/// Leaves room for the indentation.
+const COLUMNS_MAX: usize = 100;
 
 const HEAD: &str = "\
 \"\"\"Exceptions of clustercore. Generated from core/errors.toml by `cargo xtask gen`; do not edit.\"\"\"
