@@ -23,9 +23,11 @@ use alloc::collections::BTreeMap;
 use crate::time::{Duration, Instant};
 use holding::{Holding, Revocation};
 
+mod answer;
 mod holding;
 mod lease;
 
+pub use answer::{Answer, RefuseReason};
 pub use lease::{Lease, NodeKey, RenewError, Renewal, ServiceKey};
 
 /// What a service may have of the pool.
@@ -63,49 +65,6 @@ impl Default for PoolConfig {
             reserve: Duration::from_secs(5),
         }
     }
-}
-
-/// The answer to a request for a node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// Here is one.
-    Granted(Lease),
-    /// Wait: this lease was revoked in your favour. Ask again when it has been given back or has expired.
-    Revoke {
-        /// The lease that its holder has to give back.
-        from: Lease,
-    },
-    /// None for you.
-    Refused {
-        /// Why not.
-        reason: RefuseReason,
-    },
-}
-
-/// Why a service gets no node now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RefuseReason {
-    /// The service was never announced with `set_service`.
-    UnknownService,
-    /// It has what it may have.
-    AtMaximum {
-        /// Nodes it holds.
-        held: u32,
-        /// Its maximum.
-        max: u32,
-    },
-    /// Idle nodes are kept for the minima of others, and nobody holds more than is fair.
-    KeptForMinima {
-        /// Idle nodes.
-        idle: u32,
-    },
-    /// No node is idle and nobody holds more than is fair beside this service.
-    FairShare {
-        /// Nodes it holds.
-        held: u32,
-        /// Nodes of the pool.
-        nodes: u32,
-    },
 }
 
 /// Why a change of the pool itself was refused.
