@@ -34,6 +34,11 @@ impl<'b> Options<'b> {
     /// Naming a field that this gateway relies on, such as `Host` or `Content-Length`, is refused: removing
     /// it would change what the back end reads, and no conforming sender names it (RFC 9110, 7.6.1).
     pub(super) fn add(&mut self, value: &'b [u8]) -> Result<(), BadConnection> {
+        // By far the most common value, without taking a list apart.
+        if value.eq_ignore_ascii_case(b"keep-alive") {
+            self.keep_alive = true;
+            return Ok(());
+        }
         for option in list(value) {
             if option.eq_ignore_ascii_case(b"keep-alive") {
                 self.keep_alive = true;

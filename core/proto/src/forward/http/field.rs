@@ -97,9 +97,15 @@ impl<'h, 'b> Fields<'h, 'b> {
 
     /// Appends the lines that `keep` wants, in their order, in canonical form: `Name: value`.
     ///
-    /// Neighbouring lines that are canonical already are copied in one piece.
-    pub(super) fn copy(&self, out: &mut Vec<u8>, mut keep: impl FnMut(usize, &httparse::Header<'b>) -> bool) {
-        let mut run = 0..0;
+    /// Neighbouring lines that are canonical already are copied in one piece, and the first `lead_len` bytes
+    /// of the head, which are to go in front of them, with the first piece.
+    pub(super) fn copy(
+        &self,
+        lead_len: usize,
+        out: &mut Vec<u8>,
+        mut keep: impl FnMut(usize, &httparse::Header<'b>) -> bool,
+    ) {
+        let mut run = 0..lead_len;
         for (index, header) in self.iter() {
             let (line, canonical) = self.line(index, header);
             let keep = keep(index, header);
@@ -170,7 +176,7 @@ mod tests {
             panic!("incomplete")
         };
         let mut out = Vec::new();
-        Fields::new(head, headers).copy(&mut out, |_, header| header.name != "E");
+        Fields::new(head, headers).copy(0, &mut out, |_, header| header.name != "E");
         assert_eq!(core::str::from_utf8(&out).unwrap(), "A: 1\r\nB: 2\r\nC: 3\r\nD: 4\r\nF: 6\r\nG: \r\n");
     }
 }

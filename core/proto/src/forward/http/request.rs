@@ -107,7 +107,11 @@ fn rewrite(
     out.reserve(
         head.len() + 3 * target.authority.map_or(0, <[u8]>::len) + context.fields.len() + FIELDS_LEN_EXTRA,
     );
-    write_line(token.as_bytes(), &target, out);
+    // With our version and the target as it came, the line is copied together with the first fields.
+    let lead_len = if minor == 1 && target.is_verbatim() { line_len + 2 } else { 0 };
+    if lead_len == 0 {
+        write_line(token.as_bytes(), &target, out);
+    }
     let host_start = out.len() + "Host: ".len();
     match (target.authority, survey.host) {
         (Some(authority), _) => field(b"Host", authority, out),
@@ -119,7 +123,7 @@ fn rewrite(
         }
     }
     let host_end = out.len().saturating_sub(2);
-    fields.copy(out, |index, header| match survey.kinds[index] {
+    fields.copy(lead_len, out, |index, header| match survey.kinds[index] {
         Field::Other => !survey.options.names(header.name.as_bytes()),
         Field::Host => target.authority.is_none(),
         Field::ContentLength => !plan.connect && !survey.length_was_padded,

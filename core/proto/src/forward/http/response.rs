@@ -167,10 +167,14 @@ fn rewrite(
         return Ok(plan);
     }
     out.reserve(head.len() + via.len() + FIELDS_LEN_EXTRA);
-    write_line(&head[..line_len], status, out);
+    // With our version and the space in front of the phrase, the line is copied with the first fields.
+    let lead_len = if minor == 1 && line_len > STATUS_END { line_len + 2 } else { 0 };
+    if lead_len == 0 {
+        write_line(&head[..line_len], out);
+    }
     let keep_length = survey.keeps_length(&plan);
     let keep_upgrade = plan.status == 101 || plan.status == 426;
-    fields.copy(out, |index, header| match survey.kinds[index] {
+    fields.copy(lead_len, out, |index, header| match survey.kinds[index] {
         Field::ContentLength => keep_length,
         Field::Upgrade => keep_upgrade,
         Field::Trailer => plan.framing == Framing::Chunked && !plan.dechunk,
@@ -188,14 +192,11 @@ fn rewrite(
 }
 
 /// Our version, the same status, and the phrase as it came.
-fn write_line(line: &[u8], status: u16, out: &mut Vec<u8>) {
-    const STATUS_END: usize = "HTTP/1.1 200".len();
-    out.extend_from_slice(b"HTTP/1.1 ");
-    number(u64::from(status), out);
-    out.push(b' ');
-    // The space in front of the phrase is missing in some; then there is no phrase either.
-    out.extend_from_slice(line.get(STATUS_END + 1..).unwrap_or_default());
-    out.extend_from_slice(b"\r\n");
+fn write_line(line: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(b"HTTP/1.1");
+    out.extend_from_slice(&line["HTTP/1.1".len()..]);
+    // Some leave out the space that ends the status when there is no phrase.
+    out.extend_from_slice(if line.len() == STATUS_END { b" \r\n" } else { b"\r\n" });
 }
 
 /// The options of the hop to the client.
@@ -350,6 +351,9 @@ impl From<BadConnection> for BadResponse {
         BadResponse::Connection
     }
 }
+
+/// Where the space after the status is.
+const STATUS_END: usize = "HTTP/1.1 200".len();
 
 /// Room for the lines that are written beside the back end's own.
 const FIELDS_LEN_EXTRA: usize = 128;

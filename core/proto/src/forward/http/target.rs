@@ -37,6 +37,11 @@ impl<'b> Target<'b> {
         }
     }
 
+    /// Whether the target goes on as it came, and `Host` with it.
+    pub(super) fn is_verbatim(&self) -> bool {
+        self.authority.is_none() && !self.slash
+    }
+
     fn parse_absolute(method: Method, target: &'b [u8]) -> Option<Target<'b>> {
         let rest = strip_prefix(target, b"http://").or_else(|| strip_prefix(target, b"https://"))?;
         let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?')).unwrap_or(rest.len());
