@@ -178,6 +178,10 @@ fn unused_reservation_ends() {
     let from = revoked(pool.request(at(0), B));
     pool.release(at(0), from.node, from.token).unwrap();
     assert_eq!((pool.idle_for(A), pool.idle_for(B), pool.idle_for(C)), (0, 1, 0));
+    // A minimum announced meanwhile does not take it away.
+    pool.set_service(C, Share { min: 1, max: 9, weight: 1 }).unwrap();
+    assert_eq!((pool.idle_for(A), pool.idle_for(B), pool.idle_for(C)), (0, 1, 0));
+    pool.set_service(C, Share { min: 0, max: 9, weight: 1 }).unwrap();
     assert_eq!(ended(&mut pool, 299), []);
     assert!(matches!(pool.request(at(299), C), Answer::Refused { .. }));
     ended(&mut pool, 300);

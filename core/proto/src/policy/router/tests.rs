@@ -198,6 +198,19 @@ fn power_of_two_follows_weights_under_load() {
 }
 
 #[test]
+fn power_of_two_forgets_a_heavy_back_end_that_has_left() {
+    let mut list = List::of(&[0; 8]);
+    list.backends[0].load.weight = 100;
+    let mut router = router(Policy::PowerOfTwo);
+    list.shares(&mut router, 100);
+    list.backends.remove(0);
+    list.shares(&mut router, 2000);
+    list.loads_read.set(0);
+    list.shares(&mut router, 1000);
+    assert!(list.loads_read.get() < 2200, "{} for 1000 picks", list.loads_read.get());
+}
+
+#[test]
 fn slow_start_scales_the_share_under_every_policy() {
     for policy in POLICIES {
         let mut list = List::of(&[0; 2]);

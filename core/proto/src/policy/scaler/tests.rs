@@ -96,9 +96,11 @@ fn one_at_medium_or_none_idle_keeps_all() {
 #[test]
 fn last_one_goes_only_when_idle_and_the_front_end_is_low_too() {
     let mut scaler = Scaler::new(config());
-    for ms in (0..3000).step_by(100) {
-        assert_eq!(step(&mut scaler, ms, 2, &[0]), Decision::Nothing);
-        assert_eq!(step(&mut scaler, ms + 50, 0, &[1]), Decision::Nothing);
+    for ms in (0..1500).step_by(50) {
+        assert_eq!(step(&mut scaler, ms, 2, &[0]), Decision::Nothing, "the front end is at Medium");
+    }
+    for ms in (1500..3000).step_by(50) {
+        assert_eq!(step(&mut scaler, ms, 0, &[1]), Decision::Nothing, "it is not idle");
     }
     assert_eq!(step(&mut scaler, 3000, 1, &[0]), Decision::Nothing);
     let reason =
@@ -117,6 +119,23 @@ fn cool_down_separates_decisions() {
     }
     assert_eq!(decided, [100, 400, 700]);
     assert_eq!(scaler.decisions(), 3);
+}
+
+#[test]
+fn hold_time_begins_again_after_a_decision() {
+    let mut scaler = Scaler::new(ScalerConfig { hold_ns_add: 500_000_000, ..config() });
+    let decided: Vec<u64> =
+        (0..2000).step_by(10).filter(|&ms| step(&mut scaler, ms, 9, &[]) != Decision::Nothing).collect();
+    assert_eq!(decided, [500, 1010, 1520]);
+}
+
+#[test]
+fn minimum_is_kept_however_idle() {
+    let mut scaler = Scaler::new(ScalerConfig { backends_min: 2, ..config() });
+    for ms in (0..3000).step_by(100) {
+        assert_eq!(step(&mut scaler, ms, 0, &[0, 0]), Decision::Nothing);
+    }
+    assert!(matches!(step(&mut scaler, 3000, 0, &[0, 0, 0]), Decision::Remove { key: BackendKey(2), .. }));
 }
 
 #[test]
