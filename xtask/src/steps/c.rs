@@ -11,25 +11,27 @@ use super::Outcome;
 use crate::setup::CARGO_C;
 use crate::{artefacts, process, workspace};
 
-/// Compiles the headers as C11 and C++17, then builds and runs each `tests/c/test_*.c`.
+/// Compiles the headers as C11 and C++17, then builds each `tests/c/test_*.c` and each example with the
+/// address and undefined-behaviour sanitizers and runs it.
 pub fn tests(_quick: bool) -> Result<Outcome> {
     headers()?;
     if !Path::new("/usr/include/cmocka.h").exists() {
         return Ok(Outcome::Skipped("cmocka is not installed (Debian: libcmocka-dev)".into()));
     }
-    let sources = sources("tests/c", "test_")?;
-    ensure!(!sources.is_empty(), "tests/c has no test_*.c");
-    for source in sources {
-        let program =
-            build(&source, &["-fsanitize=address,undefined", "-fno-omit-frame-pointer"], &["-lcmocka"])?;
+    let mut programs = sources("tests/c", "test_")?;
+    ensure!(!programs.is_empty(), "tests/c has no test_*.c");
+    programs.extend(examples()?);
+    artefacts::build()?;
+    for source in programs {
+        let program = build(&source, "checked-", SANITIZERS, &["-lcmocka"])?;
         process::run(&mut process::command(program), MINUTE)?;
     }
     Ok(Outcome::Passed)
 }
 
 /// Installs the library with cargo-c into a staging folder and checks what a C user meets there: the
-/// pkg-config file, the soname, the headers, and an example built and run with nothing else. The example
-/// runs under valgrind when that is installed.
+/// pkg-config file, the soname, the headers, and each example built and run with nothing else, under
+/// valgrind when that is installed.
 pub fn installed(_quick: bool) -> Result<Outcome> {
     if workspace::find_program("pkg-config").is_none() {
         return Ok(Outcome::Skipped("pkg-config is not installed (Debian: pkg-config)".into()));
@@ -48,19 +50,25 @@ pub fn installed(_quick: bool) -> Result<Outcome> {
         let text = process::capture(&mut pkg_config, MINUTE)?;
         Ok(text.split_whitespace().map(str::to_owned).collect())
     };
-    let sources = sources("examples/c", "")?;
-    let example = sources.first().context("examples/c has no example")?;
-    let program = workspace::target().join("c").join("installed-example");
-    fs::create_dir_all(workspace::target().join("c"))?;
-    let mut compile = process::command("cc");
-    compile.args(STRICT).arg("-std=c11").args(find(&["--cflags"])?).arg(example);
-    compile.args(find(&["--libs"])?).arg("-o").arg(&program);
-    process::run(&mut compile, MINUTE)?;
+    let (compiler_flags, linker_flags) = (find(&["--cflags"])?, find(&["--libs"])?);
+    let examples = examples()?;
+    ensure!(!examples.is_empty(), "examples/c has no example with an .expected file");
+    for example in examples {
+        let program = output("installed-", &example)?;
+        let mut compile = process::command("cc");
+        compile.args(STRICT).args(["-std=c11", "-D_GNU_SOURCE", "-g", "-pthread"]).args(&compiler_flags);
+        compile.arg(&example).args(&linker_flags).arg("-o").arg(&program);
+        process::run(&mut compile, MINUTE)?;
+        run_installed(&program, &prefix.join("lib"))?;
+    }
+    Ok(Outcome::Passed)
+}
 
-    let needed = process::capture(process::command("readelf").arg("-d").arg(&program), MINUTE)?;
+fn run_installed(program: &Path, libraries: &Path) -> Result<()> {
+    let dynamic = process::capture(process::command("readelf").arg("-d").arg(program), MINUTE)?;
     ensure!(
-        needed.lines().any(|line| line.contains("NEEDED") && line.contains("[libclustercore.so.")),
-        "the example does not name libclustercore by its versioned soname:\n{needed}"
+        dynamic.lines().any(|line| line.contains("NEEDED") && line.contains("[libclustercore.so.")),
+        "the example does not name libclustercore by its versioned soname:\n{dynamic}"
     );
     let mut run = if workspace::find_program("valgrind").is_some() {
         let mut valgrind = process::command("valgrind");
@@ -70,18 +78,18 @@ pub fn installed(_quick: bool) -> Result<Outcome> {
             "--leak-check=full",
             "--errors-for-leak-kinds=definite",
         ]);
-        valgrind.arg(&program);
+        valgrind.arg(program);
         valgrind
     } else {
-        process::command(&program)
+        println!("valgrind is not installed; the example runs without");
+        process::command(program)
     };
-    process::run(run.env("LD_LIBRARY_PATH", prefix.join("lib")), 2 * MINUTE)?;
-    Ok(Outcome::Passed)
+    process::run(run.env("LD_LIBRARY_PATH", libraries), 2 * MINUTE)
 }
 
 /// Builds an example of `examples/c` against the release library and returns the program's path.
 pub fn build_example(source: &Path) -> Result<PathBuf> {
-    build(source, &[], &[])
+    build(source, "", &[], &[])
 }
 
 /// Each header must compile by itself, strictly, in both languages.
@@ -100,10 +108,15 @@ fn headers() -> Result<()> {
     Ok(())
 }
 
-fn build(source: &Path, flags: &[&str], libraries: &[&str]) -> Result<PathBuf> {
-    let folder = workspace::target().join("c");
-    fs::create_dir_all(&folder)?;
-    let program = folder.join(source.file_stem().context("a source has a name")?);
+/// The examples that the gate runs: those that say what they print.
+fn examples() -> Result<Vec<PathBuf>> {
+    let mut examples = sources("examples/c", "")?;
+    examples.retain(|source| source.with_extension("expected").exists());
+    Ok(examples)
+}
+
+fn build(source: &Path, prefix: &str, flags: &[&str], libraries: &[&str]) -> Result<PathBuf> {
+    let program = output(prefix, source)?;
     let mut compile = process::command("cc");
     compile.args(STRICT).args(["-std=c11", "-D_GNU_SOURCE", "-g", "-pthread", "-I", "c-include"]);
     compile.args(flags).arg(source).arg(artefacts::release().join("libclustercore_ffi.a")).args(libraries);
@@ -111,6 +124,14 @@ fn build(source: &Path, flags: &[&str], libraries: &[&str]) -> Result<PathBuf> {
     compile.args(["-lm", "-ldl", "-o"]).arg(&program);
     process::run(&mut compile, MINUTE)?;
     Ok(program)
+}
+
+/// Where the program made of `source` goes; a prefix keeps the ways of building one apart.
+fn output(prefix: &str, source: &Path) -> Result<PathBuf> {
+    let folder = workspace::target().join("c");
+    fs::create_dir_all(&folder)?;
+    let stem = source.file_stem().and_then(|stem| stem.to_str()).context("a source has a name")?;
+    Ok(folder.join(format!("{prefix}{stem}")))
 }
 
 fn sources(folder: &str, prefix: &str) -> Result<Vec<PathBuf>> {
@@ -128,6 +149,9 @@ fn files(folder: &str, wanted: impl Fn(&str) -> bool) -> Result<Vec<PathBuf>> {
     files.sort();
     Ok(files)
 }
+
+const SANITIZERS: &[&str] =
+    &["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"];
 
 const STRICT: &[&str] = &["-Wall", "-Wextra", "-Wpedantic", "-Werror"];
 
