@@ -33,6 +33,7 @@ CONNECTIONS_MAX = 32
 REQUESTS_PER_CONNECTION_MAX = 16
 LEASE_SECONDS_MAX = 3600.0
 WRITE_SECONDS = 5.0
+LINGER_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,7 @@ class Agent:
         self._connections: set[_Connection] = set()
         self._background: set[asyncio.Task[None]] = set()
         self._lapsing = False
+        self._lingering = 0
         self._state_path = options.state_dir / "agent.json"
         self._supervisor = Supervisor(
             options.name,
@@ -261,6 +263,7 @@ class Agent:
         except AgentError as error:
             log.warning("%s: %s", connection.peer, error)
             await connection.send({"type": "error", "code": error.code, "text": error.text})
+            await self._linger(reader, writer)
         except TimeoutError:
             await connection.send(
                 {"type": "error", "code": "TIMEOUT", "text": "nothing was said for too long"}
@@ -270,6 +273,22 @@ class Agent:
         finally:
             self._connections.discard(connection)
             writer.close()
+
+    async def _linger(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Reads what is still under way: closing over unread bytes would reset the stream, error and all."""
+        if self._lingering >= CONNECTIONS_MAX:
+            return
+        self._lingering += 1
+        try:
+            if writer.can_write_eof():
+                writer.write_eof()
+            async with asyncio.timeout(LINGER_SECONDS):
+                while await reader.read(wire.LINE_BYTES_MAX):
+                    continue
+        except (OSError, TimeoutError):
+            pass
+        finally:
+            self._lingering -= 1
 
     async def _greet(self, reader: asyncio.StreamReader, connection: _Connection) -> None:
         hello = await wire.receive(reader, wire.HELLO_SECONDS)

@@ -220,7 +220,11 @@ class Nodes:
     def _on_welcome(self, node: Node, message: wire.Message) -> None:
         node.address = str(message.get("address", node.config.agent.host))
         node.cores = max(1, int(message.get("cores", 1)))
-        self._events.add("agent_connected", f"{node.config.agent}, {node.cores} cores", node=node.name)
+        self._events.add(
+            "agent_connected",
+            f"{node.config.agent}, {node.cores} {'core' if node.cores == 1 else 'cores'}",
+            node=node.name,
+        )
         self._on_instance(node, message)
 
     def _on_load(self, node: Node, message: wire.Message) -> None:

@@ -101,6 +101,7 @@ class Supervisor:
         self._on_change = on_change
         self._is_allowed = is_allowed
         self._pidfd: int | None = None
+        self._exit_text = ""
         self._ended = asyncio.Event()
         self._cpu_before: tuple[float, int] | None = None
 
@@ -146,7 +147,8 @@ class Supervisor:
             raise
         instance = Instance(order.service, self._address, port, identity, order.stop_signal, time.time())
         self.instance = instance
-        self._watch(instance)
+        if not self._watch(instance):
+            self._exit_text = describe_exit(self._launcher.exit_code(identity))
         self._set("starting", f"pid {identity.pid}, waiting for port {port}")
         try:
             await self._wait_for_port(instance, order.start_deadline)
@@ -220,8 +222,7 @@ class Supervisor:
             process.kill_session(instance.identity)
             self.instance = None
             self._set("exited", f"pid {instance.identity.pid} ended by itself, {describe_exit(code)}")
-        else:
-            self.detail = describe_exit(code)
+        self._exit_text = describe_exit(code)
 
     async def _wait_for_port(self, instance: Instance, deadline: float) -> None:
         until = time.monotonic() + deadline
@@ -229,7 +230,8 @@ class Supervisor:
             if self._ended.is_set():
                 tail = self._output_tail(instance.service)
                 raise AgentError(
-                    "START_FAILED", f"{instance.service} ended before its port answered, {self.detail}{tail}"
+                    "START_FAILED",
+                    f"{instance.service} ended before its port answered, {self._exit_text}{tail}",
                 )
             if await answers(instance.address, instance.port, PORT_POLL_SECONDS * 50):
                 return

@@ -136,6 +136,8 @@ function showChild(card, service, child) {
   }
 }
 
+const cores = (count) => (count === 1 ? "1 core" : `${count} cores`);
+
 function levelOf(inFlight, cores, service) {
   const perCore = inFlight / Math.max(1, cores);
   return perCore >= service.high_per_core ? "high" : perCore >= service.medium_per_core ? "medium" : "low";
@@ -164,10 +166,10 @@ function showService(service) {
     rows.push(["local", { node: "local instance", state: local.phase, address: local.address, in_flight: local.in_flight, cores: local.cores,
       resting: service.serving !== "local",
       level: service.serving === "local" ? levelOf(local.in_flight, local.cores, service) : "",
-      figures: `${local.in_flight} in flight · ${local.cores} cores · pid ${local.pid}` }]);
+      figures: `${local.in_flight} in flight · ${cores(local.cores)} · pid ${local.pid}` }]);
   }
   for (const child of service.children) {
-    const figures = `${child.in_flight} in flight · ${child.cores} cores · ${child.requests} requests` +
+    const figures = `${child.in_flight} in flight · ${cores(child.cores)} · ${child.requests} requests` +
       (child.failures ? ` · ${child.failures} failed` : "") + (child.latency_us_mean ? ` · ${duration(child.latency_us_mean / 1e6)}` : "");
     rows.push([child.node, { ...child, figures }]);
   }
