@@ -8,6 +8,7 @@ use crate::error::{Code, Error, Result};
 use crate::forward::{
     Backend, BackendConfig, BackendState, ForwardEvent, Forwarder, ForwarderConfig, Io, Latency, Owners, Service, TimerKey,
 };
+use crate::log::{Log, LogLevel, LogRecord};
 use crate::io::{AnyDriver, Driver, DriverChoice, DriverConfig, Event, Instant, ListenOptions, ListenerId, Waker};
 use clustercore_proto::policy::{BackendKey, HealthState, Level};
 use clustercore_proto::time::Wheel;
@@ -102,6 +103,7 @@ pub struct Shard<D: Driver = AnyDriver> {
     listeners: Vec<(ListenerId, u16)>,
     inbox: Vec<Event>,
     events: Vec<(u16, ForwardEvent)>,
+    log: Log,
     woken: bool,
     thread: Option<ThreadId>,
 }
@@ -116,9 +118,12 @@ impl Shard {
 impl<D: Driver> Shard<D> {
     /// A shard over a driver that is open already: the simulator, for example.
     pub fn with_driver(driver: D, report: impl Into<String>, seed: u64) -> Shard<D> {
+        let report = report.into();
+        let mut log = Log::default();
+        log.push(LogLevel::Info, format!("driver {report}"));
         Shard {
             driver,
-            report: report.into(),
+            report,
             index: 0,
             seed,
             owners: Owners::default(),
@@ -127,6 +132,7 @@ impl<D: Driver> Shard<D> {
             listeners: Vec::new(),
             inbox: Vec::new(),
             events: Vec::new(),
+            log,
             woken: false,
             thread: None,
         }
@@ -286,6 +292,11 @@ impl<D: Driver> Shard<D> {
         self.events.drain(..).map(|(index, event)| (ForwarderId(index), event))
     }
 
+    /// Log records since the last call.
+    pub fn take_logs(&mut self) -> Vec<LogRecord> {
+        if self.log.is_empty() { Vec::new() } else { self.log.take() }
+    }
+
     /// Whether the waker was rung since the last call.
     pub fn take_woken(&mut self) -> bool {
         std::mem::take(&mut self.woken)
@@ -351,6 +362,9 @@ impl<D: Driver> Shard<D> {
 
     fn enter_listener(&mut self, id: ForwarderId, listener: ListenerId) {
         self.listeners.push((listener, id.0));
+        if let Some(address) = self.driver.listener_address(listener) {
+            self.log.push(LogLevel::Info, format!("forwarder {}: listening on {address}", id.0));
+        }
         if let Ok(forwarder) = self.forwarder_mut(id) {
             forwarder.add_listener(listener);
         }

@@ -75,6 +75,24 @@ pub enum ForwardEvent {
     },
 }
 
+impl std::fmt::Display for ForwardEvent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            ForwardEvent::BackendDrained { backend, in_flight: 0 } => write!(f, "back end {} is drained", backend.0),
+            ForwardEvent::BackendDrained { backend, in_flight } => {
+                write!(f, "the deadline to drain back end {} has passed with {in_flight} in flight", backend.0)
+            }
+            ForwardEvent::BackendEjected { backend, duration, cause } => {
+                write!(f, "back end {} is ejected for {} ms: {cause:?}", backend.0, duration.as_millis())
+            }
+            ForwardEvent::BackendReturned { backend } => write!(f, "back end {} is trusted again", backend.0),
+            ForwardEvent::Saturated { in_flight } => write!(f, "requests wait: no back end may take one ({in_flight} active)"),
+            ForwardEvent::AcceptPaused { errno: 0 } => write!(f, "accepting pauses: as many clients as may be"),
+            ForwardEvent::AcceptPaused { errno } => write!(f, "accepting pauses: {}", crate::io::Errno(*errno).to_io()),
+        }
+    }
+}
+
 /// A timer of the wheel: whose, and the stream that it was set for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct TimerKey {

@@ -35,7 +35,8 @@ pub struct EpollSockets {
     pipes: Vec<Pipe>,
     pipes_used: usize,
     pipes_max: usize,
-    events: Vec<epoll::Event>,
+    /// What the last wait told: token and flags, without the pointer that the kernel's form may hold.
+    events: Vec<(u64, epoll::EventFlags)>,
 }
 
 impl EpollSockets {
@@ -65,8 +66,11 @@ impl EpollSockets {
             tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
             tv_nsec: i64::from(timeout.subsec_nanos()),
         });
+        let mut events = [const { std::mem::MaybeUninit::<epoll::Event>::uninit() }; NEWS_MAX];
+        let (filled, _) = epoll::wait(&self.epoll, &mut events, timeout.as_ref())?;
         self.events.clear();
-        epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut self.events), timeout.as_ref())
+        self.events.extend(filled.iter().map(|event| (event.data.u64(), event.flags)));
+        Ok(filled.len())
     }
 
     /// Spins, then blocks.
@@ -237,9 +241,8 @@ impl Sockets for EpollSockets {
             Err(rustix::io::Errno::INTR) => return Ok(()),
             Err(errno) => return Err(errno.into()),
         }
-        for event in &self.events {
-            let (data, flags) = (event.data, event.flags);
-            let token = Token::from_bits(data.u64());
+        for &(token, flags) in &self.events {
+            let token = Token::from_bits(token);
             if token == Token::Waker {
                 let _ = rustix::io::read(&*self.waker, &mut [0; 8]);
             }
