@@ -273,6 +273,8 @@ mod tests {
                 }
                 queue.check_invariants();
                 prop_assert_eq!(queue.len(), model.len());
+                let next = model.iter().find(|entry| entry.1 > now).map(|entry| &entry.0);
+                prop_assert_eq!(queue.peek(now), next);
                 let earliest = model.iter().map(|entry| entry.1).min();
                 prop_assert_eq!(queue.poll_timeout().is_some(), earliest.is_some());
                 prop_assert!(queue.poll_timeout() <= earliest || earliest.is_none());
