@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -213,3 +214,13 @@ def test_metrics_are_typed_explained_and_escaped() -> None:
 def test_package_needs_no_native_module_to_be_imported() -> None:
     code = "import sys; sys.modules['clustercore'] = None; import clustercore_apps.command.main"
     assert subprocess.run([sys.executable, "-c", code], timeout=20).returncode == 0
+
+
+def test_connections_are_counted_by_address_and_port() -> None:
+    with socket.create_server(("127.0.0.2", 0)) as server:
+        port = server.getsockname()[1]
+        with socket.create_connection(("127.0.0.2", port)), server.accept()[0]:
+            assert process.count_connections("127.0.0.2", port) == 1
+            assert process.count_connections("0.0.0.0", port) == 1
+            assert process.count_connections("127.0.0.3", port) == 0
+        assert process.count_connections("127.0.0.2", port) == 0

@@ -67,6 +67,9 @@ class AgentLink:
                 self.fault = f"{self.config.agent} does not answer"
             except OSError as error:
                 self.fault = f"{self.config.agent}: {error.strerror or error}"
+            except (KeyError, TypeError, ValueError) as error:
+                # Whatever an agent says is input: it may cost the connection, never the front end.
+                self.fault = f"{self.config.agent} said what makes no sense: {error}"
             finally:
                 was_connected, self.connected, self._writer = self.connected, False, None
                 for waiting in self._waiting.values():

@@ -10,10 +10,14 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
+ESTABLISHED = "01"
+"""The state in /proc/net/tcp."""
 BOOT_ID_FILE = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -128,14 +132,23 @@ def kill_session(leader: Identity) -> int:
     return len(members)
 
 
-def count_connections(port: int) -> int:
-    """Established TCP connections of this machine whose local port is `port` (both address families)."""
+def count_connections(address: str, port: int) -> int:
+    """Established TCP connections of this machine to `address` and `port`.
+
+    A wildcard or IPv6 address counts every connection to the port.
+    """
+    wanted = ""
+    with contextlib.suppress(OSError):
+        # As /proc/net/tcp writes it: the four bytes as one number of this machine's byte order.
+        octets = socket.inet_pton(socket.AF_INET, address)
+        wanted = f"{int.from_bytes(octets, sys.byteorder):08X}" if any(octets) else ""
     count = 0
-    for name in ("tcp", "tcp6"):
+    for name in ("tcp",) if wanted else ("tcp", "tcp6"):
         with contextlib.suppress(OSError), open(f"/proc/net/{name}", encoding="ascii") as table:
             next(table, None)
             for line in table:
                 fields = line.split()
-                if fields[3] == "01" and int(fields[1].rpartition(":")[2], 16) == port:
-                    count += 1
+                local, _, local_port = fields[1].rpartition(":")
+                is_here = not wanted or local == wanted
+                count += fields[3] == ESTABLISHED and is_here and int(local_port, 16) == port
     return count

@@ -173,7 +173,10 @@ class Supervisor:
     async def drained(self, deadline: float) -> bool:
         """Waits until no connection is established on the instance's port; false at the deadline."""
         until = time.monotonic() + deadline
-        while self.instance is not None and process.count_connections(self.instance.port) > 0:
+        while (
+            self.instance is not None
+            and process.count_connections(self.instance.address, self.instance.port) > 0
+        ):
             if time.monotonic() >= until:
                 return False
             await asyncio.sleep(0.05)
@@ -193,7 +196,10 @@ class Supervisor:
         cores = 0.0
         if before is not None and now > before[0]:
             cores = max(0, ticks - before[1]) / process.CLOCK_TICKS / (now - before[0])
-        return {"cpu_service": round(cores, 3), "connections": process.count_connections(self.instance.port)}
+        return {
+            "cpu_service": round(cores, 3),
+            "connections": process.count_connections(self.instance.address, self.instance.port),
+        }
 
     def close(self) -> None:
         """Stops watching; the process goes on."""

@@ -10,7 +10,9 @@ front end                                   node agent
 ```
 
 A line is at most `LINE_BYTES_MAX` bytes. Whatever does not parse is answered by `error {code, text}` and the
-connection closes: the next line could not be trusted either. The whole protocol is in docs/protocol/agent.md.
+connection closes: the next line could not be trusted either.
+
+The whole protocol is in docs/operators/agent-protocol.md.
 """
 
 from __future__ import annotations
