@@ -9,7 +9,14 @@ use crate::setup::CARGO_DENY;
 use crate::{artefacts, process, workspace};
 
 pub fn format(_quick: bool) -> Result<Outcome> {
-    passed(process::run(&mut process::cargo(["fmt", "--all", "--check"]), MINUTE))
+    process::run(&mut process::cargo(["fmt", "--all", "--check"]), MINUTE)?;
+    // Packages that cannot be members of the workspace.
+    for manifest in ["xtask/bare-metal/Cargo.toml", "tests/fuzz/Cargo.toml"] {
+        if workspace::root().join(manifest).exists() {
+            process::run(&mut process::cargo(["fmt", "--check", "--manifest-path", manifest]), MINUTE)?;
+        }
+    }
+    Ok(Outcome::Passed)
 }
 
 pub fn lints(_quick: bool) -> Result<Outcome> {
