@@ -90,7 +90,9 @@ impl Node {
     }
 
     pub fn connect(&mut self, address: SocketAddr) -> StreamId {
-        self.driver.connect(address, &StreamOptions::default()).expect("a stream can be had")
+        let stream = self.driver.connect(address, &StreamOptions::default()).expect("a stream can be had");
+        self.seen(stream);
+        stream
     }
 
     pub fn recv(&mut self, stream: StreamId) {
@@ -106,6 +108,11 @@ impl Node {
     pub fn recv_stop(&mut self, stream: StreamId) {
         self.seen(stream).receiving = Receiving::Stopping;
         self.driver.recv_stop(stream);
+    }
+
+    /// Whether `recv` is on and may be stopped.
+    pub fn is_receiving(&mut self, stream: StreamId) -> bool {
+        self.seen(stream).receiving == Receiving::On
     }
 
     /// Whether a receive may be asked for.

@@ -114,7 +114,12 @@ fn operate(world: &mut World, way: &mut Way, random: &mut Random) {
                 node.recv_block(way.receiver, 1 + random.below(10_000) as usize);
             }
         }
-        7 => world.node(!from_left).recv_stop(way.receiver),
+        7 => {
+            let node = world.node(!from_left);
+            if node.is_receiving(way.receiver) {
+                node.recv_stop(way.receiver);
+            }
+        }
         8 => world.node(!from_left).release_held(),
         9 if random.chance(50) => {
             world.node(from_left).driver.shutdown(way.sender);

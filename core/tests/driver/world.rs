@@ -155,16 +155,16 @@ impl World {
     /// Closes all, and checks that nothing is left over.
     #[track_caller]
     pub fn finish(mut self) {
-        for node in [&mut self.left, &mut self.right] {
-            node.release_held();
-            for stream in node.open() {
-                node.close(stream, Close::Abort);
-            }
-        }
         self.until(|world| {
-            [&world.left, &world.right]
-                .iter()
-                .all(|node| node.driver.streams_open() == 0 && node.driver.buffers().lent() == 0)
+            // Also those that were still to be accepted.
+            for node in [&mut world.left, &mut world.right] {
+                node.release_held();
+                for stream in node.open() {
+                    node.close(stream, Close::Abort);
+                }
+            }
+            let is_over = |node: &Node| node.driver.streams_open() == 0 && node.driver.buffers().lent() == 0;
+            is_over(&world.left) && is_over(&world.right)
         });
     }
 }

@@ -219,7 +219,7 @@ impl<S: Sockets> Driver for ReadinessDriver<S> {
 
     fn recv_stop(&mut self, stream: StreamId) {
         if let Some(stream) = self.wish(stream)
-            && stream.gives_bytes()
+            && stream.receive == Receive::Shared
         {
             stream.receive = Receive::Idle;
             stream.stop_wanted = true;
