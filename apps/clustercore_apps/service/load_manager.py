@@ -109,9 +109,9 @@ class LoadManager:
                     (back_end.number, row.in_flight if row else 0, back_end.loan.node.cores, state)
                 )
         local = (manager.local_in_flight(), manager.cores_local)
-        decision = self._scalers[manager.config.name].step(
-            now, local=local, children=children, pool_idle=self._nodes.idle_count(now)
-        )
+        service = manager.config.name
+        obtainable = self._nodes.obtainable(now, service)
+        decision = self._scalers[service].step(now, local, children, obtainable)
         if decision is None:
             return
         if decision[0] == "add":

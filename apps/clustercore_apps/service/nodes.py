@@ -127,9 +127,17 @@ class Nodes:
         """The loan that has the node, if any."""
         return self._loans.get(node)
 
-    def idle_count(self, now: float) -> int:
-        """Nodes that could be borrowed at once."""
-        return sum(1 for node in self.all.values() if node.name not in self._loans and node.is_usable(now))
+    def obtainable(self, now: float, service: str) -> int:
+        """Nodes that the service might get: idle ones, and those that others may have to give back."""
+        return sum(
+            1
+            for node in self.all.values()
+            if (
+                node.is_usable(now)
+                if (loan := self._loans.get(node.name)) is None
+                else loan.service != service
+            )
+        )
 
     def refresh(self, now: float) -> None:
         """Brings the pool up to date with the time and with which nodes can be used at all."""
