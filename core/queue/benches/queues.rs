@@ -1,7 +1,7 @@
 //! What the rings cost, beside rtrb, crossbeam's `ArrayQueue` and disruptor in the same run.
 //!
 //! `cargo bench -p clustercore-queue --bench queues` prints one JSON line for each case and peer;
-//! `-- --quick` does the same with tiny counts, to see that it works. Contenders take turns
+//! `-- --quick` does the same with tiny counts, to see that it works, and a word picks the cases with it in their name. Contenders take turns
 //! (ours, peers, ours, ...), so that a busy machine is busy for all; each run checks the sum of what
 //! arrived. All wait alike: spin shortly, then yield. Times are nanoseconds per item, or one way.
 
@@ -20,126 +20,129 @@ fn main() {
     // Many short rounds: most fit between two interruptions of a busy machine, and the median drops the rest.
     let (rounds, items, turns) = if quick { (1, 20_000, 1_000) } else { (25, 500_000, 5_000) };
 
+    let only = args.iter().find(|arg| !arg.starts_with('-'));
     contenders::pin(0);
     for case in cases() {
-        let count = if case.unit == "ns/item" { items } else { turns };
-        let mut samples: Vec<Vec<f64>> = case.contenders.iter().map(|_| vec![]).collect();
-        for _ in 0..rounds {
-            for (index, (_, run)) in case.contenders.iter().enumerate() {
-                samples[index].push(run(count));
-            }
-            samples[0].push((case.contenders[0].1)(count));
+        if only.is_some_and(|part| !case.name.contains(part.as_str())) {
+            continue;
         }
-        report(&case, samples, quick);
+        let count = if case.unit == "ns/item" { items } else { turns };
+        for &(peer, run) in &case.peers {
+            let mut samples = Samples::default();
+            for _ in 0..rounds {
+                // A-B-A for each pair by itself: what ran just before leaves its mark on the scheduler.
+                samples.ours.push((case.ours)(count));
+                samples.peer.push(run(count));
+                samples.ours.push((case.ours)(count));
+                samples.floor.extend(case.floor.map(|floor| floor(count)));
+            }
+            report(&case, Some(peer), samples, quick);
+        }
+        if case.peers.is_empty() {
+            let ours = (0..rounds).map(|_| (case.ours)(count)).collect();
+            report(&case, None, Samples { ours, ..Samples::default() }, quick);
+        }
     }
 }
 
 type Run = fn(u64) -> f64;
 
-/// One question; the first contender is ours, one named "floor" is the bare machine.
+/// One question: our answer, that of others, and that of the bare machine where there is one.
 struct Case {
     name: &'static str,
     unit: &'static str,
-    contenders: Vec<(&'static str, Run)>,
+    ours: Run,
+    floor: Option<Run>,
+    peers: Vec<(&'static str, Run)>,
 }
 
-fn cases() -> Vec<Case> {
-    let case = |name, unit, contenders| Case { name, unit, contenders };
-    vec![
-        case(
+impl Case {
+    fn new(name: &'static str, ours: Run, peers: &[(&'static str, Run)]) -> Self {
+        Self { name, unit: "ns/item", ours, floor: None, peers: peers.to_vec() }
+    }
+
+    fn one_way(name: &'static str, ours: Run, peers: &[(&'static str, Run)]) -> Self {
+        Self { unit: "ns", floor: Some(ping::atomics), ..Self::new(name, ours, peers) }
+    }
+}
+
+/// What was measured of one pair, in the case's unit.
+#[derive(Default)]
+struct Samples {
+    ours: Vec<f64>,
+    peer: Vec<f64>,
+    floor: Vec<f64>,
+}
+
+fn cases() -> [Case; 9] {
+    [
+        Case::new(
             "spsc_item",
-            "ns/item",
-            vec![
-                ("ours", one::ours as Run),
-                ("rtrb", one::rtrb),
-                ("disruptor", one::disruptor),
-                ("ArrayQueue", one::array_queue),
-            ],
+            one::ours,
+            &[("rtrb", one::rtrb), ("disruptor", one::disruptor), ("ArrayQueue", one::array_queue)],
         ),
-        case(
+        Case::new(
             "spsc_chunk_64",
-            "ns/item",
-            vec![
-                ("ours", one::ours_chunks as Run),
-                ("rtrb", one::rtrb_chunks),
-                ("disruptor", one::disruptor_chunks),
-            ],
+            one::ours_chunks,
+            &[("rtrb", one::rtrb_chunks), ("disruptor", one::disruptor_chunks)],
         ),
-        case(
+        Case::new(
             "mpsc_2_senders_item",
-            "ns/item",
-            vec![
-                ("ours", many::ours as Run),
-                ("ArrayQueue", many::array_queue),
-                ("disruptor", many::disruptor),
-            ],
+            many::ours,
+            &[("ArrayQueue", many::array_queue), ("disruptor", many::disruptor)],
         ),
-        case(
+        Case::new(
             "mpsc_2_senders_batch_16",
-            "ns/item",
-            vec![
-                ("ours", many::ours_batches as Run),
-                ("ArrayQueue", many::array_queue),
-                ("disruptor", many::disruptor_batches),
-            ],
+            many::ours_batches,
+            &[("ArrayQueue", many::array_queue), ("disruptor", many::disruptor_batches)],
         ),
-        case(
-            "one_way_spsc",
-            "ns",
-            vec![
-                ("ours", ping::spsc as Run),
-                ("floor", ping::atomics),
-                ("rtrb", ping::rtrb),
-                ("ArrayQueue", ping::array_queue),
-            ],
-        ),
-        case(
-            "one_way_mpsc",
-            "ns",
-            vec![("ours", ping::mpsc as Run), ("floor", ping::atomics), ("ArrayQueue", ping::array_queue)],
-        ),
-        case("bell_ring_awake", "ns/item", vec![("ours", lone::ring as Run)]),
-        case("lease_take_return", "ns/item", vec![("ours", lone::lease as Run), ("Vec 2048 B", lone::vec)]),
-        case("lease_slice_drop", "ns/item", vec![("ours", lone::slice as Run), ("Arc", lone::arc)]),
+        Case::one_way("one_way_spsc", ping::spsc, &[("rtrb", ping::rtrb), ("ArrayQueue", ping::array_queue)]),
+        Case::one_way("one_way_mpsc", ping::mpsc, &[("ArrayQueue", ping::array_queue)]),
+        Case::new("bell_ring_awake", lone::ring, &[]),
+        Case::new("lease_take_return", lone::lease, &[("Vec of 2048 bytes", lone::vec)]),
+        Case::new("lease_slice_drop", lone::slice, &[("Arc", lone::arc)]),
     ]
 }
 
-/// Prints a line for each peer, or one when there is none.
-fn report(case: &Case, mut samples: Vec<Vec<f64>>, quick: bool) {
-    for series in &mut samples {
-        series.sort_by(f64::total_cmp);
-    }
-    let median = |series: &[f64]| series[series.len() / 2];
-    let ours = &samples[0];
-    let named = |name| case.contenders.iter().position(|contender| contender.0 == name);
-    let floor = named("floor").map_or("null".to_string(), |index| format!("{:.3}", median(&samples[index])));
-    let mut peers: Vec<_> = (1..samples.len()).filter(|&index| case.contenders[index].0 != "floor").collect();
-    if peers.is_empty() {
-        peers.push(0);
-    }
-    for index in peers {
-        let (peer, ratio) = if index == 0 {
-            ("null".to_string(), "null".to_string())
-        } else {
-            let ratio = median(ours) / median(&samples[index]);
-            (format!("\"{}\"", case.contenders[index].0), format!("{ratio:.3}"))
-        };
-        let peer_median =
-            if index == 0 { "null".to_string() } else { format!("{:.3}", median(&samples[index])) };
-        println!(
-            "{{\"bench\":\"queue\",\"case\":\"{}\",\"unit\":\"{}\",\"median\":{:.3},\"min\":{:.3},\"max\":{:.3},\
-             \"runs\":{},\"floor\":{floor},\"peer\":{peer},\"peer_median\":{peer_median},\"peer_min\":{:.3},\"ratio\":{ratio},\
-             \"command\":\"{}\",\"commit\":\"{}\"}}",
-            case.name,
-            case.unit,
-            median(ours),
-            ours[0],
-            ours[ours.len() - 1],
-            ours.len(),
-            samples[index][0],
-            if quick { QUICK_COMMAND } else { COMMAND },
-            commit(),
-        );
+/// Prints the line of one pair. `ratio` is ours by the peer's, of the medians.
+fn report(case: &Case, peer: Option<&str>, mut samples: Samples, quick: bool) {
+    let ours = Spread::of(&mut samples.ours).expect("ours ran");
+    let theirs = Spread::of(&mut samples.peer);
+    let floor = Spread::of(&mut samples.floor);
+    let number = |value: Option<f64>| value.map_or("null".to_string(), |value| format!("{value:.3}"));
+    println!(
+        "{{\"bench\":\"queue\",\"case\":\"{}\",\"unit\":\"{}\",\"median\":{:.3},\"min\":{:.3},\"max\":{:.3},\
+         \"runs\":{},\"floor\":{},\"peer\":{},\"peer_median\":{},\"peer_min\":{},\"ratio\":{},\
+         \"command\":\"{}\",\"commit\":\"{}\"}}",
+        case.name,
+        case.unit,
+        ours.median,
+        ours.min,
+        ours.max,
+        samples.ours.len(),
+        number(floor.map(|floor| floor.median)),
+        peer.map_or("null".to_string(), |peer| format!("\"{peer}\"")),
+        number(theirs.map(|theirs| theirs.median)),
+        number(theirs.map(|theirs| theirs.min)),
+        number(theirs.map(|theirs| ours.median / theirs.median)),
+        if quick { QUICK_COMMAND } else { COMMAND },
+        commit(),
+    );
+}
+
+#[derive(Clone, Copy)]
+struct Spread {
+    min: f64,
+    median: f64,
+    max: f64,
+}
+
+impl Spread {
+    /// `None` when nothing was measured.
+    fn of(samples: &mut [f64]) -> Option<Self> {
+        samples.sort_by(f64::total_cmp);
+        let (&min, &max) = (samples.first()?, samples.last()?);
+        Some(Self { min, median: samples[samples.len() / 2], max })
     }
 }
 

@@ -50,14 +50,15 @@ impl Witness {
 
 /// Contiguous slots of a ring, each initialised or not as the ring's positions say.
 ///
-/// The length is a power of two. Knows nothing of who owns which slot; the rings do.
+/// The number of slots is a power of two. Knows nothing of who owns which slot; the rings do. This is the
+/// owner of the memory; the ends of a ring reach it through copies of its [`View`].
 pub(crate) struct Slots<T> {
     cells: Box<[std::cell::UnsafeCell<MaybeUninit<T>>]>,
     #[cfg(loom)]
     witnesses: Box<[Witness]>,
 }
 
-// SAFETY: slots are reached only through the unsafe methods below, whose callers promise exclusive
+// SAFETY: slots are reached only through the unsafe methods of `View`, whose callers promise exclusive
 // access (`write`, `read`) or say so where they use the pointers of `parts`; moving a `T` to another
 // thread that way needs `T: Send`.
 unsafe impl<T: Send> Sync for Slots<T> {}
@@ -75,56 +76,90 @@ impl<T> Slots<T> {
         }
     }
 
+    /// Where the slots are. Good while `self` lives, also when it moves: the memory stays.
+    pub(crate) fn view(&self) -> View<T> {
+        View {
+            base: std::cell::UnsafeCell::raw_get(self.cells.as_ptr()).cast::<T>(),
+            mask: self.cells.len() - 1,
+            #[cfg(loom)]
+            witnesses: self.witnesses.as_ptr(),
+        }
+    }
+}
+
+/// A copy of where the slots of a ring are, kept by each end so that it needs no look into shared memory.
+///
+/// Whoever keeps one keeps the [`Slots`] alive as well; each method relies on that.
+pub(crate) struct View<T> {
+    base: *mut T,
+    mask: usize,
+    #[cfg(loom)]
+    witnesses: *const Witness,
+}
+
+// SAFETY: only a pointer to `Slots`, which may be reached from any thread if `T: Send`, as said there.
+unsafe impl<T: Send> Sync for View<T> {}
+// SAFETY: as above.
+unsafe impl<T: Send> Send for View<T> {}
+
+impl<T> View<T> {
+    /// How many slots there are.
     #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.cells.len()
+        self.mask + 1
     }
 
     #[inline]
-    fn pointer(&self, index: usize) -> *mut T {
-        debug_assert!(index < self.cells.len());
-        let base = std::cell::UnsafeCell::raw_get(self.cells.as_ptr());
-        base.cast::<T>().wrapping_add(index)
+    fn pointer(&self, position: usize) -> *mut T {
+        self.base.wrapping_add(position & self.mask)
     }
 
     /// Puts `value` into the slot of `position`.
     ///
     /// # Safety
-    /// The caller owns that slot alone, and it holds no value.
+    /// The slots are alive, the caller owns that one alone, and it holds no value.
     #[inline]
     pub(crate) unsafe fn write(&self, position: usize, value: T) {
-        let index = position & (self.len() - 1);
-        #[cfg(loom)]
-        self.witnesses[index].writes();
+        self.touch(position);
         // SAFETY: in bounds by the mask, and the caller owns the slot alone.
-        unsafe { self.pointer(index).write(value) }
+        unsafe { self.pointer(position).write(value) }
     }
 
     /// Moves the value out of the slot of `position`.
     ///
     /// # Safety
-    /// The caller owns that slot alone, it holds a value, and the value is not used again.
+    /// The slots are alive, the caller owns that one alone, it holds a value, which is not used again.
     #[inline]
     pub(crate) unsafe fn read(&self, position: usize) -> T {
-        let index = position & (self.len() - 1);
-        #[cfg(loom)]
-        self.witnesses[index].writes();
+        self.touch(position);
         // SAFETY: in bounds by the mask, initialised and owned by the caller.
-        unsafe { self.pointer(index).read() }
+        unsafe { self.pointer(position).read() }
     }
 
     /// The `count` slots from `position` on, as the part before the ring's end and the part after it.
     ///
     /// The pointers are valid for the lengths beside them. `count` is at most `len()`.
+    #[inline]
     pub(crate) fn parts(&self, position: usize, count: usize) -> [(*mut T, usize); 2] {
         debug_assert!(count <= self.len());
-        let first = position & (self.len() - 1);
-        let until_end = count.min(self.len() - first);
+        let until_end = count.min(self.len() - (position & self.mask));
         #[cfg(loom)]
         for offset in 0..count {
-            self.witnesses[(first + offset) & (self.len() - 1)].writes();
+            self.touch(position.wrapping_add(offset));
         }
-        [(self.pointer(first), until_end), (self.pointer(0), count - until_end)]
+        [(self.pointer(position), until_end), (self.base, count - until_end)]
+    }
+
+    #[inline]
+    fn touch(&self, position: usize) {
+        #[cfg(loom)]
+        {
+            // SAFETY: as many witnesses as slots, alive with them, per the contract of the callers.
+            let witness = unsafe { &*self.witnesses.wrapping_add(position & self.mask) };
+            witness.writes();
+        }
+        #[cfg(not(loom))]
+        let _ = position;
     }
 }
 

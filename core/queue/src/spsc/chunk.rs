@@ -33,10 +33,14 @@ impl<'a, T> WriteChunk<'a, T> {
     /// `values` panics.
     #[inline]
     pub fn fill_from(mut self, values: impl IntoIterator<Item = T>) -> usize {
-        for value in values.into_iter().take(self.count) {
-            // SAFETY: `filled < count` free slots from `tail` on, found by `write_chunk`, are ours.
-            unsafe { self.producer.shared.slots.write(self.producer.tail.wrapping_add(self.filled), value) };
-            self.filled += 1;
+        let mut values = values.into_iter();
+        for (start, len) in self.producer.slots.parts(self.producer.tail, self.count) {
+            for offset in 0..len {
+                let Some(value) = values.next() else { return self.filled };
+                // SAFETY: the parts are `count` free slots of ours from `tail` on, found by `write_chunk`.
+                unsafe { start.wrapping_add(offset).write(value) };
+                self.filled += 1;
+            }
         }
         self.filled
     }
@@ -49,7 +53,7 @@ impl<'a, T> WriteChunk<'a, T> {
     {
         let count = self.count.min(values.len());
         let mut source = values.as_ptr();
-        for (target, len) in self.producer.shared.slots.parts(self.producer.tail, count) {
+        for (target, len) in self.producer.slots.parts(self.producer.tail, count) {
             // SAFETY: the parts are free slots of ours and together `count` long; `source` has as many
             // left, and a caller's slice cannot overlap memory that only the ring can reach.
             unsafe { target.copy_from_nonoverlapping(source, len) };
@@ -99,7 +103,7 @@ impl<'a, T> ReadChunk<'a, T> {
     #[inline]
     pub fn as_slices(&self) -> (&[T], &[T]) {
         let [(first, first_len), (second, second_len)] =
-            self.consumer.shared.slots.parts(self.consumer.head, self.count);
+            self.consumer.slots.parts(self.consumer.head, self.count);
         // SAFETY: filled slots that belong to the consumer, which the chunk borrows for as long.
         let first = unsafe { std::slice::from_raw_parts(first, first_len) };
         // SAFETY: as above.
@@ -111,7 +115,7 @@ impl<'a, T> ReadChunk<'a, T> {
     #[inline]
     pub fn as_mut_slices(&mut self) -> (&mut [T], &mut [T]) {
         let [(first, first_len), (second, second_len)] =
-            self.consumer.shared.slots.parts(self.consumer.head, self.count);
+            self.consumer.slots.parts(self.consumer.head, self.count);
         // SAFETY: filled slots that belong to the consumer, which the chunk borrows alone.
         let first = unsafe { std::slice::from_raw_parts_mut(first, first_len) };
         // SAFETY: as above, and the two parts do not overlap.
@@ -125,7 +129,7 @@ impl<'a, T> ReadChunk<'a, T> {
     #[inline]
     pub fn consume(self, count: usize) {
         assert!(count <= self.count, "{count} items to consume, the chunk has {}", self.count);
-        let parts = self.consumer.shared.slots.parts(self.consumer.head, count);
+        let parts = self.consumer.slots.parts(self.consumer.head, count);
         // Releases also when an item's `Drop` panics: the slot must not be dropped twice.
         let _released = Release { consumer: self.consumer, count };
         for (start, len) in parts {
@@ -164,7 +168,23 @@ impl<T> Iterator for Drain<'_, T> {
         let position = self.taken.consumer.head.wrapping_add(self.taken.count);
         self.taken.count += 1;
         // SAFETY: a filled slot of the consumer's, counted as taken so that it is read once.
-        Some(unsafe { self.taken.consumer.shared.slots.read(position) })
+        Some(unsafe { self.taken.consumer.slots.read(position) })
+    }
+
+    /// Part by part, without looking for the ring's end at each item: what `sum`, `for_each` and
+    /// `collect` go through.
+    #[inline]
+    fn fold<B, F: FnMut(B, T) -> B>(mut self, initial: B, mut step: F) -> B {
+        let position = self.taken.consumer.head.wrapping_add(self.taken.count);
+        let mut result = initial;
+        for (start, len) in self.taken.consumer.slots.parts(position, self.len()) {
+            for offset in 0..len {
+                self.taken.count += 1;
+                // SAFETY: filled slots of the consumer's, each counted as taken before it is read.
+                result = step(result, unsafe { start.wrapping_add(offset).read() });
+            }
+        }
+        result
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

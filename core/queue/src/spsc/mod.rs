@@ -16,26 +16,30 @@ use std::fmt;
 use crossbeam_utils::CachePadded;
 
 pub use self::chunk::{Drain, ReadChunk, WriteChunk};
-use crate::sync::{Arc, AtomicBool, AtomicUsize, Ordering, Slots, slots_for};
+use crate::sync::{Arc, AtomicBool, AtomicUsize, Ordering, Slots, View, slots_for};
 
 /// Makes a ring for at least `capacity` items: any number from 1 on, rounded up to a power of two.
 ///
 /// Panics when `capacity` is 0 or beyond a quarter of the address space.
 pub fn ring<T>(capacity: usize) -> (Producer<T>, Consumer<T>) {
+    let slots = Slots::new(slots_for(capacity));
+    let (producer_view, consumer_view) = (slots.view(), slots.view());
     let shared = Arc::new(Shared {
         head: CachePadded::new(AtomicUsize::new(0)),
         tail: CachePadded::new(AtomicUsize::new(0)),
         producer_gone: AtomicBool::new(false),
         consumer_gone: AtomicBool::new(false),
-        slots: Slots::new(slots_for(capacity)),
+        slots,
     });
-    let producer = Producer { shared: Arc::clone(&shared), tail: 0, head_seen: 0 };
-    (producer, Consumer { shared, head: 0, tail_seen: 0 })
+    let producer = Producer { shared: Arc::clone(&shared), slots: producer_view, tail: 0, head_seen: 0 };
+    (producer, Consumer { shared, slots: consumer_view, head: 0, tail_seen: 0 })
 }
 
 /// The writing end of a ring. One thread at a time; may move between threads.
 pub struct Producer<T> {
     shared: Arc<Shared<T>>,
+    /// Of `shared.slots`, which `shared` keeps alive.
+    slots: View<T>,
     /// Where the next item goes; nobody else writes `shared.tail`.
     tail: usize,
     /// The consumer's position when last looked at; the real one is here or further on.
@@ -53,7 +57,7 @@ impl<T> Producer<T> {
             return Err(Full(value));
         }
         // SAFETY: `free_for` found the slot at `tail` outside `head..tail`, so it is empty and ours.
-        unsafe { self.shared.slots.write(self.tail, value) };
+        unsafe { self.slots.write(self.tail, value) };
         self.publish(1);
         Ok(())
     }
@@ -83,7 +87,7 @@ impl<T> Producer<T> {
 
     /// The number of items the ring holds: what was asked for, rounded up to a power of two.
     pub fn capacity(&self) -> usize {
-        self.shared.slots.len()
+        self.slots.len()
     }
 
     /// Whether the consumer is gone, so that nothing pushed will ever be popped.
@@ -95,7 +99,7 @@ impl<T> Producer<T> {
     /// Free slots as far as known, looking at the consumer's position only when that is below `wanted`.
     #[inline]
     fn free_for(&mut self, wanted: usize) -> usize {
-        let capacity = self.shared.slots.len();
+        let capacity = self.slots.len();
         let free = capacity - self.tail.wrapping_sub(self.head_seen);
         if free >= wanted {
             return free;
@@ -130,6 +134,8 @@ impl<T> fmt::Debug for Producer<T> {
 /// The reading end of a ring. One thread at a time; may move between threads.
 pub struct Consumer<T> {
     shared: Arc<Shared<T>>,
+    /// Of `shared.slots`, which `shared` keeps alive.
+    slots: View<T>,
     /// Where the next item is; nobody else writes `shared.head`.
     head: usize,
     /// The producer's position when last looked at; the real one is here or further on.
@@ -144,7 +150,7 @@ impl<T> Consumer<T> {
             return None;
         }
         // SAFETY: `ready_for` found the slot at `head` inside `head..tail`: filled, ours, released below.
-        let value = unsafe { self.shared.slots.read(self.head) };
+        let value = unsafe { self.slots.read(self.head) };
         self.release(1);
         Some(value)
     }
@@ -170,7 +176,7 @@ impl<T> Consumer<T> {
 
     /// The number of items the ring holds: what was asked for, rounded up to a power of two.
     pub fn capacity(&self) -> usize {
-        self.shared.slots.len()
+        self.slots.len()
     }
 
     /// Whether the producer is gone. All it ever pushed is visible to a `pop` after this said `true`.
@@ -240,9 +246,10 @@ impl<T> Drop for Shared<T> {
         // Relaxed: the last owner is alone; dropping the other `Arc` ordered its work before this.
         let mut head = self.head.load(Ordering::Relaxed);
         let tail = self.tail.load(Ordering::Relaxed);
+        let slots = self.slots.view();
         while head != tail {
             // SAFETY: slots `head..tail` are filled, and nobody else is left to touch them.
-            drop(unsafe { self.slots.read(head) });
+            drop(unsafe { slots.read(head) });
             head = head.wrapping_add(1);
         }
     }
