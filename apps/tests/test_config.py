@@ -37,7 +37,7 @@ def test_example_file_is_accepted() -> None:
     config = load_config(EXAMPLE)
     assert [node.name for node in config.nodes] == ["slave1", "slave2", "slave3"]
     assert config.services[0].maximum == 3
-    assert "listen {address}:{port}" in config.services[0].files["nginx.conf"]
+    assert "listen {address}:{port};" in config.services[0].files["nginx.conf"]
 
 
 def test_defaults_are_those_of_the_reference() -> None:

@@ -19,6 +19,7 @@ from conftest import Agents, FrontEnd, config_text, get, is_alive, run_command, 
 
 pytestmark = pytest.mark.timeout(90)
 
+EXAMPLE = Path(__file__).parent.parent / "examples" / "services.toml"
 QUICK = """
 [services.thresholds]
 medium_per_core = 1
@@ -229,6 +230,22 @@ def test_orderly_end_gives_everything_back(front: FrontEnd, agents: Agents) -> N
     assert front.command.end() == 0
     assert not any(is_alive(pid) for pid in pids)
     assert agents.state(node)["leases"]["lease"] is None
+
+
+@pytest.mark.skipif(not Path("/usr/sbin/nginx").exists(), reason="nginx is not installed")
+def test_example_configuration_serves_with_nginx(front: FrontEnd, agents: Agents) -> None:
+    text = (
+        EXAMPLE.read_text().replace("127.0.0.1:8080", "127.0.0.1:0").replace("127.0.0.1:8090", "127.0.0.1:0")
+    )
+    for number in (1, 2, 3):
+        address = agents.start(f"slave{number}", listen=f"127.0.0.{number + 1}:0").address
+        text = text.replace(f"127.0.0.{number + 1}:7400", address)
+    front.start(text.replace("/tmp/cc/front", str(front.folder / "state")))
+    wait_until(lambda: all(node["phase"] == "idle" for node in front.state()["nodes"]))
+    assert get(front.service_urls["web"])[1] == "served by web-local\n"
+    assert front.post("api/services/web/add", {})[0] == 200
+    (node,) = active(front, 1)
+    assert get(front.service_urls["web"])[1] == f"served by {node}\n"
 
 
 def test_start_that_fails_is_told_and_the_node_waits(front: FrontEnd, agents: Agents) -> None:
