@@ -2,7 +2,7 @@
 //! the simulator.
 
 mod cases;
-mod exhaustion;
+mod child;
 mod kernel;
 mod node;
 mod random;

@@ -61,7 +61,8 @@ pub fn sim_with(weather: SimConfig, config: DriverConfig) -> World {
     World { left, right, net: Some(net), address: SocketAddr::new(ip(2), 0) }
 }
 
-fn kernel(make: impl Fn() -> Box<dyn Driver>) -> World {
+/// Two drivers on loopback.
+pub fn kernel(mut make: impl FnMut() -> Box<dyn Driver>) -> World {
     let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
     World { left: Node::new(make()), right: Node::new(make()), net: None, address }
 }

@@ -3,8 +3,11 @@
 use crate::world::{Make, World, small, text};
 use clustercore::io::{Close, SpliceEnd, StreamId};
 
-/// Two connections: (far end, near end) of the source, and of the target. `None` when splices are masked: then they are refused.
-fn stage(make: &Make) -> Option<(World, (StreamId, StreamId), (StreamId, StreamId))> {
+/// The far end of a connection, at `left`, and the near end, at `right`.
+type Ends = (StreamId, StreamId);
+
+/// Two connections, that of the source and that of the target. `None` when splices are masked: then they are refused.
+fn stage(make: &Make) -> Option<(World, Ends, Ends)> {
     let mut world = make(small());
     let (_, address) = world.listen();
     let source = world.connect(address);

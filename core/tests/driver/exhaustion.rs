@@ -1,1 +1,0 @@
-//! Descriptors used up.
