@@ -11,8 +11,8 @@
 //! the constructor. Positions are free-running counters that wrap; a position's slot is its low bits,
 //! which is why every capacity is rounded up to a power of two.
 //!
-//! All atomics come from `sync`, which swaps in `loom` under `--cfg loom`; each ordering has a loom
-//! test that fails when it is weakened:
+//! All atomics come from `sync`, which swaps in `loom` under `--cfg loom`. Each ordering that data rests
+//! on has a loom test that fails when it is weakened; those of the claims in [`mpsc`] serve progress only:
 //! `RUSTFLAGS="--cfg loom" cargo test -p clustercore-queue --release --lib loom`.
 
 pub mod bell;
