@@ -6,8 +6,12 @@ import argparse
 import signal
 import sys
 
-from . import compare, place, results, tools
+from . import check, compare, place, results, suite, tools
+from .experiments import Effort
 from .generator import Load
+from .programs import PROXIES
+
+QUICK = Effort(runs=1, seconds=0.4, warmup_seconds=0.1, is_quick=True)
 
 
 def main() -> int:
@@ -28,11 +32,42 @@ def main() -> int:
 
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
-    top = argparse.ArgumentParser(prog="perf/bench.sh", description="Measures clustercore beside its floors and peers.")
+    top = argparse.ArgumentParser(
+        prog="perf/bench.sh",
+        description="Measures clustercore beside its floors and peers. Without a command: the paper's "
+        "experiments, the overhead breakdown, rise and fall of load, the study of policies, and one HTML "
+        "report in perf/out/.",
+    )
     top.add_argument("--no-build", action="store_true", help="use the programs that are built already")
-    top.add_argument("--install-peers", action="store_true", help="install HAProxy, nginx, wrk and httperf (Debian, root)")
+    top.add_argument(
+        "--install-peers",
+        action="store_true",
+        help="first install HAProxy, nginx, wrk, httperf (Debian, root)",
+    )
+    top.add_argument(
+        "--quick", action="store_true", help="a smoke run of everything within two minutes; judges no time"
+    )
+    top.add_argument("--runs", type=int, default=5, help="runs per figure (default %(default)s)")
+    top.add_argument(
+        "--seconds", type=float, default=2.0, help="measured seconds per run (default %(default)s)"
+    )
+    top.add_argument(
+        "--ours", default="clustercore", choices=PROXIES, help="the program that is measured as ours"
+    )
+    top.add_argument(
+        "--hosts", help="three back ends that run already, host:port by commas, instead of local slaves"
+    )
+    top.add_argument("--record", action="store_true", help="keep the figures in perf/results/ too")
+    top.set_defaults(action=run_suite)
     commands = top.add_subparsers(dest="command")
     add_ab(commands)
+    judged = commands.add_parser(
+        "check", help="measure and judge the targets of an area; exit 1 when one falls short"
+    )
+    judged.add_argument("area", help="for example service")
+    judged.add_argument("--only", help="ids of targets, by commas")
+    judged.set_defaults(action=run_check)
+    commands.add_parser("udp", help="the floors of UDP").set_defaults(action=run_udp)
     return top
 
 
@@ -45,8 +80,10 @@ def add_ab(commands) -> None:
     ab.add_argument("--new-connections", action="store_true", help="a new connection per request")
     ab.add_argument("--runs", type=int, default=5)
     ab.add_argument("--seconds", type=float, default=1.5, help="measured seconds per run")
-    ab.add_argument("--proxies", default="floor-uring,clustercore,haproxy", help="by commas; see perf/README.md")
-    ab.add_argument("--options", default="", help='more words for clustercore, for example "--driver epoll"')
+    ab.add_argument(
+        "--proxies", default="floor-uring,clustercore,haproxy", help=f"by commas: {', '.join(PROXIES)}"
+    )
+    ab.add_argument("--options", default="", help='more words for clustercore, for example "--policy rr"')
     ab.add_argument("--place", choices=("loopback", "slaves", "host"), default="loopback")
     ab.add_argument("--generator", choices=("load", "wrk"), default="load")
     ab.add_argument("--record", action="store_true", help="keep the rows in perf/results/ too")
@@ -61,22 +98,51 @@ def run_ab(arguments: argparse.Namespace) -> int:
         rate=arguments.rate,
         num_calls=1 if arguments.new_connections else 0,
         seconds=arguments.seconds,
+        expect_bytes=1024 * int(arguments.size.removesuffix("k")),
     )
     names = arguments.proxies.split(",")
     words = arguments.options.split()
     options = {name: words for name in names if name.startswith("clustercore")}
-    with make_place(arguments.place) as where:
+    makers = {"loopback": place.loopback, "slaves": place.slaves, "host": place.host}
+    with makers[arguments.place]() as where:
         comparison = compare.compare(
-            "ab", load.describe(), names, load, arguments.runs, where, options, generator_name=arguments.generator
+            "ab",
+            load.describe(),
+            names,
+            load,
+            arguments.runs,
+            where,
+            options,
+            generator_name=arguments.generator,
         )
     compare.print_comparison(comparison)
     results.save(comparison.rows(), "ab", arguments.record)
     return 0
 
 
-def make_place(kind: str) -> place.Place:
-    """The place that an option names."""
-    return {"loopback": place.loopback, "slaves": place.slaves, "host": lambda: place.Place("host")}[kind]()
+def effort_of(arguments: argparse.Namespace) -> Effort:
+    """How much to measure, by the command line."""
+    if arguments.quick:
+        return Effort(QUICK.runs, QUICK.seconds, QUICK.warmup_seconds, True, arguments.ours)
+    return Effort(arguments.runs, arguments.seconds, ours=arguments.ours)
+
+
+def run_check(arguments: argparse.Namespace) -> int:
+    """Judges the targets of an area."""
+    only = arguments.only.split(",") if arguments.only else None
+    return check.run(arguments.area, effort_of(arguments), arguments.record, only)
+
+
+def run_suite(arguments: argparse.Namespace) -> int:
+    """Everything, and the report."""
+    return suite.run(
+        effort_of(arguments), arguments.record, arguments.hosts.split(",") if arguments.hosts else None
+    )
+
+
+def run_udp(arguments: argparse.Namespace) -> int:
+    """The UDP floors."""
+    return suite.run_udp(effort_of(arguments), arguments.record)
 
 
 if __name__ == "__main__":

@@ -59,7 +59,9 @@ def stand_up(
             standing.append(Standing(name, None, backends[0]))
             continue
         try:
-            process, address = programs.start_proxy(name, place, processes, backends, (options or {}).get(name))
+            process, address = programs.start_proxy(
+                name, place, processes, backends, (options or {}).get(name)
+            )
         except (NotHere, StartError) as error:
             absent[name] = str(error)
             continue
@@ -67,8 +69,10 @@ def stand_up(
     return standing
 
 
-def interleave(standing: list[Standing], runs: int, measure: Callable[[Standing], dict]) -> dict[str, list[dict]]:
-    """Visits every proxy `runs` times, there and back in turn, so that a drift of the machine meets all alike."""
+def interleave(
+    standing: list[Standing], runs: int, measure: Callable[[Standing], dict]
+) -> dict[str, list[dict]]:
+    """Visits every proxy `runs` times, there and back: a drift of the machine meets all alike."""
     reports: dict[str, list[dict]] = {proxy.name: [] for proxy in standing}
     for turn in range(runs):
         for proxy in standing if turn % 2 == 0 else reversed(standing):
@@ -118,13 +122,16 @@ def print_comparison(comparison: Comparison, output=sys.stdout) -> None:
     """A table for people: medians, spread, and ratios to floor and best peer."""
     rows = comparison.rows()
     print(f"{comparison.bench}: {comparison.case}", file=output)
-    header = f"{'proxy':<18}{'CPU us/req':>11}{'min-max':>16}{'req/s':>10}{'p50 us':>9}{'p99 us':>9}{'failed':>8}  ratio of CPU"
+    figures = f"{'CPU us/req':>11}{'min-max':>16}{'req/s':>10}{'p50 us':>9}{'p99 us':>9}{'failed':>8}"
+    header = f"{'proxy':<18}{figures}  ratio of CPU"
     print(header, file=output)
     for name in comparison.reports:
         own = {row.metric: row for row in rows if row.subject == name}
         cpu = own.get("cpu_us")
         spread = f"{cpu.min:.2f}-{cpu.max:.2f}" if cpu else ""
-        ratios = " ".join(f"{ratio:.2f} of {other}" for other, ratio in (cpu.ratio if cpu else {}).items() if other != name)
+        ratios = " ".join(
+            f"{ratio:.2f} of {other}" for other, ratio in (cpu.ratio if cpu else {}).items() if other != name
+        )
         print(
             f"{name:<18}{_figure(cpu, 2):>11}{spread:>16}{_figure(own.get('rate'), 0):>10}"
             f"{_figure(own.get('last_p50_us'), 0):>9}{_figure(own.get('last_p99_us'), 0):>9}"

@@ -47,7 +47,16 @@ class Load:
 def command(load: Load, target: Address, watch_pids: list[int]) -> list[str]:
     """The generator's command line for `load` on `target`."""
     host, port = target
-    words = [tools.need("clustercore-load"), "--json", "--server", host, "--port", str(port), "--uri", load.uri]
+    words = [
+        tools.need("clustercore-load"),
+        "--json",
+        "--server",
+        host,
+        "--port",
+        str(port),
+        "--uri",
+        load.uri,
+    ]
     words += ["--connections", str(load.connections), "--seconds", f"{load.seconds:g}"]
     words += ["--warmup-seconds", f"{load.warmup_seconds:g}", "--timeout", f"{load.timeout:g}"]
     words += ["--rate", f"{load.rate:g}"] if load.rate else ["--closed"]
@@ -104,7 +113,7 @@ def parse_wrk(text: str, cpu_used_ns: int, seconds: float) -> dict:
 
 
 def run_httperf(load: Load, target: Address, place: Place) -> dict:
-    """The paper's own generator: `rate` connections per second, one request each unless `num_calls` says more."""
+    """The paper's generator: `rate` connections per second, `num_calls` requests (or one) on each."""
     httperf = tools.system("httperf") or _absent("httperf")
     host, port = target
     connections = max(1, round((load.rate or 100) * load.seconds))
@@ -116,7 +125,10 @@ def run_httperf(load: Load, target: Address, place: Place) -> dict:
 
 
 def parse_httperf(text: str) -> dict:
-    """httperf's text: reply rate, mean response and transfer time in ms, errors. Raises LoadError when it is not."""
+    """httperf's text: reply rate, mean response and transfer time in ms, errors.
+
+    Raises LoadError when it is not.
+    """
     replies = re.search(r"replies (\d+)", text)
     times = re.search(r"Reply time \[ms\]: response ([\d.]+) transfer ([\d.]+)", text)
     errors = re.search(r"Errors: total (\d+)", text)

@@ -1,27 +1,37 @@
 """Where a run happens: the addresses of front end, generator and three slaves, and how programs get there.
 
-- `loopback`: one private network namespace with its own loopback, so that ports and kernel settings are the run's own.
-- `slaves`: a namespace each for the client, the front end and three slaves, joined by a bridge: the paper's network.
+- `loopback`: one private network namespace with its own loopback, so that ports and kernel settings are the
+  run's own.
+- `slaves`: a namespace each for the client, the front end and three slaves, joined by a bridge: the paper's
+  network.
 - `host`: 127.0.0.1 to .4 of the machine itself, for users without root.
 - `remote`: back ends that run already on named hosts.
 """
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 import socket
 import subprocess
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from .processes import Process, StartError, connects
 
-# The whole range, and reuse of waiting ports: a run with one connection per request needs more than the default.
+# The whole range, and reuse of waiting ports: a run with one connection per request needs more than the
+# default.
 SETTINGS = {
     "net.ipv4.ip_local_port_range": "10240 65535",
     "net.ipv4.tcp_tw_reuse": "1",
 }
+
+
+T = TypeVar("T")
 
 
 class PlaceError(RuntimeError):
@@ -40,6 +50,7 @@ class Place:
     slave_netns: list[str | None] = field(default_factory=lambda: [None, None, None])
     namespaces: list[str] = field(default_factory=list)
     next_port: int = 20000
+    remote_ports: list[int] = field(default_factory=list)
 
     def port(self) -> int:
         """A port that nothing of this run uses yet."""
@@ -48,13 +59,14 @@ class Place:
             if self.front_netns is not None or _is_free(self.next_port):
                 return self.next_port
 
-    def can_connect(self, address: str, port: int) -> bool:
-        """Whether `address:port` accepts, seen from the client."""
-        return bool(_inside(self.client_netns or self.front_netns, lambda: connects(address, port)))
+    def can_connect(self, address: str, port: int, from_front: bool = False) -> bool:
+        """Whether `address:port` accepts, seen from the client, or from the front end when asked."""
+        netns = self.front_netns if from_front else self.client_netns
+        return bool(inside_thread(netns, lambda: connects(address, port)))
 
     def congestion_control(self) -> str:
-        """What a socket of a program that chooses nothing gets on the way from the client to the front end."""
-        return _inside(self.front_netns, lambda: _congestion_control_to(self.front))
+        """What the socket of a program gets that chooses nothing."""
+        return inside_thread(self.front_netns, lambda: _congestion_control_to(self.front))
 
     def close(self) -> None:
         """Removes the namespaces; the bridge and the cables go with them."""
@@ -114,8 +126,16 @@ def slaves() -> Place:
     return place
 
 
-def wait_for_port(process: Process, address: str, port: int, place: Place, seconds_max: float = 10.0) -> None:
-    """Waits until something accepts on `address:port`, seen from the front end's namespace.
+def wait_for_port(
+    process: Process,
+    address: str,
+    port: int,
+    place: Place,
+    seconds_max: float = 10.0,
+    from_front: bool = False,
+) -> None:
+    """Waits until something accepts on `address:port`, seen from the client, or from the front end when
+    asked.
 
     Raises StartError when the process ends or the time is over.
     """
@@ -123,10 +143,28 @@ def wait_for_port(process: Process, address: str, port: int, place: Place, secon
     while time.monotonic() < deadline:
         if not process.is_running():
             raise StartError(f"{process.name} ended with {process.popen.returncode}: {process.last_words()}")
-        if place.can_connect(address, port):
+        if place.can_connect(address, port, from_front):
             return
         time.sleep(0.02)
     raise StartError(f"{process.name} does not accept on {address}:{port}: {process.last_words()}")
+
+
+def host() -> Place:
+    """The machine's own loopback, for a look at what the namespace changes."""
+    return Place("host")
+
+
+def remote(backends: list[str]) -> Place:
+    """Back ends that run already, `host:port`; front end and generator run here.
+
+    Raises PlaceError for what is not three of that form.
+    """
+    pairs = [backend.rpartition(":") for backend in backends]
+    if len(pairs) != 3 or not all(name and port.isdigit() for name, _, port in pairs):
+        raise PlaceError(f"--hosts {','.join(backends)}: three of the form host:port are needed")
+    place = Place("remote", front="127.0.0.1", slaves=[name for name, _, _ in pairs])
+    place.remote_ports = [int(port) for _, _, port in pairs]
+    return place
 
 
 def can_make_namespaces() -> bool:
@@ -171,26 +209,24 @@ def _is_free(port: int) -> bool:
     return True
 
 
-def _inside(netns: str | None, action):
-    """Calls `action` on a thread that has entered `netns`, so that the caller stays where it is."""
+def inside_thread(netns: str | None, action: Callable[[], T]) -> T:
+    """Calls `action` on a thread that has entered `netns`, so that the caller stays where it is.
+
+    Returns what it returned; what it raised is raised here.
+    """
     if netns is None:
         return action()
-    import ctypes
-    import threading
 
-    outcome = []
-
-    def enter() -> None:
+    def enter():
         libc = ctypes.CDLL(None, use_errno=True)
         with open(f"/run/netns/{netns}") as handle:
             if libc.setns(handle.fileno(), 0x40000000) != 0:  # CLONE_NEWNET
                 raise OSError(ctypes.get_errno(), "setns")
-        outcome.append(action())
+        return action()
 
-    thread = threading.Thread(target=enter)
-    thread.start()
-    thread.join()
-    return outcome[0] if outcome else None
+    # The thread ends with the pool: no other work ever runs in the namespace by mistake.
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        return pool.submit(enter).result()
 
 
 def _congestion_control_to(address: str) -> str:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
+import re
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 
 from . import tools
-from .place import Place, wait_for_port
-from .processes import Process, ProcessSet
+from .place import Place, inside_thread, wait_for_port
+from .processes import Process, ProcessSet, StartError
 
 SIZES_KIB = (1, 10, 100, 200, 300, 400, 500)
 
@@ -31,6 +31,8 @@ PROXIES = {
         Proxy("floor-uring", "floor"),
         Proxy("floor-uring-own", "floor"),
         Proxy("floor-splice", "floor"),
+        Proxy("floor-splice-64k", "floor"),
+        Proxy("floor-splice-256k", "floor"),
         Proxy("floor-accept", "floor"),
         Proxy("clustercore", "ours"),
         Proxy("clustercore-epoll", "ours"),
@@ -39,6 +41,13 @@ PROXIES = {
         Proxy("nginx", "peer"),
         Proxy("pingora", "peer"),
     )
+}
+
+# Floors that are another floor with options.
+VARIANTS = {
+    "floor-uring-own": ("floor-uring", ["--own-buffer-kib", "256"]),
+    "floor-splice-64k": ("floor-splice", ["--pipe-kib", "64"]),
+    "floor-splice-256k": ("floor-splice", ["--pipe-kib", "256"]),
 }
 
 Address = tuple[str, int]
@@ -66,6 +75,8 @@ def start_backends(
 
     With `netns_of` "front" they run beside the front end. Raises NotHere when nginx is wanted and absent.
     """
+    if place.remote_ports and netns_of == "slaves":
+        return list(zip(place.slaves, place.remote_ports, strict=True))[:count]
     addresses = []
     for index in range(count):
         is_front = netns_of == "front"
@@ -77,8 +88,13 @@ def start_backends(
             path = tools.system("nginx")
             if path is None:
                 raise NotHere("nginx is not installed (perf/bench.sh --install-peers)")
-            config = fill("nginx-files.conf", processes.directory, name, listen=f"{host}:{port}",
-                          root=str(make_files(processes.directory)))
+            config = fill(
+                "nginx-files.conf",
+                processes.directory,
+                name,
+                listen=f"{host}:{port}",
+                root=str(make_files(processes.directory)),
+            )
             command = [path, "-p", str(processes.directory), "-c", str(config)]
         else:
             command = [tools.need("clustercore-sample-service"), "--listen", f"{host}:{port}"]
@@ -88,7 +104,7 @@ def start_backends(
 
 
 def best_backend_kind() -> str:
-    """nginx where it is installed, as in the figures that the targets are stated against, else the sample service."""
+    """nginx where it is installed, as in the figures of the targets, else the sample service."""
     return "nginx" if tools.system("nginx") else "sample"
 
 
@@ -97,7 +113,8 @@ def start_proxy(
 ) -> tuple[Process, Address]:
     """Starts proxy `name` in front of `backends` and waits until it accepts.
 
-    `options` go to our own programs and floors as they are. Raises NotHere when it cannot be started on this machine.
+    `options` go to our own programs and floors as they are. Raises NotHere when it cannot be started on this
+    machine.
     """
     address = (place.front, place.port())
     command = proxy_command(name, address, backends, processes.directory, options or [])
@@ -115,8 +132,7 @@ def proxy_command(
     repeated = [word for target in targets for word in ("--backend", target)]
     label = f"{name}-{listen[1]}"
     if name.startswith("floor-"):
-        own = {"floor-uring-own": ("floor-uring", ["--own-buffer-kib", "256"])}
-        program, extra = own.get(name, (name, []))
+        program, extra = VARIANTS.get(name, (name, []))
         return [_need(program), "--listen", at, *repeated, *extra, *options]
     if name.startswith("clustercore"):
         driver = ["--driver", "epoll"] if name == "clustercore-epoll" else []
@@ -125,7 +141,7 @@ def proxy_command(
         servers = "\n".join(f"    server s{index} {target}" for index, target in enumerate(targets))
         if name == "haproxy-splice":
             servers = "    option splice-response\n" + servers
-        config = fill("haproxy.cfg", directory, label, listen=at, servers=servers, maxconn="9500")
+        config = fill("haproxy.cfg", directory, label, listen=at, servers=servers, maxconn="4000")
         return [_need_system("haproxy"), "-db", "-f", str(config)]
     if name == "nginx":
         servers = "\n".join(f"        server {target};" for target in targets)
@@ -161,16 +177,22 @@ def _need_system(name: str) -> str:
 
 def answer_bytes(backend: Address, uri: str, place: Place) -> int:
     """Bytes of the whole answer, head and body, that a back end gives for `uri`."""
-    script = (
-        "import socket,sys\n"
-        "s=socket.create_connection((sys.argv[1],int(sys.argv[2])),timeout=5)\n"
-        "s.sendall(('GET %s HTTP/1.1\\r\\nHost: %s:%s\\r\\n\\r\\n'%(sys.argv[3],sys.argv[1],sys.argv[2])).encode())\n"
-        "d=b''\n"
-        "while b'\\r\\n\\r\\n' not in d: d+=s.recv(65536)\n"
-        "head=d.split(b'\\r\\n\\r\\n')[0]\n"
-        "l=[int(x.split(b':')[1]) for x in head.split(b'\\r\\n') if x.lower().startswith(b'content-length:')][0]\n"
-        "print(len(head)+4+l)\n"
-    )
-    prefix = ["ip", "netns", "exec", place.front_netns] if place.front_netns else []
-    words = [*prefix, sys.executable, "-c", script, backend[0], str(backend[1]), uri]
-    return int(subprocess.run(words, capture_output=True, text=True, check=True, timeout=20).stdout)
+    return inside_thread(place.front_netns, lambda: _answer_bytes(backend, uri))
+
+
+def _answer_bytes(backend: Address, uri: str) -> int:
+    with socket.create_connection(backend, timeout=5) as connection:
+        # The bytes are counted as they come, so that the head is as long as the back end really makes it.
+        host = "{}:{}".format(*backend)
+        connection.sendall(f"GET {uri} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+        received = b""
+        while b"\r\n\r\n" not in received:
+            piece = connection.recv(65536)
+            if not piece:
+                break
+            received += piece
+    head = received.partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
+    length = re.search(rb"(?i)\r\ncontent-length: *(\d+)\r\n", head)
+    if length is None:
+        raise StartError(f"{host} gives no length for {uri}: {head[:200]!r}")
+    return len(head) + int(length.group(1))

@@ -19,7 +19,8 @@ NOT_MEASURED = "not measured"
 
 @dataclass
 class Row:
-    """One figure: the median of `runs` runs, beside the floor's and the best peer's in the same interleaved runs.
+    """One figure: the median of `runs` runs, beside the floor's and the best peer's in the same interleaved
+    runs.
 
     `floor` and `peer` are medians in the same unit, or "not measured". `ratio` has the quotients that exist.
     """
@@ -63,8 +64,8 @@ def metric(report: dict, name: str) -> float | None:
 def rows_of(bench: str, case: str, reports: dict[str, list[dict]], kinds: dict[str, str]) -> list[Row]:
     """A row per subject and metric from the `reports` of interleaved runs.
 
-    The peer of a row is the one with the best median of the metric, the floor the cheapest floor; `kinds` says which
-    subject is which. Subjects without reports make no row.
+    The peer of a row is the one with the best median of the metric, the floor the cheapest floor; `kinds`
+    says which subject is which. Subjects without reports make no row.
     """
     rows = []
     for name, (unit, _) in METRICS.items():
@@ -73,7 +74,19 @@ def rows_of(bench: str, case: str, reports: dict[str, list[dict]], kinds: dict[s
             values = [value for value in (metric(report, name) for report in runs) if value is not None]
             if values:
                 medians[subject] = statistics.median(values)
-                rows.append(Row(bench, case, subject, name, unit, medians[subject], min(values), max(values), len(values)))
+                rows.append(
+                    Row(
+                        bench,
+                        case,
+                        subject,
+                        name,
+                        unit,
+                        medians[subject],
+                        min(values),
+                        max(values),
+                        len(values),
+                    )
+                )
         pick = max if name == "rate" else min
         for row in (row for row in rows if row.metric == name):
             for kind, figure in (("floor", "floor"), ("peer", "peer")):
@@ -132,7 +145,10 @@ def _commit() -> str:
     if outcome.returncode != 0:
         return "unknown"
     dirty = subprocess.run(
-        ["git", "status", "--porcelain", "--untracked-files=no"], cwd=tools.ROOT, capture_output=True, text=True
+        ["git", "status", "--porcelain", "--untracked-files=no"],
+        cwd=tools.ROOT,
+        capture_output=True,
+        text=True,
     ).stdout.strip()
     return outcome.stdout.strip() + ("+" if dirty else "")
 

@@ -38,15 +38,9 @@ def build(has_product: bool = True) -> None:
 
 def has_forward_source() -> bool:
     """Whether the tree has the forwarder example."""
-    return any(
-        path.exists()
-        for path in (
-            ROOT / "examples/rust/src/bin/clustercore-forward.rs",
-            ROOT / "examples/rust/src/bin/forward.rs",
-            ROOT / "examples/rust/src/bin/clustercore_forward.rs",
-            ROOT / "examples/rust/clustercore-forward.rs",
-        )
-    ) or "clustercore-forward" in (ROOT / "examples/rust/Cargo.toml").read_text()
+    folder = ROOT / "examples" / "rust"
+    manifest = (folder / "Cargo.toml").read_text()
+    return "clustercore-forward" in manifest or (folder / "src/bin/clustercore-forward.rs").exists()
 
 
 def program(name: str) -> str | None:
@@ -71,6 +65,13 @@ def platform() -> str | None:
     return str(local) if local.exists() else shutil.which("clustercore")
 
 
+def has_module(command: str) -> bool:
+    """Whether the Python beside `command` has the product's module."""
+    python = Path(command).with_name("python")
+    words = [str(python) if python.exists() else sys.executable, "-c", "import clustercore; clustercore.Node"]
+    return subprocess.run(words, cwd="/", capture_output=True, timeout=30).returncode == 0
+
+
 @functools.cache
 def version(name: str) -> str | None:
     """What a peer says of its version, or None when it is not installed."""
@@ -90,7 +91,10 @@ def install_peers() -> None:
         sys.exit(f"not root: have these installed: apt-get install {' '.join(packages)}")
     # The packages start their servers on port 80; a measuring machine wants neither.
     environment = dict(os.environ, DEBIAN_FRONTEND="noninteractive", RUNLEVEL="1")
-    commands = (["apt-get", "update", "-q"], ["apt-get", "install", "-y", "-q", "--no-install-recommends", *packages])
+    commands = (
+        ["apt-get", "update", "-q"],
+        ["apt-get", "install", "-y", "-q", "--no-install-recommends", *packages],
+    )
     for command in commands:
         if subprocess.run(command, env=environment, timeout=900).returncode != 0:
             sys.exit(f"{' '.join(command)} failed")

@@ -1,0 +1,92 @@
+"""Measurements that are no comparison under one load: a slow reader, idle clients."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import tempfile
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+from . import generator, programs
+from .compare import Standing, interleave
+from .generator import Load
+from .place import Place
+from .processes import ProcessSet, memory_bytes
+
+
+@contextmanager
+def one_proxy(name: str, place: Place, options: list[str] | None = None):
+    """Proxy `name` in front of three back ends: yields (process set, its standing).
+
+    Raises NotHere, StartError.
+    """
+    with tempfile.TemporaryDirectory(prefix="clustercore-perf-") as directory:
+        Path(directory).chmod(0o755)
+        with ProcessSet(Path(directory)) as processes:
+            backends = programs.start_backends(place, processes, 3, programs.best_backend_kind())
+            process, address = programs.start_proxy(name, place, processes, backends, options)
+            yield processes, Standing(name, process, address)
+
+
+def slow_reader(place: Place, runs: int, seconds: float, name: str = "clustercore") -> dict[str, float]:
+    """Rate of 63 clients at 500 KiB with a slow reader as the 64th, as a part of their rate without it."""
+    load = Load(uri="/500k", connections=63, seconds=seconds, expect_bytes=512_000)
+    slow = load.with_(extra=("--slow-readers", "1", "--slow-bytes-per-second", "20000"))
+    with one_proxy(name, place) as (_, proxy):
+        pair = [
+            Standing("without", proxy.process, proxy.address),
+            Standing("with", proxy.process, proxy.address),
+        ]
+        loads = {"without": load, "with": slow}
+        reports = interleave(
+            pair, runs, lambda one: generator.run(loads[one.name], one.address, place, one.pids())
+        )
+    rates = {one: statistics.median(report["rate"] for report in reports[one]) for one in loads}
+    return {
+        "others_rate_ratio": rates["with"] / rates["without"] if rates["without"] else 0.0,
+        "rate_without": rates["without"],
+        "rate_with": rates["with"],
+        "failed": sum(report["failed"] for one in loads for report in reports[one]),
+        "slow_failures": sum(report["slow"]["failures"] for report in reports["with"]),
+    }
+
+
+def idle_clients(place: Place, count: int, name: str = "clustercore") -> dict[str, float]:
+    """User memory that each of `count` idle clients costs the proxy, and how many of them it dropped."""
+    with one_proxy(name, place) as (processes, proxy):
+        # First some traffic: what the proxy sets up once is not the idle clients' cost.
+        generator.run(Load(seconds=0.5), proxy.address, place)
+        before = memory_bytes(proxy.pids())
+        seconds = 2.0 + count / 5000
+        load = Load(connections=1, rate=20, seconds=seconds, extra=("--idle", str(count)))
+        log_path = processes.directory / "idle-clients.log"
+        words = generator.command(load, proxy.address, [])
+        crowd = processes.start("idle-clients", words, place.client_netns)
+        peak, deadline = 0, time.monotonic() + 60
+        while crowd.is_running() and time.monotonic() < deadline:
+            if _descriptors(proxy.pids()) >= count:
+                peak = max(peak, memory_bytes(proxy.pids()))
+            time.sleep(0.05)
+        report = _last_json(log_path, crowd.last_words())
+    if peak == 0:
+        raise generator.LoadError(f"{name} never held {count} clients")
+    return {
+        "bytes_per_client": max(0, peak - before) / count,
+        "lost": report["idle"]["lost"],
+        "failed": report["failed"],
+        "clients": count,
+    }
+
+
+def _descriptors(pids: list[int]) -> int:
+    return sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in pids)
+
+
+def _last_json(path: Path, words: str) -> dict:
+    for line in reversed(path.read_text().splitlines()):
+        if line.startswith("{"):
+            return json.loads(line)
+    raise generator.LoadError(words or "the generator printed nothing")
