@@ -12,7 +12,7 @@
 //! which is why every capacity is rounded up to a power of two.
 //!
 //! All atomics come from `sync`, which swaps in `loom` under `--cfg loom`. Each ordering that data rests
-//! on has a loom test that fails when it is weakened; those of the claims in [`mpsc`] serve progress only:
+//! on has a loom test that fails when it is weakened; those of claims and holes in [`mpsc`] serve progress only:
 //! `RUSTFLAGS="--cfg loom" cargo test -p clustercore-queue --release --lib loom`.
 
 pub mod bell;
