@@ -6,10 +6,13 @@
 use crate::counters::{Counter, CounterBlock};
 use crate::error::{Code, Error, Result};
 use crate::forward::{
-    Backend, BackendConfig, BackendState, ForwardEvent, Forwarder, ForwarderConfig, Io, Latency, Owners, Service, TimerKey,
+    Backend, BackendConfig, BackendState, ForwardEvent, Forwarder, ForwarderConfig, Io, Latency, Owners,
+    Service, TimerKey,
+};
+use crate::io::{
+    AnyDriver, Driver, DriverChoice, DriverConfig, Event, Instant, ListenOptions, ListenerId, Waker,
 };
 use crate::log::{Log, LogLevel, LogRecord};
-use crate::io::{AnyDriver, Driver, DriverChoice, DriverConfig, Event, Instant, ListenOptions, ListenerId, Waker};
 use clustercore_proto::policy::{BackendKey, HealthState, Level};
 use clustercore_proto::time::Wheel;
 use std::net::SocketAddr;
@@ -170,7 +173,7 @@ impl<D: Driver> Shard<D> {
 
     /// How long `fd` may be waited for before `turn` has timers to run; `None`: no timer. Zero: turn now.
     pub fn next_timeout(&self) -> Option<Duration> {
-        if self.driver.pending() || !self.events.is_empty() {
+        if self.driver.pending() {
             return Some(Duration::ZERO);
         }
         // Driver time stands still between turns: ask the clock where there is one.
@@ -219,6 +222,15 @@ impl<D: Driver> Shard<D> {
         while let Some(key) = self.wheel.pop(now) {
             self.with_forwarder(key.forwarder, |forwarder, io| forwarder.on_timer(io, key.what));
         }
+        if self.events.len() > EVENTS_KEPT_MAX {
+            // Nobody takes them: the oldest go, and the log says so.
+            let lost = self.events.len() - EVENTS_KEPT_MAX;
+            self.events.drain(..lost);
+            self.log.push(
+                LogLevel::Warn,
+                format!("{lost} events were lost: nobody took them (limit {EVENTS_KEPT_MAX})"),
+            );
+        }
         result.map_err(|error| Error::from_io("turn the driver", &error))
     }
 
@@ -235,7 +247,9 @@ impl<D: Driver> Shard<D> {
                 let (listener, stream, peer) = (*listener, *stream, *peer);
                 match self.listener_owner(listener) {
                     Some(owner) => {
-                        self.with_forwarder(owner, |forwarder, io| forwarder.on_accepted(io, listener, stream, peer));
+                        self.with_forwarder(owner, |forwarder, io| {
+                            forwarder.on_accepted(io, listener, stream, peer)
+                        });
                     }
                     None => self.driver.close(stream, crate::io::Close::Abort),
                 }
@@ -261,7 +275,9 @@ impl<D: Driver> Shard<D> {
         };
         match self.owners.get(stream) {
             Some(owner) => {
-                self.with_forwarder(owner.forwarder, |forwarder, io| forwarder.on_event(io, owner.role, event));
+                self.with_forwarder(owner.forwarder, |forwarder, io| {
+                    forwarder.on_event(io, owner.role, event)
+                });
             }
             None => {
                 if let Event::Data { lease, .. } = event {
@@ -275,7 +291,11 @@ impl<D: Driver> Shard<D> {
         self.listeners.iter().find(|(id, _)| *id == listener).map(|(_, owner)| *owner)
     }
 
-    fn with_forwarder<T>(&mut self, index: u16, act: impl FnOnce(&mut Forwarder, &mut Io<'_, D>) -> T) -> Option<T> {
+    fn with_forwarder<T>(
+        &mut self,
+        index: u16,
+        act: impl FnOnce(&mut Forwarder, &mut Io<'_, D>) -> T,
+    ) -> Option<T> {
         let forwarder = self.forwarders.get_mut(usize::from(index))?.as_mut()?;
         let mut io = Io {
             now: self.driver.now(),
@@ -320,7 +340,8 @@ impl<D: Driver> Shard<D> {
 
     /// Ends a forwarder with all its connections.
     pub fn remove_forwarder(&mut self, id: ForwarderId) -> Result<()> {
-        self.with_forwarder(id.0, |forwarder, io| forwarder.close_all(io)).ok_or_else(|| no_such_forwarder(id))?;
+        self.with_forwarder(id.0, |forwarder, io| forwarder.close_all(io))
+            .ok_or_else(|| no_such_forwarder(id))?;
         self.listeners.retain(|(_, owner)| *owner != id.0);
         self.forwarders[usize::from(id.0)] = None;
         Ok(())
@@ -333,13 +354,21 @@ impl<D: Driver> Shard<D> {
 
     /// A forwarder.
     pub fn forwarder_mut(&mut self, id: ForwarderId) -> Result<&mut Forwarder> {
-        self.forwarders.get_mut(usize::from(id.0)).and_then(Option::as_mut).ok_or_else(|| no_such_forwarder(id))
+        self.forwarders
+            .get_mut(usize::from(id.0))
+            .and_then(Option::as_mut)
+            .ok_or_else(|| no_such_forwarder(id))
     }
 
     /// Accepts clients of a forwarder on an address; port 0 lets the system choose. Returns the address.
     ///
     /// Errors: `AddressInUse`, `PermissionDenied`, `AddressNotAvailable`, `NoSuchForwarder`.
-    pub fn listen(&mut self, id: ForwarderId, address: SocketAddr, options: &ListenOptions) -> Result<SocketAddr> {
+    pub fn listen(
+        &mut self,
+        id: ForwarderId,
+        address: SocketAddr,
+        options: &ListenOptions,
+    ) -> Result<SocketAddr> {
         self.forwarder(id)?;
         let listener = self
             .driver
@@ -354,8 +383,10 @@ impl<D: Driver> Shard<D> {
     /// Errors: `NotAListener`, `NoSuchForwarder`.
     pub fn listen_fd(&mut self, id: ForwarderId, fd: OwnedFd) -> Result<Option<SocketAddr>> {
         self.forwarder(id)?;
-        let listener =
-            self.driver.listen_fd(fd).map_err(|error| Error::from_io("listen on the given descriptor", &error))?;
+        let listener = self
+            .driver
+            .listen_fd(fd)
+            .map_err(|error| Error::from_io("listen on the given descriptor", &error))?;
         self.enter_listener(id, listener);
         Ok(self.driver.listener_address(listener))
     }
@@ -380,7 +411,11 @@ impl<D: Driver> Shard<D> {
     }
 
     /// Sets or takes away the local instance, which serves while the child list is empty.
-    pub fn set_local(&mut self, id: ForwarderId, config: Option<BackendConfig>) -> Result<Option<BackendKey>> {
+    pub fn set_local(
+        &mut self,
+        id: ForwarderId,
+        config: Option<BackendConfig>,
+    ) -> Result<Option<BackendKey>> {
         let now = self.time();
         let service = Arc::clone(self.forwarder(id)?.service());
         let key = service.set_local(config, now);
@@ -394,7 +429,10 @@ impl<D: Driver> Shard<D> {
     pub fn drain_backend(&mut self, id: ForwarderId, key: BackendKey, deadline: Duration) -> Result<()> {
         let backend = self.backend(id, key)?;
         if !self.forwarder(id)?.service().drain(key) {
-            return Err(Error::new(Code::WrongState, format!("back end {} ({}) is draining already", key.0, backend.config.name)));
+            return Err(Error::new(
+                Code::WrongState,
+                format!("back end {} ({}) is draining already", key.0, backend.config.name),
+            ));
         }
         self.with_forwarder(id.0, |forwarder, io| forwarder.drain(io, key, deadline));
         Ok(())
@@ -485,3 +523,5 @@ pub(crate) fn no_such_backend(key: BackendKey) -> Error {
 
 /// Submissions that follow a turn's work before the caller gets the loop back.
 const FLUSHES_MAX: usize = 4;
+/// Events that wait for the owner.
+const EVENTS_KEPT_MAX: usize = 4096;

@@ -77,7 +77,8 @@ mod tests {
 
     #[test]
     fn a_taken_port_is_named() {
-        let error = Error::from_io("listen on 127.0.0.1:80", &std::io::Error::from_raw_os_error(libc::EADDRINUSE));
+        let error =
+            Error::from_io("listen on 127.0.0.1:80", &std::io::Error::from_raw_os_error(libc::EADDRINUSE));
         assert_eq!(error.code(), Code::AddressInUse);
         assert!(error.to_string().starts_with("listen on 127.0.0.1:80: "), "{error}");
     }

@@ -3,7 +3,9 @@
 use super::flow::Flow;
 use super::side::Side;
 use crate::io::{Instant, StreamId};
-use clustercore_proto::forward::http::{Framing, HeadLimits, HeadScan, Method, RequestPlan, ResponsePlan, Version};
+use clustercore_proto::forward::http::{
+    Framing, HeadLimits, HeadScan, Method, RequestPlan, ResponsePlan, Version,
+};
 use clustercore_proto::policy::BackendKey;
 use std::net::SocketAddr;
 use std::sync::Arc;

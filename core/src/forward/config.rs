@@ -146,7 +146,10 @@ impl ForwarderConfig {
             ));
         }
         if !(256..=1 << 20).contains(&self.limits.head_bytes_max) {
-            return bad(format!("head_bytes_max is {}, it must be 256 to 1048576", self.limits.head_bytes_max));
+            return bad(format!(
+                "head_bytes_max is {}, it must be 256 to 1048576",
+                self.limits.head_bytes_max
+            ));
         }
         if self.clients_max == 0 {
             return bad("clients_max is 0, it must be at least 1".into());
@@ -158,8 +161,13 @@ impl ForwarderConfig {
         if self.via.is_empty() || !self.via.bytes().all(token) {
             return bad(format!("via is {:?}, it must be a token or host", self.via));
         }
-        if !self.probe_path.starts_with('/') || self.probe_path.bytes().any(|byte| byte <= b' ' || byte == 127) {
-            return bad(format!("probe_path is {:?}, it must start with / and have no blanks", self.probe_path));
+        if !self.probe_path.starts_with('/')
+            || self.probe_path.bytes().any(|byte| byte <= b' ' || byte == 127)
+        {
+            return bad(format!(
+                "probe_path is {:?}, it must start with / and have no blanks",
+                self.probe_path
+            ));
         }
         Ok(())
     }

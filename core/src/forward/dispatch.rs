@@ -37,7 +37,8 @@ impl Forwarder {
         self.children = self.service.children();
         let children = Arc::clone(&self.children);
         let kept = |backend: &Backend| {
-            let listed = children.list.iter().chain(children.local.iter()).any(|child| child.key == backend.key);
+            let listed =
+                children.list.iter().chain(children.local.iter()).any(|child| child.key == backend.key);
             listed && backend.state() == super::BackendState::Active
         };
         for link in self.links.ids() {
@@ -53,15 +54,24 @@ impl Forwarder {
         let Some(exchange) = self.clients.get_mut(id).and_then(|client| client.exchange.as_mut()) else {
             return Choice::Nobody;
         };
-        let list = if self.children.list.is_empty() { self.children.local.as_slice() } else { &self.children.list[..] };
+        let list = if self.children.list.is_empty() {
+            self.children.local.as_slice()
+        } else {
+            &self.children.list[..]
+        };
         if list.is_empty() {
             return Choice::Nobody;
         }
         let before = exchange.tried.len();
         let mut choice = Choice::Wait;
         for _ in 0..list.len() {
-            let view = View { list, now, tried: &exchange.tried };
-            let Pick::Backend(index) = self.router.pick(&view) else { break };
+            let mut view = View { list, now, tried: &exchange.tried, all_warm: false };
+            let mut pick = self.router.pick(&view);
+            if pick == Pick::Saturated {
+                view.all_warm = true;
+                pick = self.router.pick(&view);
+            }
+            let Pick::Backend(index) = pick else { break };
             let backend = &list[index];
             // One on trial takes one request at a time.
             let free = backend.health_state(now) != HealthState::Trial
@@ -189,7 +199,11 @@ impl Forwarder {
         link.connected = true;
         link.side.read(io.driver);
         self.send_proxy_header(io, id);
-        if self.service.config.mode == Mode::Tcp { self.open_tunnel(io, id) } else { self.send_request(io, id) }
+        if self.service.config.mode == Mode::Tcp {
+            self.open_tunnel(io, id)
+        } else {
+            self.send_request(io, id)
+        }
     }
 
     fn send_proxy_header<D: Driver>(&mut self, io: &mut Io<'_, D>, id: ClientId) {
@@ -198,7 +212,9 @@ impl Forwarder {
             return;
         }
         let Some(client) = self.clients.get(id) else { return };
-        let Some(link) = client.exchange.as_ref().and_then(|exchange| self.links.get(exchange.link?)) else { return };
+        let Some(link) = client.exchange.as_ref().and_then(|exchange| self.links.get(exchange.link?)) else {
+            return;
+        };
         let mut out = io.driver.buffer();
         let header = ProxyHeader::Tcp { source: client.peer, destination: client.local };
         match version {
@@ -241,7 +257,8 @@ impl Forwarder {
         let Some(link) = exchange.link.and_then(|link| self.links.get_mut(link)) else { return };
         let before = exchange.request.moved();
         if !exchange.request.is_done() {
-            let pumped = exchange.request.pump(io.driver, &mut client.side, &link.side, limits, &self.counters);
+            let pumped =
+                exchange.request.pump(io.driver, &mut client.side, &link.side, limits, &self.counters);
             self.counters.add(Counter::BytesToBackend, exchange.request.moved() - before);
             match pumped {
                 Err(_) => return self.bad_request_body(io, id),
@@ -257,7 +274,11 @@ impl Forwarder {
         let Some(client) = self.clients.get_mut(id) else { return };
         if client.exchange.as_ref().is_some_and(|exchange| exchange.request.is_done()) {
             // Read on, to notice the end of the client, but not without bound.
-            if client.side.input.len() > AHEAD_BYTES_MAX { client.side.stop(io.driver) } else { client.side.read(io.driver) }
+            if client.side.input.len() > AHEAD_BYTES_MAX {
+                client.side.stop(io.driver)
+            } else {
+                client.side.read(io.driver)
+            }
         }
     }
 
@@ -269,7 +290,13 @@ impl Forwarder {
         }
     }
 
-    pub(super) fn on_client_spliced<D: Driver>(&mut self, io: &mut Io<'_, D>, id: ClientId, moved: u64, end: SpliceEnd) {
+    pub(super) fn on_client_spliced<D: Driver>(
+        &mut self,
+        io: &mut Io<'_, D>,
+        id: ClientId,
+        moved: u64,
+        end: SpliceEnd,
+    ) {
         let Some(client) = self.clients.get_mut(id) else { return };
         client.side.reading = super::side::Reading::Off;
         let Some(exchange) = client.exchange.as_mut() else { return };
@@ -309,7 +336,9 @@ impl Forwarder {
 
     /// Takes the exchange off its back end: the link is closed, the load goes down.
     pub(super) fn detach<D: Driver>(&mut self, io: &mut Io<'_, D>, id: ClientId) {
-        let Some(exchange) = self.clients.get_mut(id).and_then(|client| client.exchange.as_mut()) else { return };
+        let Some(exchange) = self.clients.get_mut(id).and_then(|client| client.exchange.as_mut()) else {
+            return;
+        };
         let (link, backend) = (exchange.link.take(), exchange.backend.take());
         if let Some(backend) = backend {
             backend.on_end(self.shard);
@@ -330,7 +359,8 @@ impl Forwarder {
         }
         link.side.input.clear(io.driver);
         io.owners.clear(link.side.stream);
-        io.driver.close(link.side.stream, if link.client.is_some() { Close::Abort } else { Close::AfterSend });
+        io.driver
+            .close(link.side.stream, if link.client.is_some() { Close::Abort } else { Close::AfterSend });
     }
 
     pub(super) fn tell_drained<D: Driver>(&mut self, io: &mut Io<'_, D>, backend: &Backend) {
@@ -340,7 +370,12 @@ impl Forwarder {
     }
 
     /// No new requests for a back end; an event tells when nothing is in flight, or that the deadline has passed.
-    pub(crate) fn drain<D: Driver>(&mut self, io: &mut Io<'_, D>, key: super::BackendKey, deadline: std::time::Duration) {
+    pub(crate) fn drain<D: Driver>(
+        &mut self,
+        io: &mut Io<'_, D>,
+        key: super::BackendKey,
+        deadline: std::time::Duration,
+    ) {
         self.refresh(io);
         if let Some(backend) = self.service.find(key) {
             self.tell_drained(io, &backend);

@@ -26,13 +26,18 @@ impl Forwarder {
         let Some(client) = self.clients.get_mut(id) else { return self.drop_link(io, link_id) };
         let (phase, tcp) = (client.phase, self.service.config.mode == Mode::Tcp);
         let Some(exchange) = client.exchange.as_mut() else { return self.drop_link(io, link_id) };
-        let nothing_back = !exchange.response_started && self.links.get(link_id).is_some_and(|link| link.side.input.is_empty());
+        let nothing_back = !exchange.response_started
+            && self.links.get(link_id).is_some_and(|link| link.side.input.is_empty());
         // A kept connection that ends without a byte was most likely closed by the back end before the request came: not its failure.
         let stale = exchange.reused && nothing_back && kind == FailureKind::Reset;
         let replayable = exchange.request.moved() == 0;
         let retry = phase <= Phase::Waiting
             && exchange.retries < self.service.config.retries_max
-            && if tcp { !connected } else { may_retry(exchange.plan.method, connected, !nothing_back, replayable, false) };
+            && if tcp {
+                !connected
+            } else {
+                may_retry(exchange.plan.method, connected, !nothing_back, replayable, false)
+            };
         if phase < Phase::Tunnel && !stale {
             self.counters.inc(Counter::BackendFailures);
         }
@@ -66,7 +71,12 @@ impl Forwarder {
     }
 
     /// Tells the back end's health machine of a failure, and keeps enough of the list in service.
-    pub(super) fn note_failure<D: Driver>(&mut self, io: &mut Io<'_, D>, backend: &Backend, kind: FailureKind) {
+    pub(super) fn note_failure<D: Driver>(
+        &mut self,
+        io: &mut Io<'_, D>,
+        backend: &Backend,
+        kind: FailureKind,
+    ) {
         let Some(config) = self.service.config.health else {
             let _ = backend.on_failure(self.shard, io.now, kind, std::time::Duration::ZERO);
             return;
@@ -76,13 +86,22 @@ impl Forwarder {
         self.schedule_health(io);
     }
 
-    pub(super) fn tell_health<D: Driver>(&mut self, io: &mut Io<'_, D>, backend: &Backend, change: Option<HealthChange>) {
+    pub(super) fn tell_health<D: Driver>(
+        &mut self,
+        io: &mut Io<'_, D>,
+        backend: &Backend,
+        change: Option<HealthChange>,
+    ) {
         match change {
             None | Some(HealthChange::OnTrial) => {}
-            Some(HealthChange::Returned) => self.emit(io, ForwardEvent::BackendReturned { backend: backend.key }),
+            Some(HealthChange::Returned) => {
+                self.emit(io, ForwardEvent::BackendReturned { backend: backend.key })
+            }
             Some(HealthChange::Ejected { until, cause }) => {
-                let out = |backend: &Backend| matches!(backend.health_state(io.now), HealthState::Ejected { .. });
-                let ejected = self.children.list.iter().filter(|child| out(child)).count();
+                let out =
+                    |backend: &Backend| matches!(backend.health_state(io.now), HealthState::Ejected { .. });
+                let others = self.children.list.iter().filter(|child| child.key != backend.key);
+                let ejected = others.filter(|child| out(child)).count();
                 let listed = self.children.list.iter().any(|child| child.key == backend.key);
                 if !listed || !EjectionGuard::default().allows(ejected, self.children.list.len()) {
                     // Too many are out already, or it is the only one: better a doubtful back end than none.

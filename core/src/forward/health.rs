@@ -23,7 +23,9 @@ impl Forwarder {
         }
         let due = |backend: &Arc<Backend>| backend.health().and_then(|health| health.poll_timeout());
         let children = &self.children;
-        let Some(next) = children.list.iter().chain(children.local.iter()).filter_map(due).min() else { return };
+        let Some(next) = children.list.iter().chain(children.local.iter()).filter_map(due).min() else {
+            return;
+        };
         let next = next.max(io.now + HEALTH_TICK);
         if next < self.health_timer || self.health_timer <= io.now {
             self.health_timer = next;
@@ -39,7 +41,8 @@ impl Forwarder {
         self.refresh(io);
         let children = Arc::clone(&self.children);
         for backend in children.list.iter().chain(children.local.iter()) {
-            let news = backend.with_health(io.now, |health| (health.handle_timeout(io.now), health.poll_probe(io.now)));
+            let news = backend
+                .with_health(io.now, |health| (health.handle_timeout(io.now), health.poll_probe(io.now)));
             let Some((change, probe)) = news else { continue };
             self.tell_health(io, backend, change);
             if probe {
@@ -81,11 +84,14 @@ impl Forwarder {
                 probe.received.extend_from_slice(&bytes[..bytes.len().min(room)]);
                 io.driver.release(lease);
                 if probe.received.len() == STATUS_BYTES {
-                    let ok = probe.received.starts_with(b"HTTP/1.") && matches!(probe.received[9], b'2' | b'3');
+                    let ok =
+                        probe.received.starts_with(b"HTTP/1.") && matches!(probe.received[9], b'2' | b'3');
                     self.end_probe(io, id, ok);
                 }
             }
-            Event::Connected { result: Err(_), .. } | Event::End { .. } | Event::Failed { .. } => self.end_probe(io, id, false),
+            Event::Connected { result: Err(_), .. } | Event::End { .. } | Event::Failed { .. } => {
+                self.end_probe(io, id, false)
+            }
             _ => {}
         }
     }

@@ -78,17 +78,29 @@ pub enum ForwardEvent {
 impl std::fmt::Display for ForwardEvent {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            ForwardEvent::BackendDrained { backend, in_flight: 0 } => write!(f, "back end {} is drained", backend.0),
+            ForwardEvent::BackendDrained { backend, in_flight: 0 } => {
+                write!(f, "back end {} is drained", backend.0)
+            }
             ForwardEvent::BackendDrained { backend, in_flight } => {
-                write!(f, "the deadline to drain back end {} has passed with {in_flight} in flight", backend.0)
+                write!(
+                    f,
+                    "the deadline to drain back end {} has passed with {in_flight} in flight",
+                    backend.0
+                )
             }
             ForwardEvent::BackendEjected { backend, duration, cause } => {
                 write!(f, "back end {} is ejected for {} ms: {cause:?}", backend.0, duration.as_millis())
             }
             ForwardEvent::BackendReturned { backend } => write!(f, "back end {} is trusted again", backend.0),
-            ForwardEvent::Saturated { in_flight } => write!(f, "requests wait: no back end may take one ({in_flight} active)"),
-            ForwardEvent::AcceptPaused { errno: 0 } => write!(f, "accepting pauses: as many clients as may be"),
-            ForwardEvent::AcceptPaused { errno } => write!(f, "accepting pauses: {}", crate::io::Errno(*errno).to_io()),
+            ForwardEvent::Saturated { in_flight } => {
+                write!(f, "requests wait: no back end may take one ({in_flight} active)")
+            }
+            ForwardEvent::AcceptPaused { errno: 0 } => {
+                write!(f, "accepting pauses: as many clients as may be")
+            }
+            ForwardEvent::AcceptPaused { errno } => {
+                write!(f, "accepting pauses: {}", crate::io::Errno(*errno).to_io())
+            }
         }
     }
 }
@@ -156,7 +168,8 @@ pub struct Latency {
 
 impl Default for Latency {
     fn default() -> Self {
-        let histogram = || Histogram::new_with_bounds(1, 3_600_000_000_000, 3).expect("the bounds are in order");
+        let histogram =
+            || Histogram::new_with_bounds(1, 3_600_000_000_000, 3).expect("the bounds are in order");
         Latency { first_byte: histogram(), last_byte: histogram() }
     }
 }
@@ -218,7 +231,10 @@ impl Forwarder {
     }
 
     fn flow_limits(&self) -> FlowLimits {
-        FlowLimits { window: self.service.config.window_bytes, splice_min: self.service.config.splice_bytes_min }
+        FlowLimits {
+            window: self.service.config.window_bytes,
+            splice_min: self.service.config.splice_bytes_min,
+        }
     }
 
     fn emit<D: Driver>(&self, io: &mut Io<'_, D>, event: ForwardEvent) {

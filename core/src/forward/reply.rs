@@ -122,7 +122,8 @@ impl Forwarder {
         let Some(link) = self.links.get_mut(link_id) else { return };
         if !exchange.response.is_done() {
             let before = exchange.response.moved();
-            let pumped = exchange.response.pump(io.driver, &mut link.side, &client.side, limits, &self.counters);
+            let pumped =
+                exchange.response.pump(io.driver, &mut link.side, &client.side, limits, &self.counters);
             self.counters.add(Counter::BytesToClient, exchange.response.moved() - before);
             match pumped {
                 Err(_) => return self.fail_link(io, link_id, FailureKind::Protocol),
@@ -139,11 +140,19 @@ impl Forwarder {
         }
     }
 
-    pub(super) fn on_link_spliced<D: Driver>(&mut self, io: &mut Io<'_, D>, link_id: LinkId, moved: u64, end: SpliceEnd) {
+    pub(super) fn on_link_spliced<D: Driver>(
+        &mut self,
+        io: &mut Io<'_, D>,
+        link_id: LinkId,
+        moved: u64,
+        end: SpliceEnd,
+    ) {
         let Some(link) = self.links.get_mut(link_id) else { return };
         link.side.reading = Reading::Off;
         let Some(id) = link.client else { return };
-        let Some(exchange) = self.clients.get_mut(id).and_then(|client| client.exchange.as_mut()) else { return };
+        let Some(exchange) = self.clients.get_mut(id).and_then(|client| client.exchange.as_mut()) else {
+            return;
+        };
         exchange.response.on_spliced(moved);
         exchange.progress = 0;
         self.counters.add(Counter::BytesSpliced, moved);
@@ -169,7 +178,9 @@ impl Forwarder {
 
     /// The back end has closed while a response was on its way.
     fn on_response_end<D: Driver>(&mut self, io: &mut Io<'_, D>, id: ClientId, link_id: LinkId) {
-        let Some(exchange) = self.clients.get_mut(id).and_then(|client| client.exchange.as_mut()) else { return };
+        let Some(exchange) = self.clients.get_mut(id).and_then(|client| client.exchange.as_mut()) else {
+            return;
+        };
         if exchange.response.on_end() {
             self.finish(io, id);
         } else {
@@ -195,7 +206,11 @@ impl Forwarder {
         Self::recycle(&mut self.spare, exchange);
         client.phase = Phase::Idle;
         if let Some(link_id) = link_id {
-            self.keep_or_drop(io, link_id, answer.backend_keep_alive && whole && answer.framing != Framing::UntilClose);
+            self.keep_or_drop(
+                io,
+                link_id,
+                answer.backend_keep_alive && whole && answer.framing != Framing::UntilClose,
+            );
         }
         if let Some(backend) = backend {
             backend.on_end(self.shard);

@@ -7,8 +7,8 @@ use super::{ForwardEvent, Forwarder, Io, Mode, ProxyProtocol, Timer};
 use crate::counters::Counter;
 use crate::io::{Chunk, Close, Driver, Errno, Instant, Lease, ListenerId, StreamId};
 use clustercore_proto::forward::http::{
-    Framing, HeadScan, Method, Reject, RequestContext, RequestPlan, Version, client_fields, forward_request_resumed,
-    local_response,
+    Framing, HeadScan, Method, Reject, RequestContext, RequestPlan, Version, client_fields,
+    forward_request_resumed, local_response,
 };
 use clustercore_proto::forward::proxy::{self, ProxyHeader};
 use std::net::SocketAddr;
@@ -39,7 +39,8 @@ impl Forwarder {
         if config.mode == Mode::Http && phase == Phase::Idle {
             client.fields = self.render_fields(peer, local);
         }
-        client.deadline = io.now + if phase == Phase::Proxy { config.head_timeout } else { config.idle_timeout };
+        client.deadline =
+            io.now + if phase == Phase::Proxy { config.head_timeout } else { config.idle_timeout };
         client.side.read(io.driver);
         let direct = config.mode == Mode::Tcp && phase == Phase::Idle;
         let id = self.clients.insert(client);
@@ -59,7 +60,10 @@ impl Forwarder {
     pub(crate) fn pause_accepting<D: Driver>(&mut self, io: &mut Io<'_, D>, errno: Errno) {
         if errno.0 != 0 {
             self.counters.inc(Counter::AcceptFailures);
-            io.wheel.insert(io.now + ACCEPT_RETRY, super::TimerKey { forwarder: self.index, what: Timer::Accept });
+            io.wheel.insert(
+                io.now + ACCEPT_RETRY,
+                super::TimerKey { forwarder: self.index, what: Timer::Accept },
+            );
         }
         for listener in &self.listeners {
             io.driver.accept_pause(*listener);
@@ -85,8 +89,14 @@ impl Forwarder {
             return Box::default();
         }
         let mut fields = Vec::with_capacity(160);
-        let context =
-            RequestContext { client, local, secure: false, via: &config.via, trust_forwarded: false, fields: &[] };
+        let context = RequestContext {
+            client,
+            local,
+            secure: false,
+            via: &config.via,
+            trust_forwarded: false,
+            fields: &[],
+        };
         client_fields(&context, &mut fields);
         fields.into_boxed_slice()
     }
@@ -204,7 +214,13 @@ impl Forwarder {
             fields: &client.fields,
         };
         let input = client.side.input.front(io.driver);
-        let plan = match forward_request_resumed(&mut client.scan, input, &context, &config.limits, &mut exchange.head) {
+        let plan = match forward_request_resumed(
+            &mut client.scan,
+            input,
+            &context,
+            &config.limits,
+            &mut exchange.head,
+        ) {
             Ok(Some(plan)) => plan,
             Ok(None) => {
                 self.spare.push(exchange);
@@ -291,7 +307,8 @@ impl Forwarder {
         let Some(client) = self.clients.get_mut(id) else { return };
         let Some(exchange) = client.exchange.take() else { return };
         self.counters.dec(Counter::RequestsActive);
-        let keep = exchange.plan.keep_alive && exchange.request.is_done() && !client.side.ended && status != 408;
+        let keep =
+            exchange.plan.keep_alive && exchange.request.is_done() && !client.side.ended && status != 408;
         Self::recycle(&mut self.spare, exchange);
         if tcp {
             return self.close_client(io, id, Close::Abort);
@@ -367,7 +384,8 @@ impl Forwarder {
                 let Some(exchange) = &client.exchange else { return };
                 // Half-closed after a whole request: it still wants its answer. Within a request: it gave up.
                 let tcp = self.service.config.mode == Mode::Tcp;
-                let waiting = exchange.request.remaining().is_some_and(|left| left > client.side.input.len() as u64);
+                let waiting =
+                    exchange.request.remaining().is_some_and(|left| left > client.side.input.len() as u64);
                 if !tcp && !exchange.request.is_done() && (waiting || client.phase >= Phase::Waiting) {
                     self.abort_client(io, id);
                 }
@@ -422,4 +440,3 @@ const EARLY_BYTES_MAX: usize = 64 << 10;
 const SPARE_MAX: usize = 256;
 const ACCEPT_RETRY: std::time::Duration = std::time::Duration::from_millis(100);
 const LINGER: std::time::Duration = std::time::Duration::from_secs(2);
-

@@ -109,7 +109,8 @@ impl Service {
 
     fn make(&self, config: BackendConfig, now: Instant) -> Arc<Backend> {
         let key = BackendKey(self.next_key.fetch_add(1, Ordering::Relaxed));
-        let health = self.config.health.map(|config| Mutex::new(Health::new_warming(config, now, u64::from(key.0))));
+        let health =
+            self.config.health.map(|config| Mutex::new(Health::new_warming(config, now, u64::from(key.0))));
         Arc::new(Backend {
             key,
             weight: AtomicU32::new(config.weight.max(1)),
@@ -256,7 +257,13 @@ impl Backend {
     }
 
     /// An exchange failed.
-    pub(crate) fn on_failure(&self, shard: usize, now: Instant, kind: FailureKind, window: Duration) -> Option<HealthChange> {
+    pub(crate) fn on_failure(
+        &self,
+        shard: usize,
+        now: Instant,
+        kind: FailureKind,
+        window: Duration,
+    ) -> Option<HealthChange> {
         let cell = &self.shards[shard];
         cell.failures.store(cell.failures.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
         let mut health = self.health()?;
@@ -294,7 +301,9 @@ impl Backend {
 
     /// `true` once: when draining is over and nobody was told yet.
     pub(crate) fn take_drained(&self) -> bool {
-        self.state() == BackendState::Draining && self.in_flight() == 0 && !self.drained_told.swap(true, Ordering::AcqRel)
+        self.state() == BackendState::Draining
+            && self.in_flight() == 0
+            && !self.drained_told.swap(true, Ordering::AcqRel)
     }
 
     /// `true` once: when the drain's deadline has passed and nobody was told yet.
@@ -309,6 +318,8 @@ pub(crate) struct View<'a> {
     pub now: Instant,
     /// Back ends that this request has tried.
     pub tried: &'a [BackendKey],
+    /// Whether those that warm up count as warm: when nobody else has room, slow start does not make requests wait.
+    pub all_warm: bool,
 }
 
 impl Candidates for View<'_> {
@@ -326,9 +337,9 @@ impl Candidates for View<'_> {
     }
     fn warmth(&self, index: usize) -> u32 {
         match self.list[index].health_state(self.now) {
-            HealthState::Warming { per_mille } => per_mille,
+            HealthState::Warming { per_mille } if !self.all_warm => per_mille,
             // One on trial gets one request at a time, whole.
-            HealthState::Healthy | HealthState::Trial | HealthState::Ejected { .. } => 1000,
+            _ => 1000,
         }
     }
     fn limit(&self, index: usize) -> u32 {

@@ -58,7 +58,9 @@ impl Forwarder {
     }
 
     fn on_client_timer<D: Driver>(&mut self, io: &mut Io<'_, D>, id: ClientId, stream: StreamId) {
-        let Some(client) = self.clients.get_mut(id).filter(|client| client.side.stream == stream) else { return };
+        let Some(client) = self.clients.get_mut(id).filter(|client| client.side.stream == stream) else {
+            return;
+        };
         if client.timer > io.now {
             // An older entry; a newer one is in the wheel.
             return;
@@ -77,7 +79,8 @@ impl Forwarder {
             Phase::Queued => {}
             Phase::Connecting => self.fail_exchange(io, id, FailureKind::Connect),
             Phase::Waiting => {
-                let slow_client = client.exchange.as_ref().is_some_and(|exchange| !exchange.request.is_done());
+                let slow_client =
+                    client.exchange.as_ref().is_some_and(|exchange| !exchange.request.is_done());
                 let link = client.exchange.as_ref().and_then(|exchange| self.links.get(exchange.link?));
                 let backend_reads = link.is_some_and(|link| io.driver.unsent(link.side.stream) == 0);
                 if slow_client && self.moved_since(io, id) {

@@ -34,7 +34,9 @@ impl Forwarder {
         let Some(exchange) = client.exchange.as_mut() else { return };
         let Some(link) = exchange.link.and_then(|link| self.links.get_mut(link)) else { return };
         let before = exchange.response.moved();
-        if let Ok(true) = exchange.response.pump(io.driver, &mut link.side, &client.side, limits, &self.counters) {
+        if let Ok(true) =
+            exchange.response.pump(io.driver, &mut link.side, &client.side, limits, &self.counters)
+        {
             client.deadline = io.now + self.service.config.idle_timeout;
         }
         self.counters.add(Counter::BytesToClient, exchange.response.moved() - before);
@@ -61,7 +63,9 @@ impl Forwarder {
     }
 
     fn tunnel_close_if_done<D: Driver>(&mut self, io: &mut Io<'_, D>, id: ClientId) {
-        let Some(exchange) = self.clients.get_mut(id).and_then(|client| client.exchange.as_mut()) else { return };
+        let Some(exchange) = self.clients.get_mut(id).and_then(|client| client.exchange.as_mut()) else {
+            return;
+        };
         if !exchange.request.is_done() || !exchange.response.is_done() {
             return;
         }

@@ -3,8 +3,8 @@
 use super::epoll::EpollDriver;
 use super::uring::UringDriver;
 use super::{
-    Buffers, Chunk, Close, DatagramId, Driver, DriverConfig, DriverKind, Event, Features, Instant, ListenOptions,
-    ListenerId, StreamId, StreamOptions, Waker,
+    Buffers, Chunk, Close, DatagramId, Driver, DriverConfig, DriverKind, Event, Features, Instant,
+    ListenOptions, ListenerId, StreamId, StreamOptions, Waker,
 };
 use std::io;
 use std::net::SocketAddr;
@@ -61,7 +61,8 @@ pub fn open(choice: DriverChoice, config: DriverConfig) -> crate::Result<(AnyDri
             Err(error) => why_not_uring(&error).to_string(),
         },
     };
-    let driver = EpollDriver::new(config).map_err(|error| crate::Error::from_io("open an epoll driver", &error))?;
+    let driver =
+        EpollDriver::new(config).map_err(|error| crate::Error::from_io("open an epoll driver", &error))?;
     let text = format!("epoll: {} ({refused})", driver.features());
     Ok((AnyDriver::Epoll(Box::new(driver)), text))
 }

@@ -218,7 +218,11 @@ impl Buffers {
 
     /// Makes a filled buffer into the first lease of it. Panics when `len` is more than its capacity.
     pub fn lend(&mut self, filled: Empty, offset: usize, len: usize) -> Lease {
-        assert!(offset + len <= self.capacity(&filled), "{offset}+{len} bytes in a buffer of {}", self.capacity(&filled));
+        assert!(
+            offset + len <= self.capacity(&filled),
+            "{offset}+{len} bytes in a buffer of {}",
+            self.capacity(&filled)
+        );
         let leases = self.leases_mut(filled.buffer);
         debug_assert_eq!(*leases, 0, "lending a buffer twice");
         *leases = 1;
@@ -309,7 +313,8 @@ mod tests {
     use super::*;
 
     fn small() -> Buffers {
-        Buffers::new(BuffersConfig { shared_count: 2, shared_size: 1024, block_bytes_max: 256 << 10 }).unwrap()
+        Buffers::new(BuffersConfig { shared_count: 2, shared_size: 1024, block_bytes_max: 256 << 10 })
+            .unwrap()
     }
 
     #[test]

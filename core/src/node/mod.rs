@@ -90,7 +90,8 @@ impl NodeBuilder {
             return Err(Error::new(Code::InvalidArgument, text));
         }
         let flags = rustix::event::EventfdFlags::CLOEXEC | rustix::event::EventfdFlags::NONBLOCK;
-        let fd = rustix::event::eventfd(0, flags).map_err(|error| Error::from_io("make an eventfd", &error.into()))?;
+        let fd = rustix::event::eventfd(0, flags)
+            .map_err(|error| Error::from_io("make an eventfd", &error.into()))?;
         let shared = Arc::new(Outlet { bell: Bell::new(), fd });
         let mut links = Vec::new();
         let mut inlets = Vec::new();
@@ -262,7 +263,11 @@ impl Node {
     }
 
     /// Sends a command to one shard and waits for its answer.
-    fn ask<T: Send + 'static>(&self, index: usize, act: impl FnOnce(&mut Shard) -> T + Send + 'static) -> Result<T> {
+    fn ask<T: Send + 'static>(
+        &self,
+        index: usize,
+        act: impl FnOnce(&mut Shard) -> T + Send + 'static,
+    ) -> Result<T> {
         let (reply, answer) = channel::sync_channel(1);
         let command = Command::Run(Box::new(move |shard| {
             // The asker may have gone; then nobody wants the answer.
@@ -361,7 +366,9 @@ impl Node {
         if !service.drain(key) {
             return Err(Error::new(Code::WrongState, format!("back end {} is draining already", key.0)));
         }
-        self.tell_shards(|| Command::Run(Box::new(move |shard: &mut Shard| shard.watch_drain(id, key, deadline))))
+        self.tell_shards(|| {
+            Command::Run(Box::new(move |shard: &mut Shard| shard.watch_drain(id, key, deadline)))
+        })
     }
 
     /// Takes a back end off the list at once, see [`Shard::remove_backend`].
@@ -489,9 +496,9 @@ fn wait_readable(fd: &OwnedFd, timeout: Option<Duration>) -> rustix::io::Result<
 /// Level of the records about events, for sinks.
 pub(crate) fn level_of(event: &ForwardEvent) -> LogLevel {
     match event {
-        ForwardEvent::BackendEjected { .. } | ForwardEvent::Saturated { .. } | ForwardEvent::AcceptPaused { .. } => {
-            LogLevel::Warn
-        }
+        ForwardEvent::BackendEjected { .. }
+        | ForwardEvent::Saturated { .. }
+        | ForwardEvent::AcceptPaused { .. } => LogLevel::Warn,
         _ => LogLevel::Info,
     }
 }

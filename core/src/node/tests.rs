@@ -37,7 +37,8 @@ fn get(address: SocketAddr) -> String {
 
 fn serves(choice: DriverChoice, shards: usize) {
     let node = Node::builder().driver(choice).shards(shards).build().unwrap();
-    let web = node.add_forwarder(ForwarderConfig { name: "web".into(), ..ForwarderConfig::default() }).unwrap();
+    let web =
+        node.add_forwarder(ForwarderConfig { name: "web".into(), ..ForwarderConfig::default() }).unwrap();
     let address = node.listen(web, "127.0.0.1:0".parse().unwrap()).unwrap();
     assert!(get(address).starts_with("HTTP/1.1 503 "), "nobody serves yet");
     node.set_local(web, Some(BackendConfig::new(service("local")))).unwrap();

@@ -45,7 +45,10 @@ impl Worker {
             self.shard.take_woken();
             self.publish();
             if let Err(error) = turned {
-                self.keep(Message::Log(LogRecord { level: LogLevel::Error, text: format!("the shard ends: {error}") }));
+                self.keep(Message::Log(LogRecord {
+                    level: LogLevel::Error,
+                    text: format!("the shard ends: {error}"),
+                }));
                 self.publish();
                 return self.outlet.ring();
             }

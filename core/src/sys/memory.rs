@@ -27,7 +27,8 @@ impl Region {
         if start == libc::MAP_FAILED {
             return Err(std::io::Error::last_os_error());
         }
-        let start = NonNull::new(start.cast()).ok_or_else(|| std::io::Error::from_raw_os_error(libc::ENOMEM))?;
+        let start =
+            NonNull::new(start.cast()).ok_or_else(|| std::io::Error::from_raw_os_error(libc::ENOMEM))?;
         Ok(Region { start, len })
     }
 

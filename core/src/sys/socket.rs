@@ -78,7 +78,13 @@ pub fn set_datagram_coalescing(fd: impl AsFd) -> bool {
     let on: libc::c_int = 1;
     // SAFETY: the option value is an int that lives through the call.
     let result = unsafe {
-        libc::setsockopt(fd, libc::SOL_UDP, libc::UDP_GRO, (&raw const on).cast(), size_of::<libc::c_int>() as libc::socklen_t)
+        libc::setsockopt(
+            fd,
+            libc::SOL_UDP,
+            libc::UDP_GRO,
+            (&raw const on).cast(),
+            size_of::<libc::c_int>() as libc::socklen_t,
+        )
     };
     result == 0
 }
@@ -127,14 +133,25 @@ impl RawAddress {
             libc::AF_INET => {
                 // SAFETY: the family says that the storage holds a `sockaddr_in`, which is plain bytes and fits.
                 let raw: libc::sockaddr_in = unsafe { std::mem::transmute_copy(&self.storage) };
-                Some(SocketAddr::new(std::net::Ipv4Addr::from(u32::from_be(raw.sin_addr.s_addr)).into(), u16::from_be(raw.sin_port)))
+                Some(SocketAddr::new(
+                    std::net::Ipv4Addr::from(u32::from_be(raw.sin_addr.s_addr)).into(),
+                    u16::from_be(raw.sin_port),
+                ))
             }
             libc::AF_INET6 => {
                 // SAFETY: the family says that the storage holds a `sockaddr_in6`, which is plain bytes and fits.
                 let raw: libc::sockaddr_in6 = unsafe { std::mem::transmute_copy(&self.storage) };
                 let address = std::net::Ipv6Addr::from(raw.sin6_addr.s6_addr);
                 let flow = u32::from_be(raw.sin6_flowinfo);
-                Some(std::net::SocketAddrV6::new(address, u16::from_be(raw.sin6_port), flow, raw.sin6_scope_id).into())
+                Some(
+                    std::net::SocketAddrV6::new(
+                        address,
+                        u16::from_be(raw.sin6_port),
+                        flow,
+                        raw.sin6_scope_id,
+                    )
+                    .into(),
+                )
             }
             _ => None,
         }

@@ -69,7 +69,8 @@ impl SplicePump {
         for _ in 0..ROUNDS_MAX {
             let mut source_dry = false;
             if self.left > 0 && !self.source_ended && self.in_pipe < self.pipe.capacity {
-                let room = (self.pipe.capacity - self.in_pipe).min(usize::try_from(self.left).unwrap_or(usize::MAX));
+                let room =
+                    (self.pipe.capacity - self.in_pipe).min(usize::try_from(self.left).unwrap_or(usize::MAX));
                 match rustix::pipe::splice(source, None, &self.pipe.write, None, room, flags) {
                     Ok(0) => self.source_ended = true,
                     Ok(count) => {
@@ -78,11 +79,14 @@ impl SplicePump {
                     }
                     Err(rustix::io::Errno::AGAIN) => source_dry = true,
                     Err(rustix::io::Errno::INTR) => continue,
-                    Err(errno) => return SpliceStep::End(SpliceEnd::SourceFailed(Errno(errno.raw_os_error()))),
+                    Err(errno) => {
+                        return SpliceStep::End(SpliceEnd::SourceFailed(Errno(errno.raw_os_error())));
+                    }
                 }
             }
             if self.in_pipe > 0 {
-                let flags = if self.left > 0 && !self.source_ended { flags | SpliceFlags::MORE } else { flags };
+                let flags =
+                    if self.left > 0 && !self.source_ended { flags | SpliceFlags::MORE } else { flags };
                 match rustix::pipe::splice(&self.pipe.read, None, target, None, self.in_pipe, flags) {
                     Ok(count) => {
                         self.in_pipe -= count;
@@ -90,7 +94,9 @@ impl SplicePump {
                     }
                     Err(rustix::io::Errno::AGAIN) => return SpliceStep::WaitTarget,
                     Err(rustix::io::Errno::INTR) => continue,
-                    Err(errno) => return SpliceStep::End(SpliceEnd::TargetFailed(Errno(errno.raw_os_error()))),
+                    Err(errno) => {
+                        return SpliceStep::End(SpliceEnd::TargetFailed(Errno(errno.raw_os_error())));
+                    }
                 }
             }
             if self.in_pipe == 0 {

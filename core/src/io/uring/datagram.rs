@@ -25,7 +25,9 @@ impl UringDriver {
         let Some(Some(socket)) = self.datagrams.get_mut(id.0 as usize) else { return };
         match self.ring.recv_message(socket.fd.as_fd(), incoming, Kind::RecvMessage(id)) {
             Ok(op) => socket.op = Some(op),
-            Err(error) => self.ready.push(Event::DatagramFailed { socket: id, errno: Errno::from_io(&error) }),
+            Err(error) => {
+                self.ready.push(Event::DatagramFailed { socket: id, errno: Errno::from_io(&error) })
+            }
         }
     }
 
@@ -65,7 +67,12 @@ impl UringDriver {
         } else if socket.offload {
             // A train has at most 64 segments on every kernel since 4.18 (128 since 6.3).
             let step = segment * SEGMENTS_MAX.min(TRAIN_BYTES_MAX / segment).max(1);
-            bytes.chunks(step).map(|part| Outgoing::new(to, part.to_vec(), (part.len() > segment).then_some(segment as u16))).collect()
+            bytes
+                .chunks(step)
+                .map(|part| {
+                    Outgoing::new(to, part.to_vec(), (part.len() > segment).then_some(segment as u16))
+                })
+                .collect()
         } else {
             bytes.chunks(segment).map(|part| Outgoing::new(to, part.to_vec(), None)).collect()
         };

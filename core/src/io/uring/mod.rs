@@ -9,8 +9,8 @@ mod splice;
 mod stream;
 
 use super::{
-    Buffers, Chunk, Close, DatagramId, Driver, DriverConfig, DriverKind, Errno, Event, Features, Instant, Lease,
-    ListenOptions, ListenerId, StreamId, StreamOptions, Table, Waker,
+    Buffers, Chunk, Close, DatagramId, Driver, DriverConfig, DriverKind, Errno, Event, Features, Instant,
+    Lease, ListenOptions, ListenerId, StreamId, StreamOptions, Table, Waker,
 };
 use crate::io::clock;
 use crate::io::sendq::Spare;
@@ -58,7 +58,10 @@ impl UringDriver {
     /// Sets up the ring and its buffers. Errors: see [`Ring::new`].
     pub fn new(config: DriverConfig) -> io::Result<UringDriver> {
         let ring = Ring::new(&config)?;
-        let fd = rustix::event::eventfd(0, rustix::event::EventfdFlags::CLOEXEC | rustix::event::EventfdFlags::NONBLOCK)?;
+        let fd = rustix::event::eventfd(
+            0,
+            rustix::event::EventfdFlags::CLOEXEC | rustix::event::EventfdFlags::NONBLOCK,
+        )?;
         Ok(UringDriver {
             ring,
             config,
@@ -259,7 +262,10 @@ impl Driver for UringDriver {
         self.splice_start(source, target, len)
     }
     fn spliced(&self, source: StreamId) -> u64 {
-        self.streams.get(source).and_then(|stream| stream.splice.as_ref()).map_or(0, |splice| splice.pump.moved())
+        self.streams
+            .get(source)
+            .and_then(|stream| stream.splice.as_ref())
+            .map_or(0, |splice| splice.pump.moved())
     }
 
     fn bind_datagram(&mut self, address: SocketAddr) -> io::Result<DatagramId> {

@@ -1,9 +1,9 @@
 //! Splices of the io_uring driver: the plain system call when the ring says that there is something to move.
 
 use super::*;
-use crate::sys::splice::{SplicePump, SpliceStep};
 use crate::io::SpliceEnd;
 use crate::io::uring::stream::Recv;
+use crate::sys::splice::{SplicePump, SpliceStep};
 
 /// A splice under way; kept with its source.
 #[derive(Debug)]
@@ -18,8 +18,11 @@ impl UringDriver {
         if !self.config.mask.splice {
             return false;
         }
-        let ready = |state: &Stream| state.recv == Recv::Idle && state.recv_op.is_none() && state.splice.is_none();
-        if !self.streams.get(source).is_some_and(ready) || self.streams.get(target).is_none_or(|state| state.unsent() > 0) {
+        let ready =
+            |state: &Stream| state.recv == Recv::Idle && state.recv_op.is_none() && state.splice.is_none();
+        if !self.streams.get(source).is_some_and(ready)
+            || self.streams.get(target).is_none_or(|state| state.unsent() > 0)
+        {
             return false;
         }
         let pipe = match self.pipes.pop() {
@@ -42,7 +45,9 @@ impl UringDriver {
     }
 
     pub(super) fn on_splice_poll(&mut self, source: StreamId, done: &Done, events: &mut Vec<Event>) {
-        let Some(splice) = self.streams.get_mut(source).and_then(|state| state.splice.as_mut()) else { return };
+        let Some(splice) = self.streams.get_mut(source).and_then(|state| state.splice.as_mut()) else {
+            return;
+        };
         splice.op = None;
         if done.result == Err(Errno(libc::ECANCELED)) {
             return;
@@ -51,12 +56,19 @@ impl UringDriver {
     }
 
     fn splice_advance(&mut self, source: StreamId, events: &mut Vec<Event>) {
-        let Some(mut splice) = self.streams.get_mut(source).and_then(|state| state.splice.take()) else { return };
+        let Some(mut splice) = self.streams.get_mut(source).and_then(|state| state.splice.take()) else {
+            return;
+        };
         let (Some(from), Some(to)) = (self.streams.get(source), self.streams.get(splice.target)) else {
             // The target was closed by its owner, who knows; the source is told.
             let (target, moved) = (splice.target, splice.pump.moved());
             self.splice_drop(*splice);
-            events.push(Event::Spliced { source, target, moved, end: SpliceEnd::TargetFailed(Errno(libc::EPIPE)) });
+            events.push(Event::Spliced {
+                source,
+                target,
+                moved,
+                end: SpliceEnd::TargetFailed(Errno(libc::EPIPE)),
+            });
             return;
         };
         let step = splice.pump.advance(from.fd.as_fd(), to.fd.as_fd());

@@ -66,9 +66,14 @@ impl Stream {
 }
 
 impl UringDriver {
-    pub(super) fn stream_connect(&mut self, address: SocketAddr, options: &StreamOptions) -> io::Result<StreamId> {
+    pub(super) fn stream_connect(
+        &mut self,
+        address: SocketAddr,
+        options: &StreamOptions,
+    ) -> io::Result<StreamId> {
         let fd = socket::stream(address, options)?;
-        let stream = self.streams.insert(Stream::new(fd)).map_err(|_| io::Error::from_raw_os_error(libc::ENFILE))?;
+        let stream =
+            self.streams.insert(Stream::new(fd)).map_err(|_| io::Error::from_raw_os_error(libc::ENFILE))?;
         let fd = self.streams.get(stream).expect("just inserted").fd.as_fd();
         if let Err(error) = self.ring.connect(fd, address.into(), Kind::Connect(stream)) {
             self.streams.remove(stream);

@@ -94,7 +94,13 @@ impl SendFlight {
     pub fn new() -> Box<SendFlight> {
         // SAFETY: `iovec` and `msghdr` are plain data for which zero is a value.
         let (vectors, message) = unsafe { (std::mem::zeroed(), std::mem::zeroed()) };
-        Box::new(SendFlight { chunks: Vec::with_capacity(Self::CHUNKS_MAX), len: 0, sent: 0, vectors, message })
+        Box::new(SendFlight {
+            chunks: Vec::with_capacity(Self::CHUNKS_MAX),
+            len: 0,
+            sent: 0,
+            vectors,
+            message,
+        })
     }
 
     /// Points at the bytes that are still to be sent.
@@ -117,7 +123,10 @@ impl SendFlight {
         }
         if count == 1 {
             let only = &self.vectors[0];
-            return Prepared::One(only.iov_base.cast_const().cast(), only.iov_len.min(u32::MAX as usize) as u32);
+            return Prepared::One(
+                only.iov_base.cast_const().cast(),
+                only.iov_len.min(u32::MAX as usize) as u32,
+            );
         }
         self.message.msg_iov = self.vectors.as_mut_ptr();
         self.message.msg_iovlen = count;
@@ -144,12 +153,19 @@ impl Incoming {
     pub fn new() -> Box<Incoming> {
         // SAFETY: `iovec` and `msghdr` are plain data for which zero is a value.
         let (vector, message) = unsafe { (std::mem::zeroed(), std::mem::zeroed()) };
-        Box::new(Incoming { block: None, address: RawAddress::empty(), control: Control([0; 8]), vector, message })
+        Box::new(Incoming {
+            block: None,
+            address: RawAddress::empty(),
+            control: Control([0; 8]),
+            vector,
+            message,
+        })
     }
 
     pub(super) fn prepare(&mut self, buffers: &Buffers) -> *mut libc::msghdr {
         if let Some(block) = &self.block {
-            self.vector = libc::iovec { iov_base: buffers.pointer_mut(block).cast(), iov_len: buffers.capacity(block) };
+            self.vector =
+                libc::iovec { iov_base: buffers.pointer_mut(block).cast(), iov_len: buffers.capacity(block) };
         }
         let (name, name_len) = self.address.parts_mut();
         self.message.msg_name = name;

@@ -50,7 +50,10 @@ pub struct Ring {
 
 impl std::fmt::Debug for Ring {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Ring").field("in_flight", &self.in_flight()).field("features", &self.features).finish_non_exhaustive()
+        f.debug_struct("Ring")
+            .field("in_flight", &self.in_flight())
+            .field("features", &self.features)
+            .finish_non_exhaustive()
     }
 }
 
@@ -61,7 +64,10 @@ impl Ring {
     pub fn new(config: &DriverConfig) -> io::Result<Ring> {
         let (ring, mut features) = set_up(config)?;
         if !ring.params().is_feature_ext_arg() || !ring.params().is_feature_fast_poll() {
-            return Err(io::Error::new(io::ErrorKind::Unsupported, "io_uring of this kernel is too old (needs 5.11)"));
+            return Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                "io_uring of this kernel is too old (needs 5.11)",
+            ));
         }
         let buffers = Buffers::new(config.buffers)?;
         let bufring = if features.buffer_ring {
@@ -151,14 +157,23 @@ impl Ring {
         let entry = if self.features.multishot_recv {
             opcode::RecvMulti::new(fd, GROUP).build()
         } else {
-            opcode::Recv::new(fd, std::ptr::null_mut(), size).buf_group(GROUP).build().flags(squeue::Flags::BUFFER_SELECT)
+            opcode::Recv::new(fd, std::ptr::null_mut(), size)
+                .buf_group(GROUP)
+                .build()
+                .flags(squeue::Flags::BUFFER_SELECT)
         };
         self.start(kind, Held::Nothing, |_, _| entry)
     }
 
     /// Receives once into a block of about `len` bytes, which comes back as `Held::Block`. With `poll_first` the kernel does not try
     /// before there is something to read.
-    pub fn recv_block(&mut self, fd: BorrowedFd<'_>, len: usize, poll_first: bool, kind: Kind) -> io::Result<Op> {
+    pub fn recv_block(
+        &mut self,
+        fd: BorrowedFd<'_>,
+        len: usize,
+        poll_first: bool,
+        kind: Kind,
+    ) -> io::Result<Op> {
         let block = self.buffers.take_block(len)?;
         let fd = types::Fd(fd.as_raw_fd());
         self.start(kind, Held::Block(block), |held, buffers| {
@@ -177,8 +192,12 @@ impl Ring {
         self.start(kind, Held::Send(flight), |held, buffers| {
             let Held::Send(flight) = held else { unreachable!("just made") };
             match flight.prepare(buffers) {
-                flight::Prepared::One(pointer, len) => opcode::Send::new(fd, pointer, len).flags(flags).build(),
-                flight::Prepared::Many(message) => opcode::SendMsg::new(fd, message).flags(flags as u32).build(),
+                flight::Prepared::One(pointer, len) => {
+                    opcode::Send::new(fd, pointer, len).flags(flags).build()
+                }
+                flight::Prepared::Many(message) => {
+                    opcode::SendMsg::new(fd, message).flags(flags as u32).build()
+                }
             }
         })
     }
@@ -190,7 +209,12 @@ impl Ring {
     }
 
     /// Receives one train of datagrams into a block, with the sender's address and segment size.
-    pub fn recv_message(&mut self, fd: BorrowedFd<'_>, mut incoming: Box<Incoming>, kind: Kind) -> io::Result<Op> {
+    pub fn recv_message(
+        &mut self,
+        fd: BorrowedFd<'_>,
+        mut incoming: Box<Incoming>,
+        kind: Kind,
+    ) -> io::Result<Op> {
         incoming.block = Some(self.buffers.take_block(TRAIN_BYTES)?);
         let fd = types::Fd(fd.as_raw_fd());
         self.start(kind, Held::Incoming(incoming), |held, buffers| {
@@ -200,7 +224,12 @@ impl Ring {
     }
 
     /// Sends one train of datagrams.
-    pub fn send_message(&mut self, fd: BorrowedFd<'_>, outgoing: Box<Outgoing>, kind: Kind) -> io::Result<Op> {
+    pub fn send_message(
+        &mut self,
+        fd: BorrowedFd<'_>,
+        outgoing: Box<Outgoing>,
+        kind: Kind,
+    ) -> io::Result<Op> {
         let fd = types::Fd(fd.as_raw_fd());
         self.start(kind, Held::Outgoing(outgoing), |held, _| {
             let Held::Outgoing(outgoing) = held else { unreachable!("just made") };
@@ -210,7 +239,8 @@ impl Ring {
 
     /// Cancels an operation; its last completion comes all the same.
     pub fn cancel(&mut self, op: Op) {
-        let entry = opcode::AsyncCancel::new(op.0).build().user_data(IGNORED).flags(squeue::Flags::SKIP_SUCCESS);
+        let entry =
+            opcode::AsyncCancel::new(op.0).build().user_data(IGNORED).flags(squeue::Flags::SKIP_SUCCESS);
         // SAFETY: a cancellation points at no memory.
         unsafe { self.push(&entry) };
     }
@@ -243,7 +273,12 @@ impl Ring {
     /// completions to `done`.
     ///
     /// Errors: what `io_uring_enter(2)` says, less `ETIME`, `EINTR`, `EBUSY` and `EAGAIN`, which end the wait only.
-    pub fn enter(&mut self, timeout: Option<Duration>, spin: Duration, done: &mut Vec<Done>) -> io::Result<()> {
+    pub fn enter(
+        &mut self,
+        timeout: Option<Duration>,
+        spin: Duration,
+        done: &mut Vec<Done>,
+    ) -> io::Result<()> {
         if !self.enabled {
             self.ring.submitter().register_enable_rings()?;
             self.enabled = true;
@@ -369,7 +404,10 @@ impl Drop for Ring {
         let mut done = Vec::new();
         if self.enabled {
             let all = types::CancelBuilder::any().all();
-            let _ = self.ring.submitter().register_sync_cancel(Some(types::Timespec::from(Duration::from_secs(1))), all);
+            let _ = self
+                .ring
+                .submitter()
+                .register_sync_cancel(Some(types::Timespec::from(Duration::from_secs(1))), all);
             for _ in 0..DROP_ROUNDS_MAX {
                 if self.table.in_flight() == 0 {
                     break;
@@ -402,7 +440,11 @@ fn set_up(config: &DriverConfig) -> io::Result<(IoUring, Features)> {
     features.multishot_recv &= modern;
     loop {
         let mut builder = IoUring::builder();
-        builder.setup_r_disabled().setup_clamp().setup_submit_all().setup_cqsize(config.submissions.max(64) * 8);
+        builder
+            .setup_r_disabled()
+            .setup_clamp()
+            .setup_submit_all()
+            .setup_cqsize(config.submissions.max(64) * 8);
         if features.defer_taskrun {
             builder.setup_single_issuer().setup_defer_taskrun().setup_taskrun_flag();
         }
@@ -411,7 +453,9 @@ fn set_up(config: &DriverConfig) -> io::Result<(IoUring, Features)> {
         }
         match builder.build(config.submissions.max(64)) {
             Ok(ring) => return Ok((ring, features)),
-            Err(error) if error.raw_os_error() == Some(libc::EINVAL) && features.no_sqarray => features.no_sqarray = false,
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) && features.no_sqarray => {
+                features.no_sqarray = false
+            }
             Err(error) if error.raw_os_error() == Some(libc::EINVAL) && features.defer_taskrun => {
                 features.defer_taskrun = false;
             }
@@ -430,7 +474,8 @@ pub fn adopt(fd: u32) -> OwnedFd {
 pub fn kernel_at_least(major: u32, minor: u32) -> bool {
     let uname = rustix::system::uname();
     let release = uname.release().to_string_lossy().into_owned();
-    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).filter_map(|part| part.parse::<u32>().ok());
+    let mut numbers =
+        release.split(|c: char| !c.is_ascii_digit()).filter_map(|part| part.parse::<u32>().ok());
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (major, minor)
 }
 
