@@ -270,7 +270,8 @@ def test_local_instance_that_dies_is_started_again(front: FrontEnd, agents: Agen
 
 
 def test_minimum_is_kept_without_load(front: FrontEnd, agents: Agents) -> None:
-    begin(front, agents, 2, "minimum = 1\n" + QUICK)
+    addresses = {name: agents.start(name, "--cores", "1").address for name in ("slave0", "slave1")}
+    front.start(config_text(front.folder, addresses, {"web": "minimum = 1\n" + QUICK}))
     (node,) = active(front, 1)
     assert get(front.service_urls["web"])[2] == node
 

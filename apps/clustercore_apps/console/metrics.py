@@ -11,6 +11,8 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
+NOW_COUNTERS = ("clients_open", "queue_length", "requests_active")
+"""Those of the forwarder's counters that also go down."""
 LEVELS = {"low": 0, "medium": 1, "high": 2}
 
 
@@ -62,12 +64,14 @@ class _State(Collector):
         yield _gauge("clustercore_serving_local", "1 while the child list is empty.", label, local)
         rates = [([one["name"]], one["rate"]) for one in services]
         yield _gauge("clustercore_requests_per_second", "Rate over the last half second.", label, rates)
-        forwarder = [
+        stats = [
             ([one["name"], key], value) for one in services for key, value in sorted(one["stats"].items())
         ]
-        yield _counter(
-            "clustercore_forwarder", "Counters of the forwarder by name.", ["service", "counter"], forwarder
-        )
+        label = ["service", "counter"]
+        counted = [row for row in stats if row[0][1] not in NOW_COUNTERS]
+        yield _counter("clustercore_forwarder", "Counters of the forwarder by name.", label, counted)
+        now = [row for row in stats if row[0][1] in NOW_COUNTERS]
+        yield _gauge("clustercore_forwarder_now", "What the forwarder has at this moment.", label, now)
         latency = [
             ([one["name"], key], value) for one in services for key, value in sorted(one["latency"].items())
         ]

@@ -9,6 +9,7 @@ import contextlib
 import json
 import logging
 import os
+import signal
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -129,6 +130,12 @@ def _summary(report: LoadReport, state: dict[str, Any], lost: str, *, is_asked: 
 class _Part:
     name: str
     process: asyncio.subprocess.Process
+    # For signals: those of asyncio's own would reap a child that has just ended, behind the back of its watcher.
+    pidfd: int
+
+    def signal(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self.pidfd, number)
 
 
 class _Cluster:
@@ -201,7 +208,7 @@ class _Cluster:
                 # Ctrl-C is for this program, which ends the parts in the right order.
                 start_new_session=True,
             )
-        self._parts.append(_Part(name, process))
+        self._parts.append(_Part(name, process, os.pidfd_open(process.pid)))
         assert process.stdout is not None
         saying = asyncio.create_task(process.stdout.readline())
         stopping = asyncio.create_task(stop.wait())
@@ -221,15 +228,14 @@ class _Cluster:
 async def _end(part: _Part) -> None:
     process = part.process
     if process.returncode is None:
-        with contextlib.suppress(ProcessLookupError):
-            process.terminate()
+        part.signal(signal.SIGTERM)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(process.wait(), END_SECONDS)
     if process.returncode is None:
         log.warning("%s does not end and is killed", part.name)
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
+        part.signal(signal.SIGKILL)
         await process.wait()
+    os.close(part.pidfd)
 
 
 def _config(

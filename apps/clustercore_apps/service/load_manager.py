@@ -99,16 +99,16 @@ class LoadManager:
                 manager.lose(back_end, f"ejected for {EJECTED_SECONDS_MAX:g} s, replaced")
 
     def _step(self, now: float, manager: ServiceManager) -> None:
-        rows = manager.rows()
+        manager.look()
         children = []
         for back_end in manager.back_ends:
             state = _SCALER_STATES.get(back_end.life)
             if state is not None:
-                row = rows.get(back_end.key) if back_end.key is not None else None
+                row = manager.rows.get(back_end.key) if back_end.key is not None else None
                 children.append(
                     (back_end.number, row.in_flight if row else 0, back_end.loan.node.cores, state)
                 )
-        local = (manager.local_in_flight(), manager.cores_local)
+        local = (manager.local_in_flight, manager.cores_local)
         service = manager.config.name
         obtainable = self._nodes.obtainable(now, service)
         decision = self._scalers[service].step(now, local, children, obtainable)

@@ -24,6 +24,8 @@ from clustercore_apps.service.state_file import read_state, write_state
 from clustercore_apps.service.supervisor import Instance, Order, Supervisor
 
 LOCAL_HOST = "127.0.0.1"
+WAITING_COUNTER = "queue_length"
+"""Requests that wait for a back end: while the child list is empty they are the local instance's."""
 LOCAL_RESTART_SECONDS_MIN = 0.1
 LOCAL_RESTART_SECONDS_MAX = 5.0
 
@@ -44,6 +46,10 @@ class ServiceManager:
         self.listening: list[str] = []
         self.cores_local = config.cores_local or cores_usable()
         self.history = History()
+        self.rows: dict[int, clustercore.Backend] = {}
+        self.local_in_flight = 0
+        self.stats: dict[str, int] = {}
+        self.latency: dict[str, float] = {}
         self.forwarder = _make_forwarder(front.path, config, node)
         self._front = front
         self._nodes = nodes
@@ -139,14 +145,14 @@ class ServiceManager:
         elif isinstance(event, clustercore.BackendBack):
             back_end.on_back()
 
-    def rows(self) -> dict[int, Any]:
-        """The forwarder's view of its back ends by key."""
-        return {row.key: row for row in self.forwarder.backends()}
-
-    def local_in_flight(self) -> int:
-        """Requests in flight at the local instance, and those that wait in the queue for it."""
-        stats = self.forwarder.stats()
-        return int(stats.get("local_in_flight", 0)) + int(stats.get("queued", 0))
+    def look(self) -> None:
+        """Takes the forwarder's view of its back ends; everything else here reads what was seen last."""
+        ours = {back_end.key for back_end in self.back_ends if back_end.key is not None}
+        rows = self.forwarder.backends()
+        self.rows = {row.key: row for row in rows if row.key in ours}
+        # The forwarder lists the local instance as well, under a key that it gave itself.
+        waiting = int(self.forwarder.stats().get(WAITING_COUNTER, 0))
+        self.local_in_flight = sum(row.in_flight for row in rows if row.key not in ours) + waiting
 
     def local_snapshot(self) -> dict[str, Any] | None:
         """For the console; `None` without a local instance."""
@@ -159,7 +165,7 @@ class ServiceManager:
             "detail": self._local.detail,
             "pid": instance.identity.pid if instance else 0,
             "cores": self.cores_local,
-            "in_flight": self.local_in_flight(),
+            "in_flight": self.local_in_flight,
         }
 
     def _spawn(self, work: Any) -> None:
@@ -219,10 +225,9 @@ class ServiceManager:
 
     def child_snapshot(self, now: float) -> list[dict[str, Any]]:
         """For the console: the child list in its order, with starting and leaving ones."""
-        rows = self.rows()
         children = []
         for back_end in self.back_ends:
-            row = rows.get(back_end.key) if back_end.key is not None else None
+            row = self.rows.get(back_end.key) if back_end.key is not None else None
             children.append(
                 {
                     "node": back_end.node,
@@ -243,13 +248,11 @@ class ServiceManager:
         return children
 
     def measure(self, now: float) -> None:
-        """Adds one point to the history that the console draws."""
-        stats = self.forwarder.stats()
-        with contextlib.suppress(clustercore.ClusterError):
-            latency = self.forwarder.latency()
-            in_flight = self.local_in_flight() + sum(row.in_flight for row in self.forwarder.backends())
-            active = sum(1 for back_end in self.back_ends if back_end.life == Life.ACTIVE)
-            self.history.add(now, stats, latency, in_flight, active)
+        """Takes counters and latencies, and adds one point to the history that the console draws."""
+        self.stats, self.latency = dict(self.forwarder.stats()), dict(self.forwarder.latency())
+        in_flight = self.local_in_flight + sum(row.in_flight for row in self.rows.values())
+        active = sum(1 for back_end in self.back_ends if back_end.life == Life.ACTIVE)
+        self.history.add(now, self.stats, self.latency, in_flight, active)
 
 
 def _make_forwarder(path: Path, config: ServiceConfig, node: clustercore.Node) -> clustercore.Forwarder:
