@@ -141,7 +141,7 @@ def children_of(pid: int) -> list[int]:
 @pytest.mark.timeout(90)
 def test_demonstration_serves_everything_and_ends_by_itself() -> None:
     ports = ("--front", f"127.0.0.1:{free_port()}", "--console", f"127.0.0.1:{free_port()}")
-    result = run_command("demo", *ports, "--demo", "--seconds", "14", "--program", "sample", seconds=80)
+    result = run_command("demo", *ports, "--demo", "--seconds", "12", "--program", "sample", seconds=80)
     assert result.returncode == 0, (result.stdout, result.stderr)
     summary = result.stdout.strip().split("\n")[-1]
     assert " errors 0 " in summary

@@ -130,7 +130,7 @@ def _summary(report: LoadReport, state: dict[str, Any], lost: str, *, is_asked: 
 class _Part:
     name: str
     process: asyncio.subprocess.Process
-    # For signals: those of asyncio's own would reap a child that has just ended, behind the back of its watcher.
+    # For signals: those of asyncio itself may reap a child that has just ended, unknown to its watcher.
     pidfd: int
 
     def signal(self, number: int) -> None:
