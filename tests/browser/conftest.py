@@ -41,7 +41,17 @@ def free_port() -> int:
 def console_url() -> Iterator[str]:
     """The console of a demonstration whose load rises and falls."""
     front, console = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
-    command = [sys.executable, "-m", "clustercore_apps", "demo", "--front", front, "--console", console, "--demo"]
+    command = [
+        sys.executable,
+        "-m",
+        "clustercore_apps",
+        "demo",
+        "--front",
+        front,
+        "--console",
+        console,
+        "--demo",
+    ]
     demo = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert demo.stdout is not None

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from selenium import webdriver
-from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
 pytestmark = pytest.mark.timeout(150)
@@ -46,7 +45,9 @@ def test_slave_is_borrowed_as_load_rises_and_the_decision_says_why(
     added = texts(browser, '#decisions li[data-kind="add"]')[-1]
     assert "web · slave" in added
     wait_for(browser, lambda window: "back ends serve" in texts(window, ".service .serving")[0])
-    wait_for(browser, lambda window: any("active" in text for text in texts(window, ".child:not(:first-child)")))
+    wait_for(
+        browser, lambda window: any("active" in text for text in texts(window, ".child:not(:first-child)"))
+    )
 
 
 def test_drain_button_gives_a_back_end_back(
@@ -73,7 +74,9 @@ def test_drain_button_gives_a_back_end_back(
     wait_for(browser, is_given_back)
 
 
-def test_page_needs_nothing_from_elsewhere(browser: webdriver.Chrome, console_url: str, picture: Path) -> None:
+def test_page_needs_nothing_from_elsewhere(
+    browser: webdriver.Chrome, console_url: str, picture: Path
+) -> None:
     browser.get(console_url)
     wait_for(browser, lambda window: texts(window, "#live") == ["live"])
     script = "return performance.getEntriesByType('resource').map((one) => one.name)"
