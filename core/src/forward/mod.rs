@@ -153,6 +153,7 @@ pub struct Forwarder {
     accept_paused: bool,
     counters: Arc<CounterBlock>,
     latency: Latency,
+    #[expect(clippy::vec_box, reason = "the boxes themselves are reused, they do not move")]
     spare: Vec<Box<Exchange>>,
     health_timer: Instant,
 }

@@ -411,6 +411,7 @@ impl Forwarder {
         }
     }
 
+    #[expect(clippy::vec_box, reason = "the boxes themselves are reused, they do not move")]
     pub(super) fn recycle(spare: &mut Vec<Box<Exchange>>, mut exchange: Box<Exchange>) {
         exchange.backend = None;
         if spare.len() < SPARE_MAX {

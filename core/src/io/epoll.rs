@@ -9,7 +9,7 @@ use crate::sys::socket;
 use crate::sys::splice::{Pipe, SplicePump, SpliceStep};
 use quinn_udp::{RecvMeta, Transmit, UdpSocketState};
 use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
-use rustix::net::{self, RecvFlags, SendAncillaryBuffer, SendFlags, SocketFlags, sockopt};
+use rustix::net::{self, RecvFlags, SendAncillaryBuffer, SendFlags, SocketFlags};
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -47,7 +47,8 @@ impl EpollSockets {
         Ok(EpollSockets {
             epoll,
             waker: Arc::new(waker),
-            features: Features { udp_offload: true, splice: true, ..Features::NONE }.and(config.mask),
+            features: Features { udp_offload: true, splice: crate::sys::splice::is_safe(), ..Features::NONE }
+                .and(config.mask),
             pipes: Vec::new(),
             pipes_used: 0,
             pipes_max: config.pipes_max,
@@ -172,8 +173,7 @@ impl Sockets for EpollSockets {
     }
 
     fn set_send_patience(&mut self, socket: &OwnedFd, patience: Duration) {
-        let _ =
-            sockopt::set_tcp_user_timeout(socket, u32::try_from(patience.as_millis()).unwrap_or(u32::MAX));
+        socket::set_send_patience(socket, patience);
     }
 
     fn watch(&mut self, socket: &OwnedFd, token: Token) -> Result<(), Errno> {

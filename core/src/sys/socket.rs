@@ -57,6 +57,11 @@ pub fn set_abort(fd: impl AsFd) {
     let _ = sockopt::set_socket_linger(fd, Some(std::time::Duration::ZERO));
 }
 
+/// Gives up on a peer that has acknowledged nothing for so long (TCP_USER_TIMEOUT).
+pub fn set_send_patience(fd: impl AsFd, patience: std::time::Duration) {
+    let _ = sockopt::set_tcp_user_timeout(fd, u32::try_from(patience.as_millis()).unwrap_or(u32::MAX));
+}
+
 /// The error a socket holds, taken; `None` when it holds none.
 pub fn take_error(fd: impl AsFd) -> Option<rustix::io::Errno> {
     match sockopt::socket_error(fd) {

@@ -25,6 +25,20 @@ impl Pipe {
     }
 }
 
+/// Whether splicing cannot kill the program: `splice(2)` to a closed socket raises SIGPIPE, and unlike `send` has no flag against it.
+/// Rust and Python programs ignore the signal; a C program has to, and until it does splicing stays off.
+pub fn is_safe() -> bool {
+    let mut action = std::mem::MaybeUninit::<libc::sigaction>::uninit();
+    // SAFETY: only asks, and writes one `sigaction` into the room given.
+    let asked = unsafe { libc::sigaction(libc::SIGPIPE, std::ptr::null(), action.as_mut_ptr()) };
+    if asked != 0 {
+        return false;
+    }
+    // SAFETY: the call above has filled it.
+    let action = unsafe { action.assume_init() };
+    action.sa_sigaction != libc::SIG_DFL
+}
+
 /// What the pump waits for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum SpliceStep {

@@ -42,6 +42,7 @@ pub struct UringDriver {
     ready: Vec<Event>,
     done: Vec<Done>,
     spare: Spare,
+    #[expect(clippy::vec_box, reason = "the boxes themselves are reused, they do not move")]
     flights: Vec<Box<SendFlight>>,
     pipes: Vec<Pipe>,
     pipes_out: usize,
@@ -56,7 +57,8 @@ struct Listener {
 
 impl UringDriver {
     /// Sets up the ring and its buffers. Errors: see [`Ring::new`].
-    pub fn new(config: DriverConfig) -> io::Result<UringDriver> {
+    pub fn new(mut config: DriverConfig) -> io::Result<UringDriver> {
+        config.mask.splice &= crate::sys::splice::is_safe();
         let ring = Ring::new(&config)?;
         let fd = rustix::event::eventfd(
             0,

@@ -366,6 +366,8 @@ impl UringDriver {
     /// A stream that is closed for its owner but has bytes to send: it receives no more and tells nothing more.
     fn park(&mut self, stream: StreamId) {
         let Some(state) = self.streams.get_mut(stream) else { return };
+        // A peer that reads nothing must not keep the slot for good.
+        socket::set_send_patience(&state.fd, PARKED_PATIENCE);
         if let Some(op) = state.recv_op.take() {
             self.ring.cancel(op);
         }
@@ -415,3 +417,5 @@ const STARVED_BYTES: usize = 16 << 10;
 /// Bytes of one send, about.
 const FLIGHT_BYTES_MAX: usize = 512 << 10;
 const FLIGHTS_KEPT_MAX: usize = 256;
+/// How long a peer may take to acknowledge the last bytes.
+const PARKED_PATIENCE: Duration = Duration::from_secs(60);

@@ -92,8 +92,10 @@ impl SendFlight {
 
     /// An empty one, to be filled and reused.
     pub fn new() -> Box<SendFlight> {
-        // SAFETY: `iovec` and `msghdr` are plain data for which zero is a value.
-        let (vectors, message) = unsafe { (std::mem::zeroed(), std::mem::zeroed()) };
+        // SAFETY: `iovec` is plain data for which zero is a value.
+        let vectors = unsafe { std::mem::zeroed() };
+        // SAFETY: and so is `msghdr`.
+        let message = unsafe { std::mem::zeroed() };
         Box::new(SendFlight {
             chunks: Vec::with_capacity(Self::CHUNKS_MAX),
             len: 0,
@@ -151,8 +153,10 @@ unsafe impl Send for Incoming {}
 impl Incoming {
     /// Reused from train to train.
     pub fn new() -> Box<Incoming> {
-        // SAFETY: `iovec` and `msghdr` are plain data for which zero is a value.
-        let (vector, message) = unsafe { (std::mem::zeroed(), std::mem::zeroed()) };
+        // SAFETY: `iovec` is plain data for which zero is a value.
+        let vector = unsafe { std::mem::zeroed() };
+        // SAFETY: and so is `msghdr`.
+        let message = unsafe { std::mem::zeroed() };
         Box::new(Incoming {
             block: None,
             address: RawAddress::empty(),
@@ -221,8 +225,10 @@ unsafe impl Send for Outgoing {}
 impl Outgoing {
     /// `segment`: bytes of each datagram when there are several (UDP_SEGMENT).
     pub fn new(to: std::net::SocketAddr, bytes: Vec<u8>, segment: Option<u16>) -> Box<Outgoing> {
-        // SAFETY: `iovec` and `msghdr` are plain data for which zero is a value.
-        let (vector, message) = unsafe { (std::mem::zeroed(), std::mem::zeroed()) };
+        // SAFETY: `iovec` is plain data for which zero is a value.
+        let vector = unsafe { std::mem::zeroed() };
+        // SAFETY: and so is `msghdr`.
+        let message = unsafe { std::mem::zeroed() };
         Box::new(Outgoing { bytes, address: to.into(), segment, control: Control([0; 8]), vector, message })
     }
 
