@@ -155,8 +155,24 @@ impl<'a> Worker<'a> {
         self.start.elapsed().as_nanos() as u64
     }
 
+    /// Whether no further request is started. What was due in time in the open loop is started late rather than
+    /// never, within the time-out.
     fn is_over(&self, now: u64) -> bool {
-        now >= self.plan.until_ns || self.started >= self.plan.requests_max
+        if self.started >= self.plan.requests_max {
+            return true;
+        }
+        match self.plan.interval_ns {
+            None => now >= self.plan.until_ns,
+            Some(interval_ns) => {
+                Self::due_ns(interval_ns, self.started) >= self.plan.until_ns
+                    || now >= self.plan.until_ns + self.plan.timeout_ns
+            }
+        }
+    }
+
+    /// Whether the next request of the open loop comes due at all.
+    fn has_more_due(&self, interval_ns: f64) -> bool {
+        self.due < self.plan.requests_max && Self::due_ns(interval_ns, self.due) < self.plan.until_ns
     }
 
     /// When request `index` is due in the open loop.
@@ -181,7 +197,7 @@ impl<'a> Worker<'a> {
             }
             return;
         };
-        while self.due < self.plan.requests_max && Self::due_ns(interval_ns, self.due) <= now {
+        while self.has_more_due(interval_ns) && Self::due_ns(interval_ns, self.due) <= now {
             self.due += 1;
         }
         while self.started < self.due
@@ -196,7 +212,7 @@ impl<'a> Worker<'a> {
         let mut until = next_scan_ns;
         if let Some(interval_ns) = self.plan.interval_ns
             && !self.free.is_empty()
-            && self.due < self.plan.requests_max
+            && self.has_more_due(interval_ns)
         {
             until = until.min(Self::due_ns(interval_ns, self.due));
         }
@@ -438,7 +454,7 @@ impl<'a> Worker<'a> {
     fn count_unsent(&mut self) {
         let Some(interval_ns) = self.plan.interval_ns else { return };
         // The last turn may lie some time before the end.
-        while self.due < self.plan.requests_max && Self::due_ns(interval_ns, self.due) < self.plan.until_ns {
+        while self.has_more_due(interval_ns) {
             self.due += 1;
         }
         for index in self.started..self.due {
