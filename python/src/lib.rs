@@ -1,1 +1,52 @@
-//! The Python module of clustercore.
+//! The Python module of clustercore: `clustercore._native`, which the package `clustercore` re-exports.
+//!
+//! Classes are frozen and final; what they hold is behind locks of its own. Whoever may wait does so without the interpreter,
+//! and no lock is held while waiting for the interpreter.
+
+mod argument;
+mod backend;
+mod descriptor;
+mod errors;
+mod events;
+mod forwarder;
+mod guard;
+mod names;
+mod node;
+mod options;
+mod pool;
+mod probe;
+mod scaler;
+mod shard;
+mod sink;
+
+use pyo3::prelude::*;
+
+/// The native part of clustercore. Import `clustercore`, which has everything in it.
+#[pymodule]
+mod _native {
+    use super::*;
+
+    #[pymodule_export]
+    use super::backend::{Backend, HealthConfig};
+    #[pymodule_export]
+    use super::events::{AcceptPaused, BackendDrained, BackendEjected, BackendReturned, Saturated};
+    #[pymodule_export]
+    use super::forwarder::Forwarder;
+    #[pymodule_export]
+    use super::node::Node;
+    #[pymodule_export]
+    use super::pool::{Lease, Pool};
+    #[pymodule_export]
+    use super::probe::{counters, probe};
+    #[pymodule_export]
+    use super::scaler::Scaler;
+    #[pymodule_export]
+    use super::shard::Shard;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+        module.add("IS_DEBUG_BUILD", cfg!(debug_assertions))?;
+        super::guard::register(module)
+    }
+}

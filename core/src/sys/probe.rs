@@ -1,6 +1,6 @@
 //! What this kernel offers, for people: which driver would run and why, and the settings that matter for it.
 
-use crate::io::{AnyDriver, Driver, DriverChoice, DriverConfig, DriverKind, Features, open};
+use crate::io::{Driver, DriverChoice, DriverConfig, DriverKind, Features, open};
 use rustix::process::{Resource, Rlimit, getrlimit};
 use std::fs;
 use std::path::Path;

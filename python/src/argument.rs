@@ -1,0 +1,75 @@
+//! Arguments from Python, checked: each message names the argument, its value and the limit.
+
+use clustercore::proto::time::Instant;
+use clustercore::{Code, Error, Result};
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+/// An error about an argument.
+pub fn invalid(text: impl Into<String>) -> Error {
+    Error::new(Code::InvalidArgument, text)
+}
+
+/// A length of time from seconds: 0 or more, and finite.
+pub fn seconds(name: &str, value: f64) -> Result<Duration> {
+    match Duration::try_from_secs_f64(value) {
+        Ok(length) if length <= SECONDS_MAX => Ok(length),
+        _ => Err(invalid(format!("{name} is {value} s; it must be 0 to {}", SECONDS_MAX.as_secs()))),
+    }
+}
+
+/// A point of a clock that does not go back, in seconds.
+pub fn moment(name: &str, value: f64) -> Result<Instant> {
+    match Duration::try_from_secs_f64(value) {
+        Ok(since) => Ok(Instant::ZERO + since),
+        Err(_) => Err(invalid(format!("{name} is {value} s; it must be 0 or more"))),
+    }
+}
+
+/// A whole number within bounds.
+pub fn count<T>(name: &str, value: i64, range: RangeInclusive<T>) -> Result<T>
+where
+    T: TryFrom<i64> + PartialOrd + std::fmt::Display + Copy,
+{
+    match T::try_from(value) {
+        Ok(count) if range.contains(&count) => Ok(count),
+        _ => Err(invalid(format!("{name} is {value}; it must be {} to {}", range.start(), range.end()))),
+    }
+}
+
+/// A ratio of 0 to 1, in per mille.
+pub fn per_mille(name: &str, value: f64) -> Result<u32> {
+    if (0.0..=1.0).contains(&value) {
+        return Ok((value * 1000.0).round() as u32);
+    }
+    Err(invalid(format!("{name} is {value}; it must be 0 to 1")))
+}
+
+/// Requests in flight per core, as the percentage that thresholds are kept in.
+pub fn per_core(name: &str, value: f64) -> Result<u32> {
+    if (0.0..=PER_CORE_MAX).contains(&value) {
+        return Ok((value * 100.0).round() as u32);
+    }
+    Err(invalid(format!("{name} is {value}; it must be 0 to {PER_CORE_MAX}")))
+}
+
+/// `host:port` with a numeric host.
+pub fn address(text: &str) -> Result<SocketAddr> {
+    text.parse().map_err(|_| {
+        let form = "it must be like 127.0.0.1:8080 or [::1]:8080; names are not resolved here";
+        Error::new(Code::BadAddress, format!("address is {text:?}; {form}"))
+    })
+}
+
+/// One of several words.
+pub fn choice<T: Copy>(name: &str, value: &str, choices: &[(&str, T)]) -> Result<T> {
+    choices.iter().find(|(word, _)| *word == value).map(|(_, choice)| *choice).ok_or_else(|| {
+        let words: Vec<String> = choices.iter().map(|(word, _)| format!("{word:?}")).collect();
+        invalid(format!("{name} is {value:?}; it must be {}", words.join(", ")))
+    })
+}
+
+/// A year: longer is a mistake of unit.
+const SECONDS_MAX: Duration = Duration::from_secs(366 * 86_400);
+const PER_CORE_MAX: f64 = 1_000_000.0;

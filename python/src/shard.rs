@@ -1,0 +1,192 @@
+//! The shard: embedded in a loop of the program, owned by the thread that turns it.
+
+use crate::argument::{count, seconds};
+use crate::errors::Answer;
+use crate::events;
+use crate::forwarder::Forwarder;
+use crate::guard::Guarded;
+use crate::names::Names;
+use crate::node::driver_config;
+use crate::sink::Sink;
+use clustercore::forward::ForwarderConfig;
+use clustercore::{Code, Error, ForwarderId, Result};
+use pyo3::prelude::*;
+use pyo3::pyclass::{PyTraverseError, PyVisit};
+use pyo3::types::{PyDict, PyList};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::thread::ThreadId;
+use std::time::Duration;
+
+/// One ring, one loop, no thread of ours: wait until `fileno()` is readable or `next_timeout()` seconds have passed, call
+/// `turn()`, then look at `events()`.
+///
+/// It belongs to the thread of its first turn; in others every call raises WrongThread. `driver`, `spin_us` and
+/// `connections_max` as for Node; `seed` makes random choices repeatable; `log` is called with (level, text) by `turn`.
+///
+/// Raises InvalidArgument, IoUringForbidden, UnsupportedKernel, OutOfMemory, DescriptorsExhausted.
+#[pyclass(frozen, module = "clustercore", weakref)]
+pub struct Shard {
+    inner: Guarded<Mutex<Option<clustercore::Shard>>>,
+    report: String,
+    owner: OnceLock<ThreadId>,
+    names: Names,
+    sink: Sink,
+}
+
+#[pymethods]
+impl Shard {
+    #[new]
+    #[pyo3(signature = (*, driver="auto", spin_us=0, connections_max=16384, seed=0, log=None))]
+    fn new(
+        driver: &str,
+        spin_us: i64,
+        connections_max: i64,
+        seed: i64,
+        log: Option<Py<PyAny>>,
+    ) -> Answer<Shard> {
+        let shard = clustercore::Shard::builder()
+            .driver(driver.parse()?)
+            .config(driver_config(spin_us, connections_max)?)
+            .seed(count("seed", seed, 0..=i64::MAX as u64)?)
+            .build()?;
+        Ok(Shard {
+            report: shard.driver_report().to_owned(),
+            inner: Guarded::new(Mutex::new(Some(shard))),
+            owner: OnceLock::new(),
+            names: Names::default(),
+            sink: Sink::new(log),
+        })
+    }
+
+    /// Which driver and features run, and why: "uring: multishot_accept, ...".
+    #[getter]
+    fn driver(&self) -> &str {
+        &self.report
+    }
+
+    /// Makes a forwarder for one service; the options are those of Forwarder.
+    ///
+    /// Raises InvalidArgument, BadConfiguration, AlreadyExists (the name), Closed, WrongThread.
+    #[pyo3(signature = (name, **options))]
+    fn forwarder<'py>(
+        slf: &Bound<'py, Self>,
+        name: &str,
+        options: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        slf.py().get_type::<Forwarder>().call((slf, name), options)
+    }
+
+    /// A descriptor that is readable when `turn` has something to do.
+    fn fileno(&self, py: Python<'_>) -> Answer<i32> {
+        self.with(py, |shard| shard.fd().ok_or_else(|| Error::from(Code::NotSupported)))
+    }
+
+    /// Seconds for which the descriptor may be waited for before `turn` has timers to run; None without timers, 0 for "turn now".
+    fn next_timeout(&self, py: Python<'_>) -> Answer<Option<f64>> {
+        Ok(self.with(py, |shard| Ok(shard.next_timeout()))?.map(|timeout| timeout.as_secs_f64()))
+    }
+
+    /// Does all there is to do now, and submits what came of it. Does not wait, unless `timeout` seconds are given: then for so
+    /// long when there is nothing to do.
+    ///
+    /// Raises WrongThread, Closed; InputOutput when the driver can go no further.
+    #[pyo3(signature = (timeout=0.0))]
+    fn turn(&self, py: Python<'_>, timeout: f64) -> Answer<()> {
+        let timeout = seconds("timeout", timeout)?;
+        self.inner.get()?;
+        let thread = std::thread::current().id();
+        self.owner.get_or_init(|| thread);
+        let records = self.with(py, |shard| {
+            if timeout > Duration::ZERO {
+                shard.turn_for(Some(timeout))?;
+            }
+            shard.turn()?;
+            Ok(shard.take_logs())
+        })?;
+        self.sink.write(py, records);
+        py.check_signals()?;
+        Ok(())
+    }
+
+    /// Events since the last call.
+    fn events<'py>(&self, py: Python<'py>) -> Answer<Bound<'py, PyList>> {
+        let news = self.with(py, |shard| Ok(shard.events().collect::<Vec<_>>()))?;
+        let answer = PyList::empty(py);
+        for (id, event) in &news {
+            if let Some(event) = events::to_python(py, self.names.of(*id), event)? {
+                answer.append(event)?;
+            }
+        }
+        Ok(answer)
+    }
+
+    /// Ends all forwarders and connections. Does nothing when called again. Raises WrongThread.
+    fn close(&self, py: Python<'_>) -> Answer<()> {
+        let inner = self.inner.get()?;
+        self.check_thread()?;
+        py.detach(|| drop(inner.lock().unwrap_or_else(PoisonError::into_inner).take()));
+        Ok(())
+    }
+
+    fn __enter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        slf
+    }
+
+    #[pyo3(signature = (*_exception))]
+    fn __exit__(&self, py: Python<'_>, _exception: &Bound<'_, pyo3::types::PyTuple>) -> Answer<()> {
+        self.close(py)
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<clustercore.Shard driver='{}'>", self.report.split(':').next().unwrap_or_default())
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
+        self.sink.traverse(&visit)
+    }
+
+    fn __clear__(&self) {
+        self.sink.clear();
+    }
+}
+
+impl Shard {
+    /// Does something with the shard, without the interpreter.
+    pub fn with<T: Send>(
+        &self,
+        py: Python<'_>,
+        act: impl FnOnce(&mut clustercore::Shard) -> Result<T> + Send,
+    ) -> Answer<T> {
+        let inner = self.inner.get()?;
+        self.check_thread()?;
+        // The lock is taken without the interpreter, so that nobody waits for one while holding the other.
+        Ok(py.detach(|| {
+            let mut shard = inner.lock().unwrap_or_else(PoisonError::into_inner);
+            act(shard.as_mut().ok_or_else(|| Error::new(Code::Closed, "the shard is closed"))?)
+        })?)
+    }
+
+    fn check_thread(&self) -> Result<()> {
+        match self.owner.get() {
+            Some(owner) if *owner != std::thread::current().id() => Err(Error::new(
+                Code::WrongThread,
+                "the shard belongs to the thread of its first turn; use a node to be called from any thread",
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Adds a forwarder under a name that no other has.
+    pub fn add_forwarder(&self, py: Python<'_>, name: &str, config: ForwarderConfig) -> Answer<ForwarderId> {
+        self.with(py, |shard| self.names.enter(name, || shard.add_forwarder(config)))
+    }
+
+    /// Ends a forwarder and frees its name.
+    pub fn remove_forwarder(&self, py: Python<'_>, id: ForwarderId) -> Answer<()> {
+        self.with(py, |shard| {
+            shard.remove_forwarder(id)?;
+            self.names.free(id);
+            Ok(())
+        })
+    }
+}
