@@ -2,7 +2,7 @@
 
 use super::flow::Flow;
 use super::side::Side;
-use crate::io::{Instant, StreamId};
+use crate::io::{Driver, Instant, StreamId};
 use clustercore_proto::forward::http::{
     Framing, HeadLimits, HeadScan, Method, RequestPlan, ResponsePlan, Version,
 };
@@ -145,10 +145,23 @@ pub(super) struct Link {
     pub client: Option<ClientId>,
     pub connected: bool,
     pub served: u32,
+    /// The last response was large: the next one is likely to be, so its head is received alone and its body can be spliced from the
+    /// first byte.
+    pub large: bool,
     pub scan: HeadScan,
     pub idle_until: Instant,
     pub timer: Instant,
 }
+
+impl Link {
+    /// Waits for a response (or, idle, for the end).
+    pub fn listen<D: Driver>(&mut self, driver: &mut D) {
+        if self.large { self.side.read_block(driver, HEAD_BLOCK) } else { self.side.read(driver) }
+    }
+}
+
+/// A head that is received alone, in bytes.
+const HEAD_BLOCK: usize = 4 << 10;
 
 /// Whose stream it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

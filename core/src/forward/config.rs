@@ -106,7 +106,7 @@ impl Default for ForwarderConfig {
             trust_forwarded: false,
             via: "clustercore".into(),
             window_bytes: 256 << 10,
-            splice_bytes_min: 256 << 10,
+            splice_bytes_min: 48 << 10,
         }
     }
 }

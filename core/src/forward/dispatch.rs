@@ -172,6 +172,7 @@ impl Forwarder {
             client: Some(id),
             connected: false,
             served: 0,
+            large: false,
             scan: HeadScan::for_response(&self.service.config.limits),
             idle_until: Instant::MAX,
             timer: Instant::MAX,
@@ -197,7 +198,7 @@ impl Forwarder {
             return self.fail_link(io, link_id, FailureKind::Connect);
         }
         link.connected = true;
-        link.side.read(io.driver);
+        link.listen(io.driver);
         self.send_proxy_header(io, id);
         if self.service.config.mode == Mode::Tcp {
             self.open_tunnel(io, id)

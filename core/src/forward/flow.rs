@@ -170,6 +170,6 @@ impl Flow {
 }
 
 /// Bytes to go from which a body leaves the shared buffers.
-const LARGE: u64 = 64 << 10;
+pub(super) const LARGE: u64 = 48 << 10;
 /// Bytes received at a time into a block.
 const BLOCK: usize = 256 << 10;

@@ -2,7 +2,7 @@
 
 use super::client::{ClientId, LinkId, Phase};
 use super::dispatch::JOIN_MAX;
-use super::flow::Flow;
+use super::flow::{Flow, LARGE};
 use super::side::Reading;
 use super::{Forwarder, Io, ProxyProtocol};
 use crate::counters::Counter;
@@ -29,11 +29,11 @@ impl Forwarder {
     pub(super) fn on_link_stopped<D: Driver>(&mut self, io: &mut Io<'_, D>, link_id: LinkId) {
         let Some(link) = self.links.get_mut(link_id) else { return };
         link.side.on_stopped();
-        let Some(id) = link.client else { return link.side.read(io.driver) };
+        let Some(id) = link.client else { return link.listen(io.driver) };
         match self.clients.get(id).map(|client| client.phase) {
             Some(Phase::Responding) => self.pump_response(io, id),
             Some(Phase::Tunnel) => self.pump_tunnel_to_client(io, id),
-            Some(Phase::Waiting) => link.side.read(io.driver),
+            Some(Phase::Waiting) => link.listen(io.driver),
             _ => {}
         }
     }
@@ -46,7 +46,7 @@ impl Forwarder {
             let Some(exchange) = client.exchange.as_mut() else { return };
             let Some(link) = self.links.get_mut(link_id) else { return };
             if link.side.input.is_empty() {
-                return;
+                return link.listen(io.driver);
             }
             let keep = exchange.plan.keep_alive && !client.side.ended;
             let mut out = io.driver.buffer();
@@ -70,7 +70,7 @@ impl Forwarder {
                     if link.side.input.len() > seen {
                         continue;
                     }
-                    return;
+                    return link.listen(io.driver);
                 }
                 Err(_) => {
                     io.driver.recycle(out);
@@ -201,11 +201,15 @@ impl Forwarder {
         let whole = exchange.request.is_done();
         let keep_client = exchange.plan.keep_alive && !answer.close_client && whole && !client.side.ended;
         let link_id = exchange.link;
+        let large = exchange.response.moved() >= LARGE;
         let backend = exchange.backend.clone();
         let sent = exchange.sent;
         Self::recycle(&mut self.spare, exchange);
         client.phase = Phase::Idle;
         if let Some(link_id) = link_id {
+            if let Some(link) = self.links.get_mut(link_id) {
+                link.large = large;
+            }
             self.keep_or_drop(
                 io,
                 link_id,
@@ -251,7 +255,7 @@ impl Forwarder {
         kept.push(link_id);
         link.served += 1;
         link.idle_until = io.now + config.backend_idle_timeout;
-        link.side.read(io.driver);
+        link.listen(io.driver);
         self.arm_link(io, link_id);
     }
 }
