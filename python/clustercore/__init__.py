@@ -1,4 +1,4 @@
-"""The data plane of a cluster: forwards clients to back ends at the speed of the kernel; your program decides.
+"""The data plane of a cluster: the core moves bytes between clients and back ends, your program decides.
 
     with clustercore.Node() as node:
         web = node.forwarder("web")
@@ -7,11 +7,13 @@
         for event in node.poll(timeout=1.0):
             ...
 
-A `Node` has threads of its own and is commanded from any thread; a `Shard` is embedded in a loop of yours and has no
-thread. `Scaler` and `Pool` are pure machines for whoever lends back ends. `clustercore.aio` is for asyncio.
+A `Node` has threads of its own and is commanded from any thread; a `Shard` is embedded in a loop of yours and
+has no thread. `Scaler`, `AutoThresholds` and `Pool` are pure machines for whoever lends back ends.
+`clustercore.aio` is for asyncio.
 """
 
 import warnings
+from typing import TypeAlias
 
 from clustercore import errors
 from clustercore._errors import (
@@ -68,6 +70,7 @@ from clustercore._errors import (
 from clustercore._native import (
     IS_DEBUG_BUILD,
     AcceptPaused,
+    AutoThresholds,
     Backend,
     BackendDrained,
     BackendEjected,
@@ -88,7 +91,7 @@ from clustercore._native import (
 BackendBack = BackendReturned
 """The name of `BackendReturned` in programs written before it was settled."""
 
-Event = AcceptPaused | BackendDrained | BackendEjected | BackendReturned | Saturated
+Event: TypeAlias = AcceptPaused | BackendDrained | BackendEjected | BackendReturned | Saturated
 """What `Node.poll` and `Shard.events` bring."""
 
 __all__ = [
@@ -96,6 +99,7 @@ __all__ = [
     "AddressInUse",
     "AddressNotAvailable",
     "AlreadyExists",
+    "AutoThresholds",
     "Backend",
     "BackendBack",
     "BackendDrained",
@@ -163,4 +167,4 @@ __all__ = [
 ]
 
 if IS_DEBUG_BUILD:
-    warnings.warn("clustercore is a debug build: many times slower than a release", RuntimeWarning, stacklevel=2)
+    warnings.warn("clustercore is a debug build, many times slower than a release", stacklevel=2)

@@ -17,7 +17,8 @@ pub struct Backend {
     name: String,
     /// Where its service listens, "ip:port".
     address: String,
-    /// "active", "draining", "removed"; of active ones "ejected", "trial" and "warming" tell what health checks think.
+    /// "active", "draining", "removed"; of active ones "ejected", "trial" and "warming" tell what health
+    /// checks think.
     state: &'static str,
     /// "low", "medium" or "high".
     level: &'static str,
@@ -80,11 +81,12 @@ fn state(status: &BackendStatus) -> &'static str {
 
 /// When trust in a back end ends and how it comes back. Times are in seconds.
 ///
-/// Requests that fail tell about their back end in any case. With `interval`, probes are sent besides: GET of `path` in HTTP
-/// mode (2xx and 3xx are good), a connection in TCP mode; after `fall` bad ones in a row a back end is ejected, and may
-/// return after `rise` good ones. `failures_max` failed requests in a row eject, or a ratio above `error_ratio_max` among at
-/// least `window_requests_min` requests within `window`. An ejection lasts `ejection`, doubles with each that follows soon up
-/// to `ejection_max`, and ends after `trial_successes` good trial requests; for `slow_start` the share then grows.
+/// Requests that fail tell about their back end in any case. With `interval`, probes are sent besides: GET
+/// of `path` in HTTP mode (2xx and 3xx are good), a connection in TCP mode; after `fall` bad ones in a row
+/// a back end is ejected, and may return after `rise` good ones. `failures_max` failed requests in a row
+/// eject, or a ratio above `error_ratio_max` among at least `window_requests_min` requests within `window`.
+/// An ejection lasts `ejection`, doubles with each that follows soon up to `ejection_max`, and ends after
+/// `trial_successes` good trial requests; for `slow_start` the share then grows.
 ///
 /// Raises InvalidArgument.
 #[pyclass(frozen, eq, module = "clustercore")]

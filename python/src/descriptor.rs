@@ -12,8 +12,9 @@ use std::os::unix::net::UnixStream;
 
 /// Duplicates `fd`, a number or an object with `fileno()`; the original stays the caller's.
 ///
-/// The kernel passes it through a socket pair, with Python at one end: so a number that may mean anything becomes a
-/// descriptor that is ours without a line of unsafe code. Errors: `OSError` for a number that is not open.
+/// The kernel passes it through a socket pair, with Python at one end: so a number that may mean anything
+/// becomes a descriptor that is ours without a line of unsafe code. Errors: `OSError` for a number that is
+/// not open.
 pub fn duplicate(fd: &Bound<'_, PyAny>) -> Answer<OwnedFd> {
     let py = fd.py();
     let number: i32 = match fd.call_method0("fileno") {

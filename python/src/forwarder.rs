@@ -15,12 +15,14 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Forwards clients of one service to its back ends. Made by `Node.forwarder` and `Shard.forwarder`, whose options are here.
+/// Forwards clients of one service to its back ends. Made by `Node.forwarder` and `Shard.forwarder`, whose
+/// options are here.
 ///
-/// `mode` is "http" or "tcp"; `policy` "levels", "round_robin", "least_requests" or "power_of_two". `medium_per_core` and
-/// `high_per_core` are requests in flight per core from which on a back end is at Medium and at High. At most `queue_max`
-/// requests wait, for at most `queue_timeout`; then clients get 503 with `retry_after` seconds. Times are in seconds, sizes in
-/// bytes. `health` is a HealthConfig, None for its defaults, or "off".
+/// `mode` is "http" or "tcp"; `policy` "levels", "round_robin", "least_requests" or "power_of_two".
+/// `medium_per_core` and `high_per_core` are requests in flight per core from which on a back end is at
+/// Medium and at High. At most `queue_max` requests wait, for at most `queue_timeout`; then clients get 503
+/// with `retry_after` seconds. Times are in seconds, sizes in bytes. `health` is a HealthConfig, None for
+/// its defaults, or "off".
 ///
 /// Raises InvalidArgument, BadConfiguration, AlreadyExists (the name), Closed.
 #[pyclass(frozen, module = "clustercore")]
@@ -121,10 +123,11 @@ impl Forwarder {
         Ok(found.to_string())
     }
 
-    /// Accepts clients on a socket that is bound and listens already: its number, or an object with `fileno()`.
+    /// Accepts clients on a socket that is bound and listens already: its number, or an object with
+    /// `fileno()`.
     ///
-    /// The descriptor is duplicated; the caller keeps and closes its own. Returns the address, None when it has no IP address.
-    /// Raises NotAListener, DescriptorsExhausted, OSError (not open).
+    /// The descriptor is duplicated; the caller keeps and closes its own. Returns the address, None when it
+    /// has no IP address. Raises NotAListener, DescriptorsExhausted, OSError (not open).
     fn listen_fd(&self, py: Python<'_>, fd: &Bound<'_, PyAny>) -> Answer<Option<String>> {
         let ours = duplicate(fd)?;
         // One of the two is called; both cannot own it.
@@ -138,7 +141,8 @@ impl Forwarder {
         Ok(found.map(|address| address.to_string()))
     }
 
-    /// Sets the local instance, which serves while the child list is empty; None takes it away. Returns its key.
+    /// Sets the local instance, which serves while the child list is empty; None takes it away. Returns its
+    /// key.
     #[pyo3(signature = (address, *, cores=1, name=None))]
     fn set_local(
         &self,
@@ -161,7 +165,8 @@ impl Forwarder {
 
     /// Appends a back end at "ip:port" to the child list and returns its key.
     ///
-    /// `in_flight_max` bounds its requests in flight, None leaves that to the levels. Raises BadAddress, InvalidArgument.
+    /// `in_flight_max` bounds its requests in flight, None leaves that to the levels. Raises BadAddress,
+    /// InvalidArgument.
     #[pyo3(signature = (address, *, name=None, weight=1, cores=1, in_flight_max=None))]
     fn add_backend(
         &self,
@@ -181,9 +186,11 @@ impl Forwarder {
         Ok(key.0)
     }
 
-    /// Gives a back end no new request; BackendDrained tells when nothing is in flight, or that `deadline` seconds have passed.
+    /// Gives a back end no new request; BackendDrained tells when nothing is in flight, or that `deadline`
+    /// seconds have passed.
     ///
-    /// It stays on the list until `remove_backend`. Raises NoSuchBackend, WrongState (it is draining already).
+    /// It stays on the list until `remove_backend`. Raises NoSuchBackend, WrongState (it is draining
+    /// already).
     #[pyo3(signature = (key, *, deadline=10.0))]
     fn drain_backend(&self, py: Python<'_>, key: u32, deadline: f64) -> Answer<()> {
         let (key, deadline) = (BackendKey(key), seconds("deadline", deadline)?);
@@ -194,7 +201,8 @@ impl Forwarder {
         )
     }
 
-    /// Takes a back end off the list at once. What is in flight there is tried elsewhere where that is allowed, else cut.
+    /// Takes a back end off the list at once. What is in flight there is tried elsewhere where that is
+    /// allowed, else cut.
     ///
     /// Raises NoSuchBackend.
     fn remove_backend(&self, py: Python<'_>, key: u32) -> Answer<()> {
@@ -227,7 +235,8 @@ impl Forwarder {
         Ok(self.status(py)?.into_iter().find(|status| status.local).map(Backend::from))
     }
 
-    /// Counters by label, see `clustercore.counters()`; besides them `local_in_flight`, requests at the local instance now.
+    /// Counters by label, see `clustercore.counters()`; besides them `local_in_flight`, requests at the
+    /// local instance now.
     fn stats<'py>(&self, py: Python<'py>) -> Answer<Bound<'py, PyDict>> {
         let local =
             self.status(py)?.into_iter().find(|status| status.local).map_or(0, |status| status.in_flight);
@@ -248,8 +257,9 @@ impl Forwarder {
         Ok(stats)
     }
 
-    /// Response times in seconds since the last reset: "p50", "p90", "p99", "p999" and "max" to the end of the response, the
-    /// same after "first_byte_" to its head. All are 0 before the first request. `reset` begins anew.
+    /// Response times in seconds since the last reset: "p50", "p90", "p99", "p999" and "max" to the end of
+    /// the response, the same after "first_byte_" to its head. All are 0 before the first request. `reset`
+    /// begins anew.
     #[pyo3(signature = (*, reset=false))]
     fn latency<'py>(&self, py: Python<'py>, reset: bool) -> Answer<Bound<'py, PyDict>> {
         let latency = self.with(
@@ -325,7 +335,7 @@ impl Forwarder {
         }
         match &self.owner {
             Owner::Node(node) => node.get().with(py, |node| on_node(node, id)),
-            Owner::Shard(shard) => shard.get().with(py, |shard| on_shard(shard, id)),
+            Owner::Shard(shard) => shard.get().command(py, |shard| on_shard(shard, id)),
         }
     }
 

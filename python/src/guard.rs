@@ -1,7 +1,8 @@
 //! The guard against fork: rings and threads stay in the parent.
 //!
-//! A counter goes up in every child that Python forks. A handle remembers the count it was made under; under another one it
-//! refuses to work, and is leaked rather than closed, since its ring and descriptors are the parent's.
+//! A counter goes up in every child that Python forks. A handle remembers the count it was made under;
+//! under another one it refuses to work, and is leaked rather than closed, since its ring and descriptors
+//! are the parent's.
 
 use clustercore::{Code, Error, Result};
 use pyo3::prelude::*;

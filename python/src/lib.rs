@@ -1,7 +1,7 @@
 //! The Python module of clustercore: `clustercore._native`, which the package `clustercore` re-exports.
 //!
-//! Classes are frozen and final; what they hold is behind locks of its own. Whoever may wait does so without the interpreter,
-//! and no lock is held while waiting for the interpreter.
+//! Classes are frozen and final; what they hold is behind locks of its own. Whoever may wait does so
+//! without the interpreter, and no lock is held while waiting for the interpreter.
 
 mod argument;
 mod backend;
@@ -18,6 +18,7 @@ mod probe;
 mod scaler;
 mod shard;
 mod sink;
+mod thresholds;
 
 use pyo3::prelude::*;
 
@@ -42,6 +43,8 @@ mod _native {
     use super::scaler::Scaler;
     #[pymodule_export]
     use super::shard::Shard;
+    #[pymodule_export]
+    use super::thresholds::AutoThresholds;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

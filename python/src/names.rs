@@ -3,7 +3,8 @@
 use clustercore::{Code, Error, ForwarderId, Result};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Name by number; a closed forwarder's name stays for events that are still under way, and may be taken again.
+/// Name by number; a closed forwarder's name stays for events that are still under way, and may be taken
+/// again.
 #[derive(Default)]
 pub struct Names(Mutex<Vec<Entry>>);
 

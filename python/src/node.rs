@@ -17,9 +17,10 @@ use std::time::{Duration, Instant};
 
 /// Shards on threads of their own, and a handle for any thread.
 ///
-/// `shards` threads (1 to 256); `driver` is "auto", "uring" or "epoll"; `spin_us` microseconds of spinning before a shard
-/// blocks; `connections_max` connections per shard, those to back ends included; `log` is called with (level, text) by `poll`,
-/// on the thread that polls. Use it as a context manager, or call `close`.
+/// `shards` threads (1 to 256); `driver` is "auto", "uring" or "epoll"; `spin_us` microseconds of spinning
+/// before a shard blocks; `connections_max` connections per shard, those to back ends included; `log` is
+/// called with (level, text) by `poll`, on the thread that polls. Use it as a context manager, or call
+/// `close`.
 ///
 /// Raises InvalidArgument, IoUringForbidden, UnsupportedKernel, OutOfMemory, DescriptorsExhausted.
 #[pyclass(frozen, module = "clustercore", weakref)]
@@ -73,9 +74,11 @@ impl Node {
         slf.py().get_type::<Forwarder>().call((slf, name), options)
     }
 
-    /// Waits until events are there and takes them, at most `max`; an empty list after `timeout` seconds. None waits without limit.
+    /// Waits until events are there and takes them, at most `max`; an empty list after `timeout` seconds.
+    /// None waits without limit.
     ///
-    /// Other threads run meanwhile, and a signal's handler may raise from here. Raises Closed, also when the node is closed during the wait.
+    /// Other threads run meanwhile, and a signal's handler may raise from here. Raises Closed, also when
+    /// the node is closed during the wait.
     #[pyo3(signature = (timeout=None, *, max=1024))]
     fn poll<'py>(&self, py: Python<'py>, timeout: Option<f64>, max: i64) -> Answer<Bound<'py, PyList>> {
         let max = count("max", max, 1..=1 << 20)?;
@@ -194,5 +197,6 @@ pub fn driver_config(spin_us: i64, connections_max: i64) -> Result<DriverConfig>
     Ok(DriverConfig { spin_ns: spin_us * 1000, streams_max, ..DriverConfig::default() })
 }
 
-/// No wait is longer than this: a signal that came just before it began, or a close that another poller saw, is then noticed.
+/// No wait is longer than this: a signal that came just before it began, or a close that another poller
+/// saw, is then noticed.
 const WAIT_MAX: Duration = Duration::from_secs(1);

@@ -8,7 +8,8 @@ use clustercore::proto::forward::http::HeadLimits;
 use clustercore::proto::policy::{HealthConfig as Health, Policy, RouterConfig, Signal, Thresholds};
 use pyo3::prelude::*;
 
-/// The keyword arguments as they come. Units and bounds are those of [`ForwarderConfig`]; times are in seconds.
+/// The keyword arguments as they come. Units and bounds are those of [`ForwarderConfig`]; times are in
+/// seconds.
 pub struct Options<'a> {
     pub mode: &'a str,
     pub policy: &'a str,

@@ -11,11 +11,13 @@ use pyo3::prelude::*;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Leases nodes to services by minimum, maximum and weight. A pure machine: time comes in as seconds of a clock that does not go back.
+/// Leases nodes to services by minimum, maximum and weight. A pure machine: time comes in as seconds of a
+/// clock that does not go back.
 ///
-/// A lease lasts `lease` seconds unless renewed; `guard` seconds after its end the node may go to another. The holder of a revoked
-/// lease may drain for `revoke_grace` seconds; what was given back for a service is kept for it for `reserve` seconds.
-/// Tokens rise from `token` on: pass the last one of the life before. Raises InvalidArgument.
+/// A lease lasts `lease` seconds unless renewed; `guard` seconds after its end the node may go to another.
+/// The holder of a revoked lease may drain for `revoke_grace` seconds; what was given back for a service is
+/// kept for it for `reserve` seconds. Tokens rise from `token` on: pass the last one of the life before.
+/// Raises InvalidArgument.
 #[pyclass(frozen, module = "clustercore")]
 pub struct Pool(Mutex<Book>);
 
@@ -100,7 +102,8 @@ impl Pool {
         Ok(())
     }
 
-    /// Takes a node out, for good or because it died. Returns the lease that ends by this, if any. Raises NoSuchNode.
+    /// Takes a node out, for good or because it died. Returns the lease that ends by this, if any. Raises
+    /// NoSuchNode.
     fn remove_node(&self, name: &str) -> Answer<Option<Lease>> {
         let mut book = self.lock();
         let node = book.node(name)?;
@@ -109,8 +112,8 @@ impl Pool {
         Ok(ended.map(|lease| book.lease(lease)))
     }
 
-    /// Announces a service, or changes what it may have: `minimum` nodes are kept for it, it never has more than `maximum`,
-    /// and when nodes are short it gets its part by `weight`.
+    /// Announces a service, or changes what it may have: `minimum` nodes are kept for it, it never has more
+    /// than `maximum`, and when nodes are short it gets its part by `weight`.
     ///
     /// Raises InvalidArgument; BadConfiguration when the minima sum up to more than there are nodes.
     #[pyo3(signature = (name, minimum=0, maximum=1048576, weight=1))]
@@ -148,8 +151,8 @@ impl Pool {
         Ok(())
     }
 
-    /// Asks for one more node. Returns ("granted", node, token), ("revoke", other service, node) when that one has to give the node
-    /// back first, or ("refused", reason).
+    /// Asks for one more node. Returns ("granted", node, token), ("revoke", other service, node) when that
+    /// one has to give the node back first, or ("refused", reason).
     ///
     /// Raises NoSuchService.
     fn request(&self, now: f64, service: &str) -> Answer<Reply> {
@@ -167,9 +170,11 @@ impl Pool {
         })
     }
 
-    /// Renews a lease. Returns (end, give back by): the second is a time when the lease was revoked, else None.
+    /// Renews a lease. Returns (end, give back by): the second is a time when the lease was revoked, else
+    /// None.
     ///
-    /// Raises StaleToken when the lease is over or another's, NoSuchNode; the holder must not use the node any more.
+    /// Raises StaleToken when the lease is over or another's, NoSuchNode; the holder must not use the node
+    /// any more.
     fn renew(&self, now: f64, node: &str, token: u64) -> Answer<(f64, Option<f64>)> {
         let mut book = self.lock();
         let now = book.at(now)?;
@@ -178,7 +183,8 @@ impl Pool {
         Ok((in_seconds(renewal.expires), renewal.give_back_by.map(in_seconds)))
     }
 
-    /// Gives a node back; the service there must have been stopped. `now` is the latest time that was given, when None.
+    /// Gives a node back; the service there must have been stopped. `now` is the latest time that was
+    /// given, when None.
     ///
     /// Raises StaleToken, NoSuchNode; the node is not touched then.
     #[pyo3(signature = (node, token, *, now=None))]

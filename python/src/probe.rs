@@ -4,7 +4,8 @@ use clustercore::sys::probe::Limit;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-/// What this kernel offers: which driver would run and why, its features, and the settings that matter for it.
+/// What this kernel offers: which driver would run and why, its features, and the settings that matter for
+/// it.
 ///
 /// Limits are (soft, hard), None where there is none; a setting that this kernel does not have is None.
 #[pyfunction]

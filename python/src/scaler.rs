@@ -11,11 +11,13 @@ use pyo3::prelude::*;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// Decides when a back end is added and when one is given back, from samples of the load. A pure machine: no clock, no socket.
+/// Decides when a back end is added and when one is given back, from samples of the load. A pure machine:
+/// no clock, no socket.
 ///
-/// The reason to add must last `hold_add` seconds, the reason to remove `hold_remove`; between two decisions lie at least
-/// `cool_down` seconds. From `backends_min` to `backends_max` back ends. Requests in flight per core from `medium_per_core` on
-/// are Medium, from `high_per_core` on High. Raises InvalidArgument.
+/// The reason to add must last `hold_add` seconds, the reason to remove `hold_remove`; between two
+/// decisions lie at least `cool_down` seconds. From `backends_min` to `backends_max` back ends. Requests in
+/// flight per core from `medium_per_core` on are Medium, from `high_per_core` on High. Raises
+/// InvalidArgument.
 #[pyclass(frozen, module = "clustercore")]
 pub struct Scaler(Mutex<clustercore::proto::policy::Scaler>);
 
@@ -72,10 +74,10 @@ impl Scaler {
 
     /// Looks at one sample. Returns None, ("add", reason) or ("remove", key, reason).
     ///
-    /// `now` is seconds of a clock that does not go back. `local` is (requests in flight, cores) of the front end itself;
-    /// `children` the child list in its order, (key, requests in flight, cores, state) each, with the state "starting", "active" or
-    /// "draining"; `pool_idle` the nodes that could be had. A decision that could not be carried out comes again after the
-    /// cool-down.
+    /// `now` is seconds of a clock that does not go back. `local` is (requests in flight, cores) of the
+    /// front end itself; `children` the child list in its order, (key, requests in flight, cores, state)
+    /// each, with the state "starting", "active" or "draining"; `pool_idle` the nodes that could be had. A
+    /// decision that could not be carried out comes again after the cool-down.
     #[pyo3(signature = (now, local, children, pool_idle))]
     fn step(
         &self,

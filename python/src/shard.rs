@@ -17,11 +17,12 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread::ThreadId;
 use std::time::Duration;
 
-/// One ring, one loop, no thread of ours: wait until `fileno()` is readable or `next_timeout()` seconds have passed, call
-/// `turn()`, then look at `events()`.
+/// One ring, one loop, no thread of ours: wait until `fileno()` is readable or `next_timeout()` seconds
+/// have passed, call `turn()`, then look at `events()`.
 ///
-/// It belongs to the thread of its first turn; in others every call raises WrongThread. `driver`, `spin_us` and
-/// `connections_max` as for Node; `seed` makes random choices repeatable; `log` is called with (level, text) by `turn`.
+/// It belongs to the thread of its first turn; in others every call raises WrongThread. `driver`, `spin_us`
+/// and `connections_max` as for Node; `seed` makes random choices repeatable; `log` is called with (level,
+/// text) by `turn`.
 ///
 /// Raises InvalidArgument, IoUringForbidden, UnsupportedKernel, OutOfMemory, DescriptorsExhausted.
 #[pyclass(frozen, module = "clustercore", weakref)]
@@ -81,13 +82,14 @@ impl Shard {
         self.with(py, |shard| shard.fd().ok_or_else(|| Error::from(Code::NotSupported)))
     }
 
-    /// Seconds for which the descriptor may be waited for before `turn` has timers to run; None without timers, 0 for "turn now".
+    /// Seconds for which the descriptor may be waited for before `turn` has timers to run; None without
+    /// timers, 0 for "turn now".
     fn next_timeout(&self, py: Python<'_>) -> Answer<Option<f64>> {
         Ok(self.with(py, |shard| Ok(shard.next_timeout()))?.map(|timeout| timeout.as_secs_f64()))
     }
 
-    /// Does all there is to do now, and submits what came of it. Does not wait, unless `timeout` seconds are given: then for so
-    /// long when there is nothing to do.
+    /// Does all there is to do now, and submits what came of it. Does not wait, unless `timeout` seconds
+    /// are given: then for so long when there is nothing to do.
     ///
     /// Raises WrongThread, Closed; InputOutput when the driver can go no further.
     #[pyo3(signature = (timeout=0.0))]
@@ -152,7 +154,7 @@ impl Shard {
 
 impl Shard {
     /// Does something with the shard, without the interpreter.
-    pub fn with<T: Send>(
+    fn with<T: Send>(
         &self,
         py: Python<'_>,
         act: impl FnOnce(&mut clustercore::Shard) -> Result<T> + Send,
@@ -164,6 +166,23 @@ impl Shard {
             let mut shard = inner.lock().unwrap_or_else(PoisonError::into_inner);
             act(shard.as_mut().ok_or_else(|| Error::new(Code::Closed, "the shard is closed"))?)
         })?)
+    }
+
+    /// As `with`, for what a turn has to carry out: the descriptor becomes readable when one is due.
+    pub fn command<T: Send>(
+        &self,
+        py: Python<'_>,
+        act: impl FnOnce(&mut clustercore::Shard) -> Result<T> + Send,
+    ) -> Answer<T> {
+        self.with(py, |shard| {
+            let result = act(shard);
+            if shard.next_timeout() == Some(Duration::ZERO)
+                && let Some(waker) = shard.waker()
+            {
+                waker.wake();
+            }
+            result
+        })
     }
 
     fn check_thread(&self) -> Result<()> {
@@ -178,12 +197,12 @@ impl Shard {
 
     /// Adds a forwarder under a name that no other has.
     pub fn add_forwarder(&self, py: Python<'_>, name: &str, config: ForwarderConfig) -> Answer<ForwarderId> {
-        self.with(py, |shard| self.names.enter(name, || shard.add_forwarder(config)))
+        self.command(py, |shard| self.names.enter(name, || shard.add_forwarder(config)))
     }
 
     /// Ends a forwarder and frees its name.
     pub fn remove_forwarder(&self, py: Python<'_>, id: ForwarderId) -> Answer<()> {
-        self.with(py, |shard| {
+        self.command(py, |shard| {
             shard.remove_forwarder(id)?;
             self.names.free(id);
             Ok(())

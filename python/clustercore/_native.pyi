@@ -1,0 +1,603 @@
+"""The native part of clustercore. Import `clustercore`, which has everything in it."""
+
+from collections.abc import Callable, Sequence
+from typing import ClassVar, Final, Literal, Self, TypeAlias, TypedDict, Unpack, final, type_check_only
+
+__all__ = [
+    "AcceptPaused",
+    "AutoThresholds",
+    "Backend",
+    "BackendDrained",
+    "BackendEjected",
+    "BackendReturned",
+    "Forwarder",
+    "HealthConfig",
+    "IS_DEBUG_BUILD",
+    "Lease",
+    "Node",
+    "Pool",
+    "Saturated",
+    "Scaler",
+    "Shard",
+    "__version__",
+    "counters",
+    "probe",
+]
+
+__version__: str
+IS_DEBUG_BUILD: Final[bool]
+
+_Log: TypeAlias = Callable[[str, str], object]
+_Event: TypeAlias = AcceptPaused | BackendDrained | BackendEjected | BackendReturned | Saturated
+
+@type_check_only
+class _HasFileno:
+    def fileno(self) -> int: ...
+
+@type_check_only
+class _ForwarderOptions(TypedDict, total=False):
+    mode: str
+    policy: str
+    medium_per_core: float
+    high_per_core: float
+    queue_max: int
+    queue_timeout: float
+    retry_after: int
+    retries_max: int
+    head_timeout: float
+    idle_timeout: float
+    response_timeout: float
+    connect_timeout: float
+    body_timeout: float
+    proxy_in: str
+    proxy_out: str
+    trust_forwarded: bool
+    head_bytes_max: int
+    headers_max: int
+    clients_max: int
+    health: HealthConfig | Literal["off"] | None
+
+@final
+class Node:
+    """Shards on threads of their own, and a handle for any thread.
+
+    `shards` threads (1 to 256); `driver` is "auto", "uring" or "epoll"; `spin_us` microseconds of spinning
+    before a shard blocks; `connections_max` connections per shard, those to back ends included; `log` is
+    called with (level, text) by `poll`, on the thread that polls. Use it as a context manager, or call
+    `close`.
+
+    Raises InvalidArgument, IoUringForbidden, UnsupportedKernel, OutOfMemory, DescriptorsExhausted.
+    """
+
+    def __new__(
+        cls,
+        *,
+        shards: int = 1,
+        driver: str = "auto",
+        spin_us: int = 0,
+        connections_max: int = 16384,
+        log: _Log | None = None,
+    ) -> Self: ...
+    @property
+    def driver(self) -> str:
+        """Which driver and features run, and why: "uring: multishot_accept, ..."."""
+    @property
+    def shards(self) -> int:
+        """How many shards it has."""
+    def forwarder(self, name: str, **options: Unpack[_ForwarderOptions]) -> Forwarder:
+        """Makes a forwarder for one service, on every shard; the options are those of Forwarder.
+
+        Raises InvalidArgument, BadConfiguration, AlreadyExists (the name), Closed.
+        """
+    def poll(self, timeout: float | None = None, *, max: int = 1024) -> list[_Event]:
+        """Waits until events are there and takes them, at most `max`; an empty list after `timeout`
+        seconds. None waits without limit.
+
+        Other threads run meanwhile, and a signal's handler may raise from here. Raises Closed, also when
+        the node is closed during the wait.
+        """
+    def fileno(self) -> int:
+        """A descriptor that is readable when `poll` has something to bring, for `select` and event loops."""
+    def counters(self) -> dict[str, int]:
+        """Counters by label, summed over all forwarders; see `clustercore.counters()`."""
+    def close(self) -> None:
+        """Ends all threads, forwarders and connections. Does nothing when called again."""
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *_exception: object) -> None: ...
+
+@final
+class Shard:
+    """One ring, one loop, no thread of ours: wait until `fileno()` is readable or `next_timeout()` seconds
+    have passed, call `turn()`, then look at `events()`.
+
+    It belongs to the thread of its first turn; in others every call raises WrongThread. `driver`, `spin_us`
+    and `connections_max` as for Node; `seed` makes random choices repeatable; `log` is called with (level,
+    text) by `turn`.
+
+    Raises InvalidArgument, IoUringForbidden, UnsupportedKernel, OutOfMemory, DescriptorsExhausted.
+    """
+
+    def __new__(
+        cls,
+        *,
+        driver: str = "auto",
+        spin_us: int = 0,
+        connections_max: int = 16384,
+        seed: int = 0,
+        log: _Log | None = None,
+    ) -> Self: ...
+    @property
+    def driver(self) -> str:
+        """Which driver and features run, and why: "uring: multishot_accept, ..."."""
+    def forwarder(self, name: str, **options: Unpack[_ForwarderOptions]) -> Forwarder:
+        """Makes a forwarder for one service; the options are those of Forwarder.
+
+        Raises InvalidArgument, BadConfiguration, AlreadyExists (the name), Closed, WrongThread.
+        """
+    def fileno(self) -> int:
+        """A descriptor that is readable when `turn` has something to do."""
+    def next_timeout(self) -> float | None:
+        """Seconds for which the descriptor may be waited for before `turn` has timers to run; None without
+        timers, 0 for "turn now".
+        """
+    def turn(self, timeout: float = 0.0) -> None:
+        """Does all there is to do now, and submits what came of it. Does not wait, unless `timeout` seconds
+        are given: then for so long when there is nothing to do.
+
+        Raises WrongThread, Closed; InputOutput when the driver can go no further.
+        """
+    def events(self) -> list[_Event]:
+        """Events since the last call."""
+    def close(self) -> None:
+        """Ends all forwarders and connections. Does nothing when called again. Raises WrongThread."""
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *_exception: object) -> None: ...
+
+@final
+class Forwarder:
+    """Forwards clients of one service to its back ends. Made by `Node.forwarder` and `Shard.forwarder`,
+    whose options are here.
+
+    `mode` is "http" or "tcp"; `policy` "levels", "round_robin", "least_requests" or "power_of_two".
+    `medium_per_core` and `high_per_core` are requests in flight per core from which on a back end is at
+    Medium and at High. At most `queue_max` requests wait, for at most `queue_timeout`; then clients get 503
+    with `retry_after` seconds. Times are in seconds, sizes in bytes. `health` is a HealthConfig, None for
+    its defaults, or "off".
+
+    Raises InvalidArgument, BadConfiguration, AlreadyExists (the name), Closed.
+    """
+
+    def __new__(
+        cls,
+        owner: Node | Shard,
+        name: str,
+        *,
+        mode: str = "http",
+        policy: str = "levels",
+        medium_per_core: float = 4.0,
+        high_per_core: float = 16.0,
+        queue_max: int = 1024,
+        queue_timeout: float = 5.0,
+        retry_after: int = 1,
+        retries_max: int = 2,
+        head_timeout: float = 10.0,
+        idle_timeout: float = 60.0,
+        response_timeout: float = 60.0,
+        connect_timeout: float = 2.0,
+        body_timeout: float = 30.0,
+        proxy_in: str = "off",
+        proxy_out: str = "off",
+        trust_forwarded: bool = False,
+        head_bytes_max: int = 32768,
+        headers_max: int = 100,
+        clients_max: int = 16384,
+        health: HealthConfig | Literal["off"] | None = None,
+    ) -> Self: ...
+    @property
+    def name(self) -> str:
+        """Name of the service."""
+    def listen(self, address: str) -> str:
+        """Accepts clients on "ip:port"; port 0 lets the system choose. Returns the address.
+
+        Raises BadAddress, AddressInUse, AddressNotAvailable, PermissionDenied.
+        """
+    def listen_fd(self, fd: int | _HasFileno) -> str | None:
+        """Accepts clients on a socket that is bound and listens already: its number, or an object with
+        `fileno()`.
+
+        The descriptor is duplicated; the caller keeps and closes its own. Returns the address, None when it
+        has no IP address. Raises NotAListener, DescriptorsExhausted, OSError (not open).
+        """
+    def set_local(self, address: str | None, *, cores: int = 1, name: str | None = None) -> int | None:
+        """Sets the local instance, which serves while the child list is empty; None takes it away. Returns
+        its key.
+        """
+    def add_backend(
+        self,
+        address: str,
+        *,
+        name: str | None = None,
+        weight: int = 1,
+        cores: int = 1,
+        in_flight_max: int | None = None,
+    ) -> int:
+        """Appends a back end at "ip:port" to the child list and returns its key.
+
+        `in_flight_max` bounds its requests in flight, None leaves that to the levels. Raises BadAddress,
+        InvalidArgument.
+        """
+    def drain_backend(self, key: int, *, deadline: float = 10.0) -> None:
+        """Gives a back end no new request; BackendDrained tells when nothing is in flight, or that
+        `deadline` seconds have passed.
+
+        It stays on the list until `remove_backend`. Raises NoSuchBackend, WrongState (it is draining
+        already).
+        """
+    def remove_backend(self, key: int) -> None:
+        """Takes a back end off the list at once. What is in flight there is tried elsewhere where that is
+        allowed, else cut.
+
+        Raises NoSuchBackend.
+        """
+    def set_backend(self, key: int, *, weight: int) -> None:
+        """Changes a back end's share relative to others. Raises NoSuchBackend, InvalidArgument."""
+    def backends(self) -> list[Backend]:
+        """The child list in its order."""
+    def local(self) -> Backend | None:
+        """The local instance, if there is one."""
+    def stats(self) -> dict[str, int]:
+        """Counters by label, see `clustercore.counters()`; besides them `local_in_flight`, requests at the
+        local instance now.
+        """
+    def latency(self, *, reset: bool = False) -> dict[str, float]:
+        """Response times in seconds since the last reset: "p50", "p90", "p99", "p999" and "max" to the end
+        of the response, the same after "first_byte_" to its head. All are 0 before the first request.
+        `reset` begins anew.
+        """
+    def close(self) -> None:
+        """Ends the forwarder with all its connections. Does nothing when called again."""
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *_exception: object) -> None: ...
+
+@final
+class Backend:
+    """A back end as it stood at the moment of asking."""
+
+    @property
+    def key(self) -> int:
+        """Key, unique within the forwarder for good."""
+    @property
+    def name(self) -> str:
+        """Name, for people."""
+    @property
+    def address(self) -> str:
+        """Where its service listens, "ip:port"."""
+    @property
+    def state(self) -> Literal["active", "draining", "removed", "ejected", "trial", "warming"]:
+        """"active", "draining", "removed"; of active ones "ejected", "trial" and "warming" tell what health
+        checks think.
+        """
+    @property
+    def level(self) -> Literal["low", "medium", "high"]:
+        """"low", "medium" or "high"."""
+    @property
+    def in_flight(self) -> int:
+        """Requests in flight."""
+    @property
+    def requests(self) -> int:
+        """Requests begun, ever."""
+    @property
+    def failures(self) -> int:
+        """Exchanges that failed, ever."""
+    @property
+    def weight(self) -> int:
+        """Share relative to others."""
+    @property
+    def cores(self) -> int:
+        """Cores of its node."""
+    @property
+    def latency_us_mean(self) -> float:
+        """Mean time of its completed requests in microseconds."""
+    def __eq__(self, value: object, /) -> bool: ...
+    __hash__: ClassVar[None]  # type: ignore[assignment]
+
+@final
+class HealthConfig:
+    """When trust in a back end ends and how it comes back. Times are in seconds.
+
+    Requests that fail tell about their back end in any case. With `interval`, probes are sent besides: GET
+    of `path` in HTTP mode (2xx and 3xx are good), a connection in TCP mode; after `fall` bad ones in a row
+    a back end is ejected, and may return after `rise` good ones. `failures_max` failed requests in a row
+    eject, or a ratio above `error_ratio_max` among at least `window_requests_min` requests within `window`.
+    An ejection lasts `ejection`, doubles with each that follows soon up to `ejection_max`, and ends after
+    `trial_successes` good trial requests; for `slow_start` the share then grows.
+
+    Raises InvalidArgument.
+    """
+
+    def __new__(
+        cls,
+        *,
+        path: str = "/",
+        interval: float | None = None,
+        timeout: float = 1.0,
+        rise: int = 2,
+        fall: int = 3,
+        failures_max: int = 5,
+        error_ratio_max: float = 0.5,
+        window_requests_min: int = 20,
+        window: float = 10.0,
+        ejection: float = 1.0,
+        ejection_max: float = 60.0,
+        trial_successes: int = 2,
+        slow_start: float = 5.0,
+    ) -> Self: ...
+    def __eq__(self, value: object, /) -> bool: ...
+    __hash__: ClassVar[None]  # type: ignore[assignment]
+
+@final
+class BackendDrained:
+    """A drain is over: nothing is in flight any more, or its deadline has passed with some left."""
+
+    __match_args__: Final = ("forwarder", "backend", "finished", "in_flight")
+    def __new__(cls, forwarder: str, backend: int, finished: bool, in_flight: int) -> Self: ...
+    @property
+    def forwarder(self) -> str:
+        """Name of the forwarder."""
+    @property
+    def backend(self) -> int:
+        """Key of the back end."""
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is in flight any more."""
+    @property
+    def in_flight(self) -> int:
+        """Requests still in flight."""
+    def __eq__(self, value: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@final
+class BackendEjected:
+    """A back end is distrusted and gets no requests for a while."""
+
+    __match_args__: Final = ("forwarder", "backend", "duration", "reason")
+    def __new__(cls, forwarder: str, backend: int, duration: float, reason: str) -> Self: ...
+    @property
+    def forwarder(self) -> str:
+        """Name of the forwarder."""
+    @property
+    def backend(self) -> int:
+        """Key of the back end."""
+    @property
+    def duration(self) -> float:
+        """For how long at least, in seconds."""
+    @property
+    def reason(self) -> str:
+        """Why, for people."""
+    def __eq__(self, value: object, /) -> bool: ...
+    __hash__: ClassVar[None]  # type: ignore[assignment]
+
+@final
+class BackendReturned:
+    """A back end is trusted again."""
+
+    __match_args__: Final = ("forwarder", "backend")
+    def __new__(cls, forwarder: str, backend: int) -> Self: ...
+    @property
+    def forwarder(self) -> str:
+        """Name of the forwarder."""
+    @property
+    def backend(self) -> int:
+        """Key of the back end."""
+    def __eq__(self, value: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@final
+class Saturated:
+    """The first request has to wait, since no back end may take it."""
+
+    __match_args__: Final = ("forwarder", "in_flight")
+    def __new__(cls, forwarder: str, in_flight: int) -> Self: ...
+    @property
+    def forwarder(self) -> str:
+        """Name of the forwarder."""
+    @property
+    def backend(self) -> None:
+        """Always None: all back ends are meant."""
+    @property
+    def in_flight(self) -> int:
+        """Requests in flight on the shard that says so."""
+    def __eq__(self, value: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@final
+class AcceptPaused:
+    """Accepting clients has stopped for a while."""
+
+    __match_args__: Final = ("forwarder", "errno")
+    def __new__(cls, forwarder: str, errno: int) -> Self: ...
+    @property
+    def forwarder(self) -> str:
+        """Name of the forwarder."""
+    @property
+    def backend(self) -> None:
+        """Always None: no back end is meant."""
+    @property
+    def errno(self) -> int:
+        """The kernel's error number (errno.EMFILE, ...), or 0 when there are as many clients as may be."""
+    def __eq__(self, value: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@final
+class Scaler:
+    """Decides when a back end is added and when one is given back, from samples of the load. A pure
+    machine: no clock, no socket.
+
+    The reason to add must last `hold_add` seconds, the reason to remove `hold_remove`; between two
+    decisions lie at least `cool_down` seconds. From `backends_min` to `backends_max` back ends. Requests in
+    flight per core from `medium_per_core` on are Medium, from `high_per_core` on High. Raises
+    InvalidArgument.
+    """
+
+    def __new__(
+        cls,
+        *,
+        hold_add: float = 0.05,
+        hold_remove: float = 5.0,
+        cool_down: float = 0.25,
+        backends_min: int = 0,
+        backends_max: int = 3,
+        medium_per_core: float = 4.0,
+        high_per_core: float = 16.0,
+    ) -> Self: ...
+    def step(
+        self,
+        now: float,
+        local: tuple[int, int],
+        children: Sequence[tuple[int, int, int, str]],
+        pool_idle: int,
+    ) -> tuple[Literal["add"], str] | tuple[Literal["remove"], int, str] | None:
+        """Looks at one sample. Returns None, ("add", reason) or ("remove", key, reason).
+
+        `now` is seconds of a clock that does not go back. `local` is (requests in flight, cores) of the
+        front end itself; `children` the child list in its order, (key, requests in flight, cores, state)
+        each, with the state "starting", "active" or "draining"; `pool_idle` the nodes that could be had. A
+        decision that could not be carried out comes again after the cool-down.
+        """
+    @property
+    def decisions(self) -> int:
+        """Decisions taken so far."""
+
+@final
+class AutoThresholds:
+    """Learns where Medium and High begin from response times against requests in flight. A pure machine.
+
+    `medium_per_core` and `high_per_core` hold until something has been learnt; `cores` are those of the
+    server that is observed. Medium is at the knee: the concurrency up to which responses take at most
+    `knee_ratio` of the least time; High where they take `high_ratio` of it. An average counts from
+    `samples_min` observations on, until `forget_after` seconds without a new one. Raises InvalidArgument.
+    """
+
+    def __new__(
+        cls,
+        *,
+        cores: int = 1,
+        medium_per_core: float = 4.0,
+        high_per_core: float = 16.0,
+        knee_ratio: float = 1.35,
+        high_ratio: float = 3.0,
+        samples_min: int = 50,
+        forget_after: float = 600.0,
+    ) -> Self: ...
+    def observe(self, now: float, in_flight: int, latency: float) -> None:
+        """A request that was sent as one of `in_flight` (itself included) was answered after `latency`
+        seconds; `now` is seconds of a clock that does not go back.
+        """
+    def thresholds(self) -> tuple[float, float]:
+        """Requests in flight per core from which on a load is Medium, and High, as far as they are known
+        now.
+        """
+    def latency_min(self) -> float | None:
+        """The least average response time in seconds, None before there is one."""
+
+@final
+class Pool:
+    """Leases nodes to services by minimum, maximum and weight. A pure machine: time comes in as seconds of
+    a clock that does not go back.
+
+    A lease lasts `lease` seconds unless renewed; `guard` seconds after its end the node may go to another.
+    The holder of a revoked lease may drain for `revoke_grace` seconds; what was given back for a service is
+    kept for it for `reserve` seconds. Tokens rise from `token` on: pass the last one of the life before.
+    Raises InvalidArgument.
+    """
+
+    def __new__(
+        cls,
+        *,
+        lease: float = 5.0,
+        guard: float = 1.0,
+        revoke_grace: float = 30.0,
+        reserve: float = 5.0,
+        token: int = 0,
+    ) -> Self: ...
+    def add_node(self, name: str) -> None:
+        """Adds a node. Raises AlreadyExists."""
+    def remove_node(self, name: str) -> Lease | None:
+        """Takes a node out, for good or because it died. Returns the lease that ends by this, if any.
+        Raises NoSuchNode.
+        """
+    def add_service(
+        self, name: str, minimum: int = 0, maximum: int = 1048576, weight: int = 1
+    ) -> None:
+        """Announces a service, or changes what it may have: `minimum` nodes are kept for it, it never has
+        more than `maximum`, and when nodes are short it gets its part by `weight`.
+
+        Raises InvalidArgument; BadConfiguration when the minima sum up to more than there are nodes.
+        """
+    def remove_service(self, name: str) -> None:
+        """Forgets a service: it gets nothing more. Its leases end as others do. Raises NoSuchService."""
+    def request(
+        self, now: float, service: str
+    ) -> (
+        tuple[Literal["granted"], str, int]
+        | tuple[Literal["revoke"], str, str]
+        | tuple[Literal["refused"], str]
+    ):
+        """Asks for one more node. Returns ("granted", node, token), ("revoke", other service, node) when
+        that one has to give the node back first, or ("refused", reason).
+
+        Raises NoSuchService.
+        """
+    def renew(self, now: float, node: str, token: int) -> tuple[float, float | None]:
+        """Renews a lease. Returns (end, give back by): the second is a time when the lease was revoked,
+        else None.
+
+        Raises StaleToken when the lease is over or another's, NoSuchNode; the holder must not use the node
+        any more.
+        """
+    def release(self, node: str, token: int, *, now: float | None = None) -> None:
+        """Gives a node back; the service there must have been stopped. `now` is the latest time that was
+        given, when None.
+
+        Raises StaleToken, NoSuchNode; the node is not touched then.
+        """
+    def expire(self, now: float) -> list[Lease]:
+        """Frees the nodes whose leases ended at least the guard time ago, and returns those leases."""
+    def leases(self) -> list[Lease]:
+        """All leases, by node."""
+    def idle_for(self, service: str) -> int:
+        """Nodes that requests of a service would be granted now, one after the other. Raises NoSuchService.
+        """
+    def next_expiry(self) -> float | None:
+        """When `expire` is due next, in seconds of the pool's clock; None when nothing is leased."""
+    @property
+    def token(self) -> int:
+        """The last token given out."""
+
+@final
+class Lease:
+    """The right of a service to use a node until `expires`, in seconds of the pool's clock."""
+
+    @property
+    def node(self) -> str:
+        """Name of the node."""
+    @property
+    def service(self) -> str:
+        """Name of the service."""
+    @property
+    def token(self) -> int:
+        """Larger than that of every lease before."""
+    @property
+    def expires(self) -> float:
+        """When it is over unless renewed, in seconds."""
+    def __eq__(self, value: object, /) -> bool: ...
+    __hash__: ClassVar[None]  # type: ignore[assignment]
+
+def probe() -> dict[str, object]:
+    """What this kernel offers: which driver would run and why, its features, and the settings that matter
+    for it.
+
+    Limits are (soft, hard), None where there is none; a setting that this kernel does not have is None.
+    """
+def counters() -> list[tuple[str, str, str]]:
+    """What is counted: (label, unit, meaning) of each counter, in a fixed order."""
