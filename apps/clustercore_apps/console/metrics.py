@@ -11,7 +11,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
-NOW_COUNTERS = ("clients_open", "queue_length", "requests_active")
+NOW_COUNTERS = ("clients_open", "local_in_flight", "queue_length", "requests_active")
 """Those of the forwarder's counters that also go down."""
 LEVELS = {"low": 0, "medium": 1, "high": 2}
 

@@ -63,6 +63,8 @@ class Front:
             manager = ServiceManager(config, service, self._node, self._nodes, self.events)
             self.managers[service.name] = manager
         asyncio.get_running_loop().add_reader(self._node.fileno(), self._on_events)
+        # The descriptor tells of what comes after a poll, so there must have been one.
+        self._on_events()
         for manager in self.managers.values():
             await manager.open()
         self._load_manager = LoadManager(config, self.managers, self._nodes, self.events)

@@ -24,8 +24,8 @@ from clustercore_apps.service.state_file import read_state, write_state
 from clustercore_apps.service.supervisor import Instance, Order, Supervisor
 
 LOCAL_HOST = "127.0.0.1"
-WAITING_COUNTER = "queue_length"
-"""Requests that wait for a back end: while the child list is empty they are the local instance's."""
+LATENCY_SECONDS = 10.0
+"""Latency percentiles are of the last so many seconds at most."""
 LOCAL_RESTART_SECONDS_MIN = 0.1
 LOCAL_RESTART_SECONDS_MAX = 5.0
 
@@ -50,6 +50,7 @@ class ServiceManager:
         self.local_in_flight = 0
         self.stats: dict[str, int] = {}
         self.latency: dict[str, float] = {}
+        self._latency_reset = 0.0
         self.forwarder = _make_forwarder(front.path, config, node)
         self._front = front
         self._nodes = nodes
@@ -142,17 +143,15 @@ class ServiceManager:
             back_end.on_drained(event.finished)
         elif isinstance(event, clustercore.BackendEjected):
             back_end.on_ejected(str(getattr(event, "reason", "") or "failed too often"))
-        elif isinstance(event, clustercore.BackendBack):
+        elif isinstance(event, clustercore.BackendReturned):
             back_end.on_back()
 
     def look(self) -> None:
         """Takes the forwarder's view of its back ends; everything else here reads what was seen last."""
-        ours = {back_end.key for back_end in self.back_ends if back_end.key is not None}
-        rows = self.forwarder.backends()
-        self.rows = {row.key: row for row in rows if row.key in ours}
-        # The forwarder lists the local instance as well, under a key that it gave itself.
-        waiting = int(self.forwarder.stats().get(WAITING_COUNTER, 0))
-        self.local_in_flight = sum(row.in_flight for row in rows if row.key not in ours) + waiting
+        self.rows = {row.key: row for row in self.forwarder.backends()}
+        self.stats = dict(self.forwarder.stats())
+        # Requests that wait while the child list is empty wait for the local instance.
+        self.local_in_flight = self.stats.get("local_in_flight", 0) + self.stats.get("queue_length", 0)
 
     def local_snapshot(self) -> dict[str, Any] | None:
         """For the console; `None` without a local instance."""
@@ -235,6 +234,7 @@ class ServiceManager:
                     "address": back_end.address,
                     "state": str(back_end.life),
                     "since_seconds": round(now - back_end.since, 1),
+                    "health": row.state if row else "",
                     "level": row.level if row and back_end.life == Life.ACTIVE else "",
                     "in_flight": row.in_flight if row else 0,
                     "cores": row.cores if row else back_end.loan.node.cores,
@@ -248,8 +248,11 @@ class ServiceManager:
         return children
 
     def measure(self, now: float) -> None:
-        """Takes counters and latencies, and adds one point to the history that the console draws."""
-        self.stats, self.latency = dict(self.forwarder.stats()), dict(self.forwarder.latency())
+        """Takes the latencies and adds one point to the history that the console draws."""
+        is_due = now - self._latency_reset >= LATENCY_SECONDS
+        self.latency = dict(self.forwarder.latency(reset=is_due))
+        if is_due:
+            self._latency_reset = now
         in_flight = self.local_in_flight + sum(row.in_flight for row in self.rows.values())
         active = sum(1 for back_end in self.back_ends if back_end.life == Life.ACTIVE)
         self.history.add(now, self.stats, self.latency, in_flight, active)

@@ -170,7 +170,7 @@ function showService(service) {
   }
   for (const child of service.children) {
     const figures = `${child.in_flight} in flight · ${cores(child.cores)} · ${child.requests} requests` +
-      (child.failures ? ` · ${child.failures} failed` : "") + (child.latency_us_mean ? ` · ${duration(child.latency_us_mean / 1e6)}` : "");
+      (child.health === "trial" || child.health === "warming" ? ` · ${child.health}` : "") + (child.failures ? ` · ${child.failures} failed` : "") + (child.latency_us_mean ? ` · ${duration(child.latency_us_mean / 1e6)}` : "");
     rows.push([child.node, { ...child, figures }]);
   }
   const present = new Set(rows.map(([key]) => key));

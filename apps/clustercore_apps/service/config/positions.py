@@ -63,6 +63,7 @@ class _Scanner:
         path: Path = ()
         for key in keys[:-1]:
             path = (*path, key)
+            self.found.setdefault(path, number)
             if path in self._counts:
                 path = (*path, self._counts[path] - 1)
         path = (*path, keys[-1])
