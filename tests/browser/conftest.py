@@ -1,4 +1,4 @@
-"""A whole cluster on this machine and a browser without a window. Needs chromium, chromium-driver, the module."""
+"""A whole cluster on this machine and a browser without a window: chromium and its driver are needed."""
 
 from __future__ import annotations
 
