@@ -7,6 +7,7 @@ borrows and gives back by itself. What happened is read from the console's inter
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import tempfile
@@ -22,7 +23,7 @@ from .processes import Process, ProcessSet, StartError
 from .programs import Address, NotHere
 
 POLICIES = ("levels", "round_robin", "least_requests", "power_of_two")
-POLL_SECONDS = 0.01
+POLL_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
@@ -176,20 +177,28 @@ class Platform:
         return all(node.get("connected", True) for node in state.get("nodes", []))
 
     def _get(self, path: str):
-        connection = http.client.HTTPConnection(*self.console, timeout=5)
-        try:
-            connection.request("GET", path)
-            response = connection.getresponse()
-            text = response.read()
-            if response.status != 200:
-                raise StartError(f"the console answered {response.status} for {path}")
-            return json.loads(text)
-        finally:
-            connection.close()
+        return get_json(self.console, path)
+
+
+def get_json(address: Address, path: str):
+    """What `http://address/path` answers.
+
+    Raises StartError for another status than 200, OSError without an answer.
+    """
+    connection = http.client.HTTPConnection(*address, timeout=5)
+    try:
+        connection.request("GET", path)
+        response = connection.getresponse()
+        text = response.read()
+        if response.status != 200:
+            raise StartError(f"{address[0]}:{address[1]} answered {response.status} for {path}")
+        return json.loads(text)
+    finally:
+        connection.close()
 
 
 class _Watcher:
-    """Polls the console while the load runs, for the moment a back end gets its first request."""
+    """Looks after the back ends while the load runs: when did each get its first request?"""
 
     def __init__(self, platform: Platform) -> None:
         self.platform = platform
@@ -210,15 +219,18 @@ class _Watcher:
 
     def _poll(self) -> None:
         while not self._is_over.wait(POLL_SECONDS):
-            try:
-                state = self.platform.state()
-            except (OSError, http.client.HTTPException, StartError):
-                continue
-            now = time.time()
-            for service in state.get("services", []):
-                for child in service.get("children", service.get("back_ends", [])):
-                    if child.get("requests", 0) > 0:
-                        self.first_request_unix.setdefault(str(child.get("node") or child.get("name")), now)
+            with contextlib.suppress(OSError, http.client.HTTPException, StartError):
+                for service in self.platform.state()["services"]:
+                    for child in service["children"]:
+                        if child["state"] == "active" and child["node"] not in self.first_request_unix:
+                            self._ask(child)
+
+    def _ask(self, child: dict) -> None:
+        """The service on the back end knows best when its first request came."""
+        host, _, port = child["address"].rpartition(":")
+        first = get_json((host, int(port)), "/stats")["first_file_unix"]
+        if first > 0:
+            self.first_request_unix[child["node"]] = first
 
 
 def run(place: Place, setting: Setting, shape: Shape = RISE_AND_FALL) -> Outcome:

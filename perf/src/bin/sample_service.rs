@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::fmt::Write;
 use std::net::{Shutdown, SocketAddr};
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_uring::net::{TcpListener, TcpStream};
 
@@ -42,6 +42,7 @@ fn main() -> std::io::Result<()> {
         cpu_us: (options.cpu_ms.max(0.0) * 1000.0) as u64,
         wait_us: (options.wait_ms.max(0.0) * 1000.0) as u64,
         requests: Cell::new(0),
+        first_file_unix: Cell::new(0.0),
         connections_all: Cell::new(0),
         is_stopping: Cell::new(false),
         connections: RefCell::default(),
@@ -85,6 +86,8 @@ struct Service {
     cpu_us: u64,
     wait_us: u64,
     requests: Cell<u64>,
+    /// When the first file was asked for, seconds since 1970; 0 before.
+    first_file_unix: Cell<f64>,
     connections_all: Cell<u64>,
     is_stopping: Cell<bool>,
     connections: RefCell<HashMap<u64, Rc<Connection>>>,
@@ -108,7 +111,8 @@ impl Service {
         let (requests, cpu_ns) = (self.requests.get(), cpu::own_ns());
         let per_request = cpu_ns as f64 / 1e3 / requests.max(1) as f64;
         format!(
-            "{{\"requests\":{requests},\"cpu_us\":{:.3},\"cpu_us_per_request\":{per_request:.3},\"connections\":{},\"connections_all\":{}}}\n",
+            "{{\"requests\":{requests},\"first_file_unix\":{:.4},\"cpu_us\":{:.3},\"cpu_us_per_request\":{per_request:.3},\"connections\":{},\"connections_all\":{}}}\n",
+            self.first_file_unix.get(),
             cpu_ns as f64 / 1e3,
             self.connections.borrow().len(),
             self.connections_all.get(),
@@ -185,6 +189,10 @@ async fn answer(
     let mut text = String::new();
     let (status, body_bytes) = match route {
         Route::File { bytes, cpu_us, wait_us } => {
+            if service.first_file_unix.get() == 0.0 {
+                let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+                service.first_file_unix.set(now.map_or(0.0, |since| since.as_secs_f64()));
+            }
             burn(cpu_us + service.cpu_us);
             let wait_us = wait_us + service.wait_us;
             if wait_us > 0 {
