@@ -1,1 +1,46 @@
-//! The C interface of clustercore.
+//! Floor 6: the C interface of clustercore.
+//!
+//! Handles are opaque, options are structs whose first field is their size, what can fail returns a
+//! `clc_status`. Nothing unwinds into C, and every pointer is compared with NULL first. The header
+//! `c-include/clustercore.h` is generated from this crate; `docs/c-interface.md` is the guide.
+//!
+//! | file | noun |
+//! | --- | --- |
+//! | `status` | what a call returns, and the words to an error |
+//! | `options`, `text`, `fork` | what comes in: sized structs, strings; a handle that has crossed a fork |
+//! | `shard`, `node` | the two kinds of owner |
+//! | `forwarder`, `backend`, `counter`, `latency` | a forwarder of either |
+//! | `event`, `log` | what it has to say |
+//! | `scaler` | the machine that decides when to borrow a back end |
+
+// The names are those of the C interface.
+#![allow(non_camel_case_types)]
+
+mod backend;
+mod counter;
+mod event;
+mod fork;
+mod forwarder;
+mod latency;
+mod log;
+mod node;
+mod options;
+mod scaler;
+mod shard;
+mod status;
+mod text;
+mod version;
+
+pub use backend::*;
+pub use counter::*;
+pub use event::*;
+pub use forwarder::*;
+pub use latency::*;
+pub use log::*;
+pub use node::*;
+pub use options::CLC_NONE;
+pub use scaler::*;
+pub use shard::*;
+pub use status::*;
+pub use text::clc_address;
+pub use version::*;

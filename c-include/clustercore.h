@@ -1,0 +1,1730 @@
+/* The C interface of clustercore. Generated from the crate in ffi by `cargo xtask gen`; do not edit.
+ *
+ * Handles are opaque: made by a function ending in _new or _add_forwarder, ended by the matching _free, for which NULL
+ * is fine; anything else on a handle that was freed, a second _free too, is undefined. What can fail returns a clc_status:
+ * 0, or a negative number of clustercore_errors.h, and clc_last_error_message() has the words. Outputs end in _out and
+ * are written on success only, unless a function says more. Options are structs whose first field is their size. Each
+ * function says which threads may call it. The guide is docs/c-interface.md.
+ */
+
+#ifndef CLUSTERCORE_H
+#define CLUSTERCORE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include "clustercore_errors.h"
+
+/**
+ * In a bound whose 0 means the default: really none.
+ */
+#define CLC_NONE UINT32_MAX
+
+/**
+ * Version of the binary interface that this header describes: the number in the library's soname. It grows
+ * when a program has to be compiled anew.
+ */
+#define CLC_ABI_VERSION 1
+
+/**
+ * Which driver moves the bytes.
+ */
+typedef enum clc_driver {
+  /**
+   * io_uring where the system allows it, else epoll.
+   */
+  CLC_DRIVER_AUTO = 0,
+  /**
+   * io_uring or an error.
+   */
+  CLC_DRIVER_URING = 1,
+  /**
+   * epoll.
+   */
+  CLC_DRIVER_EPOLL = 2,
+} clc_driver;
+
+/**
+ * What passes through a forwarder.
+ */
+typedef enum clc_mode {
+  /**
+   * HTTP/1.1, request by request.
+   */
+  CLC_MODE_HTTP = 0,
+  /**
+   * Bytes, connection by connection.
+   */
+  CLC_MODE_TCP = 1,
+} clc_mode;
+
+/**
+ * Which back end gets a request. One at High gets nothing under any policy.
+ */
+typedef enum clc_policy {
+  /**
+   * The first Low one in list order; when none is Low, round robin over those at Medium.
+   */
+  CLC_POLICY_LEVELS = 0,
+  /**
+   * Each in its turn, by weight.
+   */
+  CLC_POLICY_ROUND_ROBIN = 1,
+  /**
+   * The lowest (in_flight + 1) / weight.
+   */
+  CLC_POLICY_LEAST_REQUESTS = 2,
+  /**
+   * The less loaded of two drawn at random by weight.
+   */
+  CLC_POLICY_POWER_OF_TWO = 3,
+} clc_policy;
+
+/**
+ * The PROXY protocol on one side of a forwarder.
+ */
+typedef enum clc_proxy_protocol {
+  /**
+   * None.
+   */
+  CLC_PROXY_PROTOCOL_OFF = 0,
+  /**
+   * Version 1, text. When reading: either version.
+   */
+  CLC_PROXY_PROTOCOL_V1 = 1,
+  /**
+   * Version 2, binary. When reading: either version.
+   */
+  CLC_PROXY_PROTOCOL_V2 = 2,
+} clc_proxy_protocol;
+
+/**
+ * Where a back end of the child list stands.
+ */
+typedef enum clc_backend_state {
+  /**
+   * Gets requests.
+   */
+  CLC_BACKEND_STATE_ACTIVE = 0,
+  /**
+   * Gets no new request; finishes those in flight.
+   */
+  CLC_BACKEND_STATE_DRAINING = 1,
+  /**
+   * Taken off the list.
+   */
+  CLC_BACKEND_STATE_REMOVED = 2,
+} clc_backend_state;
+
+/**
+ * What a back end may be given.
+ */
+typedef enum clc_health {
+  /**
+   * Its full share.
+   */
+  CLC_HEALTH_HEALTHY = 0,
+  /**
+   * Nothing.
+   */
+  CLC_HEALTH_EJECTED = 1,
+  /**
+   * One request at a time.
+   */
+  CLC_HEALTH_TRIAL = 2,
+  /**
+   * A growing share.
+   */
+  CLC_HEALTH_WARMING = 3,
+} clc_health;
+
+/**
+ * How busy a back end is.
+ */
+typedef enum clc_level {
+  /**
+   * Below medium_percent.
+   */
+  CLC_LEVEL_LOW = 0,
+  /**
+   * From medium_percent to below high_percent.
+   */
+  CLC_LEVEL_MEDIUM = 1,
+  /**
+   * At high_percent or above: gets nothing.
+   */
+  CLC_LEVEL_HIGH = 2,
+} clc_level;
+
+/**
+ * What an event says.
+ */
+typedef enum clc_event_kind {
+  /**
+   * Something that this header does not know yet.
+   */
+  CLC_EVENT_KIND_UNKNOWN = 0,
+  /**
+   * A drain is over. `backend`; `in_flight` is 0, or the deadline has passed with so many left.
+   */
+  CLC_EVENT_KIND_BACKEND_DRAINED = 1,
+  /**
+   * A back end is distrusted. `backend`, `duration_ns` (at least), `cause`, `failures`, `failure`.
+   */
+  CLC_EVENT_KIND_BACKEND_EJECTED = 2,
+  /**
+   * A back end is trusted again. `backend`.
+   */
+  CLC_EVENT_KIND_BACKEND_RETURNED = 3,
+  /**
+   * The first request has to wait: no back end may take it. `in_flight` on this shard.
+   */
+  CLC_EVENT_KIND_SATURATED = 4,
+  /**
+   * Accepting has stopped for a while. `os_error` is the kernel's error number, or 0 when clients_max is
+   * reached.
+   */
+  CLC_EVENT_KIND_ACCEPT_PAUSED = 5,
+} clc_event_kind;
+
+/**
+ * Why a back end was ejected.
+ */
+typedef enum clc_cause {
+  /**
+   * Does not apply, or this header does not know it yet.
+   */
+  CLC_CAUSE_NONE = 0,
+  /**
+   * `failures` requests failed in a row, the last one by `failure`.
+   */
+  CLC_CAUSE_FAILURES = 1,
+  /**
+   * `failures` of the last requests failed, too many.
+   */
+  CLC_CAUSE_ERROR_RATIO = 2,
+  /**
+   * `failures` probes failed in a row.
+   */
+  CLC_CAUSE_PROBES = 3,
+  /**
+   * A trial request failed by `failure`.
+   */
+  CLC_CAUSE_TRIAL = 4,
+} clc_cause;
+
+/**
+ * How an exchange with a back end failed.
+ */
+typedef enum clc_failure {
+  /**
+   * Does not apply.
+   */
+  CLC_FAILURE_NONE = 0,
+  /**
+   * No connection.
+   */
+  CLC_FAILURE_CONNECT = 1,
+  /**
+   * No answer in time.
+   */
+  CLC_FAILURE_TIMEOUT = 2,
+  /**
+   * The connection broke before the answer was whole.
+   */
+  CLC_FAILURE_RESET = 3,
+  /**
+   * The answer was not valid.
+   */
+  CLC_FAILURE_PROTOCOL = 4,
+  /**
+   * The answer says that the server failed (HTTP 5xx).
+   */
+  CLC_FAILURE_SERVER_ERROR = 5,
+} clc_failure;
+
+/**
+ * How important a log record is.
+ */
+typedef enum clc_log_level {
+  /**
+   * Something does not work.
+   */
+  CLC_LOG_LEVEL_ERROR = 1,
+  /**
+   * Something works less well than it should.
+   */
+  CLC_LOG_LEVEL_WARN = 2,
+  /**
+   * Something changed.
+   */
+  CLC_LOG_LEVEL_INFO = 3,
+} clc_log_level;
+
+/**
+ * What is counted. Numbers stay for good; new ones come at the end.
+ */
+typedef enum clc_counter {
+  /**
+   * Connections accepted from clients.
+   */
+  CLC_COUNTER_CLIENTS_ACCEPTED = 0,
+  /**
+   * Client connections open now.
+   */
+  CLC_COUNTER_CLIENTS_OPEN = 1,
+  /**
+   * Client connections that ended with an error or a reset in the middle of an exchange.
+   */
+  CLC_COUNTER_CLIENTS_ABORTED = 2,
+  /**
+   * Requests whose head was complete and accepted.
+   */
+  CLC_COUNTER_REQUESTS = 3,
+  /**
+   * Requests in flight now, waiting ones included.
+   */
+  CLC_COUNTER_REQUESTS_ACTIVE = 4,
+  /**
+   * Requests refused for their form (400, 414, 417, 431, 501, 505).
+   */
+  CLC_COUNTER_REQUESTS_REFUSED = 5,
+  /**
+   * Responses 1xx forwarded.
+   */
+  CLC_COUNTER_RESPONSES1XX = 6,
+  /**
+   * Responses 2xx, from back ends.
+   */
+  CLC_COUNTER_RESPONSES2XX = 7,
+  /**
+   * Responses 3xx, from back ends.
+   */
+  CLC_COUNTER_RESPONSES3XX = 8,
+  /**
+   * Responses 4xx, from back ends.
+   */
+  CLC_COUNTER_RESPONSES4XX = 9,
+  /**
+   * Responses 5xx, from back ends.
+   */
+  CLC_COUNTER_RESPONSES5XX = 10,
+  /**
+   * Requests answered 502 by us: the back end failed and no retry was allowed.
+   */
+  CLC_COUNTER_ANSWERED502 = 11,
+  /**
+   * Requests answered 503 by us: no back end in time, or the queue was full.
+   */
+  CLC_COUNTER_ANSWERED503 = 12,
+  /**
+   * Requests answered 504 by us: the back end did not answer in time.
+   */
+  CLC_COUNTER_ANSWERED504 = 13,
+  /**
+   * Requests answered 408 by us: the client was too slow.
+   */
+  CLC_COUNTER_ANSWERED408 = 14,
+  /**
+   * Responses cut in the middle: the client connection was reset so that nobody takes them for whole.
+   */
+  CLC_COUNTER_RESPONSES_CUT = 15,
+  /**
+   * Requests sent again to another back end.
+   */
+  CLC_COUNTER_RETRIES = 16,
+  /**
+   * Requests that had to wait for a back end.
+   */
+  CLC_COUNTER_QUEUED = 17,
+  /**
+   * Requests that wait now.
+   */
+  CLC_COUNTER_QUEUE_LENGTH = 18,
+  /**
+   * Connections opened to back ends.
+   */
+  CLC_COUNTER_BACKEND_CONNECTS = 19,
+  /**
+   * Connections to back ends that could not be opened or timed out.
+   */
+  CLC_COUNTER_BACKEND_CONNECTS_FAILED = 20,
+  /**
+   * Exchanges in which the back end failed.
+   */
+  CLC_COUNTER_BACKEND_FAILURES = 21,
+  /**
+   * Requests sent on a connection that had served others before.
+   */
+  CLC_COUNTER_BACKEND_REUSES = 22,
+  /**
+   * Active probes sent.
+   */
+  CLC_COUNTER_PROBES = 23,
+  /**
+   * Active probes that failed.
+   */
+  CLC_COUNTER_PROBES_FAILED = 24,
+  /**
+   * Bytes of bodies and tunnels towards back ends.
+   */
+  CLC_COUNTER_BYTES_TO_BACKEND = 25,
+  /**
+   * Bytes of bodies and tunnels towards clients.
+   */
+  CLC_COUNTER_BYTES_TO_CLIENT = 26,
+  /**
+   * Bytes that moved by splice.
+   */
+  CLC_COUNTER_BYTES_SPLICED = 27,
+  /**
+   * Bytes copied: small bodies joined to a head.
+   */
+  CLC_COUNTER_COPIED_JOINED = 28,
+  /**
+   * Bytes copied: heads that came in pieces.
+   */
+  CLC_COUNTER_COPIED_PIECES = 29,
+  /**
+   * Bytes copied: chunked bodies opened for HTTP/1.0 clients.
+   */
+  CLC_COUNTER_COPIED_DECHUNKED = 30,
+  /**
+   * Time-outs of clients that were idle between requests.
+   */
+  CLC_COUNTER_IDLE_TIMEOUTS = 31,
+  /**
+   * Times accepting stopped for want of descriptors or memory.
+   */
+  CLC_COUNTER_ACCEPT_FAILURES = 32,
+  /**
+   * Back ends ejected.
+   */
+  CLC_COUNTER_EJECTIONS = 33,
+  /**
+   * PROXY headers refused.
+   */
+  CLC_COUNTER_PROXY_REFUSED = 34,
+  /**
+   * Tunnels opened (upgrade, CONNECT, TCP mode).
+   */
+  CLC_COUNTER_TUNNELS = 35,
+} clc_counter;
+
+/**
+ * What the load is measured by.
+ */
+typedef enum clc_signal {
+  /**
+   * Requests in flight per core; 100 % is one request per core.
+   */
+  CLC_SIGNAL_IN_FLIGHT = 0,
+  /**
+   * CPU time used by the node, read from `reading_per_mille`; 100 % is all of its cores.
+   */
+  CLC_SIGNAL_CPU = 1,
+  /**
+   * Response time, read from `reading_per_mille`; 100 % is the service's target.
+   */
+  CLC_SIGNAL_LATENCY = 2,
+} clc_signal;
+
+/**
+ * Where a sampled back end stands. Only active ones take part in decisions.
+ */
+typedef enum clc_child_state {
+  /**
+   * On the child list, gets requests.
+   */
+  CLC_CHILD_STATE_ACTIVE = 0,
+  /**
+   * Its port does not answer yet. Count it in `starting` too.
+   */
+  CLC_CHILD_STATE_STARTING = 1,
+  /**
+   * Finishes what it has.
+   */
+  CLC_CHILD_STATE_DRAINING = 2,
+  /**
+   * Health checks took it out.
+   */
+  CLC_CHILD_STATE_EJECTED = 3,
+} clc_child_state;
+
+/**
+ * What to do.
+ */
+typedef enum clc_decision_kind {
+  /**
+   * Leave the list as it is.
+   */
+  CLC_DECISION_KIND_NOTHING = 0,
+  /**
+   * Borrow a back end and start the service there.
+   */
+  CLC_DECISION_KIND_ADD = 1,
+  /**
+   * Drain `backend` and give it back.
+   */
+  CLC_DECISION_KIND_REMOVE = 2,
+} clc_decision_kind;
+
+/**
+ * Why.
+ */
+typedef enum clc_reason {
+  /**
+   * Does not apply.
+   */
+  CLC_REASON_NONE = 0,
+  /**
+   * Add: the front end serves alone and is High.
+   */
+  CLC_REASON_FRONT_END_HIGH = 1,
+  /**
+   * Add: every active back end is High.
+   */
+  CLC_REASON_ALL_HIGH = 2,
+  /**
+   * Add: there are fewer than backends_min.
+   */
+  CLC_REASON_BELOW_MINIMUM = 3,
+  /**
+   * Remove: every active back end is Low and this one is idle.
+   */
+  CLC_REASON_ALL_LOW = 4,
+  /**
+   * Remove: the only active back end is idle and the front end is Low.
+   */
+  CLC_REASON_LAST_IDLE = 5,
+  /**
+   * Remove: there are more than backends_max.
+   */
+  CLC_REASON_ABOVE_MAXIMUM = 6,
+} clc_reason;
+
+/**
+ * A forwarder of a shard or of a node. With a shard, the shard's thread may call; with a node, any thread. Counters
+ * may be read by any thread.
+ */
+typedef struct clc_forwarder clc_forwarder;
+
+/**
+ * A node: shards on threads of its own. Any thread may call it.
+ */
+typedef struct clc_node clc_node;
+
+/**
+ * Decides from a sequence of samples. Pure: it has no clock, no thread, and starts nothing. One thread at a time
+ * may call it.
+ */
+typedef struct clc_scaler clc_scaler;
+
+/**
+ * A shard: one ring, one loop. It belongs to the thread of its first turn: from then on other threads get
+ * WRONG_THREAD, except where a function says that any thread may call it. Before that it may be handed from
+ * thread to thread, one at a time. Has no threads of its own.
+ */
+typedef struct clc_shard clc_shard;
+
+/**
+ * CLC_OK (0), or one of the negative numbers of clustercore_errors.h.
+ */
+typedef int32_t clc_status;
+
+/**
+ * A back end to be added. 0 and NULL mean the default where there is one. The strings are copied.
+ */
+typedef struct clc_backend_options {
+  /**
+   * sizeof(clc_backend_options)
+   */
+  size_t struct_size;
+  /**
+   * Where its service listens: "127.0.0.1:8080" or "[::1]:8080". Must be given.
+   */
+  const char *address;
+  /**
+   * Name, for people; need not be unique (the address).
+   */
+  const char *name;
+  /**
+   * Share relative to others (1).
+   */
+  uint32_t weight;
+  /**
+   * Cores of its node: load is requests in flight per core (1).
+   */
+  uint32_t cores;
+  /**
+   * Requests in flight, at most (no limit).
+   */
+  uint32_t in_flight_max;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+} clc_backend_options;
+
+/**
+ * A back end as it stands now.
+ */
+typedef struct clc_backend_status {
+  /**
+   * Its key, unique within the forwarder for good.
+   */
+  uint32_t backend;
+  /**
+   * A clc_backend_state.
+   */
+  uint32_t state;
+  /**
+   * A clc_health.
+   */
+  uint32_t health;
+  /**
+   * A clc_level.
+   */
+  uint32_t level;
+  /**
+   * Requests in flight.
+   */
+  uint32_t in_flight;
+  /**
+   * Share relative to others.
+   */
+  uint32_t weight;
+  /**
+   * Cores of its node.
+   */
+  uint32_t cores;
+  /**
+   * 1 when it is the local instance.
+   */
+  uint32_t is_local;
+  /**
+   * Requests begun, ever.
+   */
+  uint64_t requests;
+  /**
+   * Exchanges that failed, ever.
+   */
+  uint64_t failures;
+  /**
+   * Mean time of its completed requests in nanoseconds.
+   */
+  uint64_t latency_ns_mean;
+  /**
+   * 0.
+   */
+  uint64_t reserved[5];
+  /**
+   * Its name, cut where it is longer.
+   */
+  char name[64];
+  /**
+   * Where its service listens.
+   */
+  char address[64];
+} clc_backend_status;
+
+/**
+ * A forwarder's settings. 0 and NULL mean the default, which clc_forwarder_options_init writes out; where 0 itself
+ * makes sense, CLC_NONE says it. The strings are copied.
+ */
+typedef struct clc_forwarder_options {
+  /**
+   * sizeof(clc_forwarder_options)
+   */
+  size_t struct_size;
+  /**
+   * Name of the service, for people ("service").
+   */
+  const char *name;
+  /**
+   * Our name in Via: a token or host ("clustercore").
+   */
+  const char *via;
+  /**
+   * Path of active probes ("/"); a probe of a TCP service is a connection.
+   */
+  const char *probe_path;
+  /**
+   * How long a request waits for a back end.
+   */
+  uint64_t queue_timeout_ns;
+  /**
+   * From the first byte of a head to its end, and for a PROXY header.
+   */
+  uint64_t head_timeout_ns;
+  /**
+   * Between requests on a client's connection, and of a tunnel without traffic.
+   */
+  uint64_t idle_timeout_ns;
+  /**
+   * From the request to the response's head.
+   */
+  uint64_t response_timeout_ns;
+  /**
+   * To connect to a back end.
+   */
+  uint64_t connect_timeout_ns;
+  /**
+   * Without progress in a body, either way.
+   */
+  uint64_t body_timeout_ns;
+  /**
+   * An idle connection to a back end is closed after this.
+   */
+  uint64_t backend_idle_timeout_ns;
+  /**
+   * The first ejection of a back end that fails; doubles with each that follows soon.
+   */
+  uint64_t ejection_ns_base;
+  /**
+   * The longest ejection.
+   */
+  uint64_t ejection_ns_max;
+  /**
+   * A back end that is new or comes back gets its full share only after this; 1 for at once.
+   */
+  uint64_t slow_start_ns;
+  /**
+   * From one active probe to the next. Default: no probes.
+   */
+  uint64_t probe_interval_ns;
+  /**
+   * An answer to a probe after this is none.
+   */
+  uint64_t probe_timeout_ns;
+  /**
+   * Bytes on their way to a slow reader before reading from the other side pauses, at least 16384.
+   */
+  uint64_t window_bytes;
+  /**
+   * Bodies with at least this many bytes to go are spliced; UINT64_MAX for none.
+   */
+  uint64_t splice_bytes_min;
+  /**
+   * A clc_mode.
+   */
+  uint32_t mode;
+  /**
+   * A clc_policy.
+   */
+  uint32_t policy;
+  /**
+   * From here on a back end is Medium: requests in flight per core, in per cent.
+   */
+  uint32_t medium_percent;
+  /**
+   * From here on a back end is High and gets nothing.
+   */
+  uint32_t high_percent;
+  /**
+   * Requests of one shard that wait for a back end, at most; CLC_NONE for none.
+   */
+  uint32_t queue_max;
+  /**
+   * Seconds in Retry-After of a 503.
+   */
+  uint32_t retry_after_s;
+  /**
+   * How often a request is tried again elsewhere, at most; CLC_NONE for never.
+   */
+  uint32_t retries_max;
+  /**
+   * Idle connections kept to each back end by one shard, at most; CLC_NONE for none.
+   */
+  uint32_t backend_idle_max;
+  /**
+   * Clients of one shard at a time, at most; others wait in the backlog.
+   */
+  uint32_t clients_max;
+  /**
+   * A clc_proxy_protocol: from clients (a load balancer in front of us).
+   */
+  uint32_t proxy_in;
+  /**
+   * A clc_proxy_protocol: to back ends. Then no connection is shared by clients.
+   */
+  uint32_t proxy_out;
+  /**
+   * 1: keep what a client says in Forwarded and X-Forwarded-*, and append. 0: replace.
+   */
+  uint32_t trust_forwarded;
+  /**
+   * Bytes of a whole request or response head, 256 to 1048576.
+   */
+  uint32_t head_bytes_max;
+  /**
+   * Fields of a head, up to 128.
+   */
+  uint32_t headers_max;
+  /**
+   * Bytes of a request target.
+   */
+  uint32_t target_bytes_max;
+  /**
+   * 1: back ends are never ejected and never probed. 0: they are, as the fields below say.
+   */
+  uint32_t health_off;
+  /**
+   * Failed requests in a row that eject a back end.
+   */
+  uint32_t failures_max;
+  /**
+   * Good probes in a row until a back end that fell may return (2).
+   */
+  uint32_t probe_rise;
+  /**
+   * Bad probes in a row until it falls (3).
+   */
+  uint32_t probe_fall;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+} clc_forwarder_options;
+
+/**
+ * An address and its port, as text and as a number.
+ */
+typedef struct clc_address {
+  /**
+   * "127.0.0.1:8080" or "[::1]:8080".
+   */
+  char text[64];
+  /**
+   * The port; 0 when the address is not one of IP.
+   */
+  uint16_t port;
+} clc_address;
+
+/**
+ * A distribution of times in nanoseconds, to three digits. All 0 when `count` is.
+ */
+typedef struct clc_distribution {
+  /**
+   * How many requests.
+   */
+  uint64_t count;
+  /**
+   * The least.
+   */
+  uint64_t ns_min;
+  /**
+   * The arithmetic mean.
+   */
+  uint64_t ns_mean;
+  /**
+   * Half of all took at most this.
+   */
+  uint64_t ns_p50;
+  /**
+   * 90 of 100 took at most this.
+   */
+  uint64_t ns_p90;
+  /**
+   * 99 of 100 took at most this.
+   */
+  uint64_t ns_p99;
+  /**
+   * 999 of 1000 took at most this.
+   */
+  uint64_t ns_p999;
+  /**
+   * The most.
+   */
+  uint64_t ns_max;
+} clc_distribution;
+
+/**
+ * Times from a complete request head to the response's first and last byte.
+ */
+typedef struct clc_latency {
+  /**
+   * To the head of the response.
+   */
+  struct clc_distribution first_byte;
+  /**
+   * To the end of the response, as handed to the kernel.
+   */
+  struct clc_distribution last_byte;
+} clc_latency;
+
+/**
+ * How to make a shard. 0 means the default in every field but the first.
+ */
+typedef struct clc_shard_options {
+  /**
+   * sizeof(clc_shard_options)
+   */
+  size_t struct_size;
+  /**
+   * Spins this long before a wait blocks, in nanoseconds: trades CPU for latency. Default: not at all.
+   */
+  uint64_t spin_ns;
+  /**
+   * Seed of the random choices: the same seed and the same events give the same choices.
+   */
+  uint64_t seed;
+  /**
+   * A clc_driver.
+   */
+  uint32_t driver;
+  /**
+   * Connections at a time, of clients and to back ends together (20000).
+   */
+  uint32_t streams_max;
+  /**
+   * Submission queue entries, 1 to 32768 (1024); more wishes in one turn are submitted in several calls.
+   */
+  uint32_t submissions;
+  /**
+   * Shared receive buffers, a power of two up to 32768 (512).
+   */
+  uint32_t buffers_count;
+  /**
+   * Bytes of each shared receive buffer, 1024 to 1048576 (16384).
+   */
+  uint32_t buffer_bytes;
+  /**
+   * Pipes kept for splicing large bodies (256).
+   */
+  uint32_t pipes_max;
+} clc_shard_options;
+
+/**
+ * How to make a node. 0 means the default in every field but the first.
+ */
+typedef struct clc_node_options {
+  /**
+   * sizeof(clc_node_options)
+   */
+  size_t struct_size;
+  /**
+   * Threads with a shard each, 1 to 256 (1).
+   */
+  uint32_t shards;
+  /**
+   * Commands and events that may wait, per shard, 16 to 65536 (1024).
+   */
+  uint32_t queue_depth;
+  /**
+   * How to make each shard; NULL for the defaults.
+   */
+  const struct clc_shard_options *shard;
+} clc_node_options;
+
+/**
+ * Something that happened. `kind` says which of the other fields apply; those that do not are 0. It holds no
+ * memory of the library: nothing has to be released.
+ */
+typedef struct clc_event {
+  /**
+   * A clc_event_kind.
+   */
+  uint32_t kind;
+  /**
+   * The forwarder, see clc_forwarder_id.
+   */
+  uint32_t forwarder;
+  /**
+   * The back end's key; 0 for none.
+   */
+  uint32_t backend;
+  /**
+   * Requests in flight.
+   */
+  uint32_t in_flight;
+  /**
+   * A length of time in nanoseconds.
+   */
+  uint64_t duration_ns;
+  /**
+   * The kernel's error number (EMFILE, ...).
+   */
+  int32_t os_error;
+  /**
+   * A clc_cause.
+   */
+  uint32_t cause;
+  /**
+   * How many failures.
+   */
+  uint32_t failures;
+  /**
+   * A clc_failure.
+   */
+  uint32_t failure;
+  /**
+   * 0.
+   */
+  uint64_t reserved[3];
+} clc_event;
+
+/**
+ * Gets a log record: `level` is a clc_log_level, `text` one line without a line end, valid during the call.
+ *
+ * Called on the thread that turns the shard or polls the node, from within that call, never on a thread
+ * of the library. It may call the library, but must not throw, and not jump out of itself.
+ */
+typedef void (*clc_log_sink)(void *user, uint32_t level, const char *text);
+
+/**
+ * What a scaler goes by. 0 means the default in every field but the first.
+ */
+typedef struct clc_scaler_options {
+  /**
+   * sizeof(clc_scaler_options)
+   */
+  size_t struct_size;
+  /**
+   * How long the reason to add must last, in nanoseconds; 1 for not at all.
+   */
+  uint64_t hold_ns_add;
+  /**
+   * How long the reason to remove must last, in nanoseconds; 1 for not at all.
+   */
+  uint64_t hold_ns_remove;
+  /**
+   * The least time between two decisions, in nanoseconds; 1 for none.
+   */
+  uint64_t cool_down_ns;
+  /**
+   * A clc_signal.
+   */
+  uint32_t signal;
+  /**
+   * From here on a load is Medium, in per cent.
+   */
+  uint32_t medium_percent;
+  /**
+   * From here on a load is High, in per cent.
+   */
+  uint32_t high_percent;
+  /**
+   * Back ends kept even when there is nothing to do (0).
+   */
+  uint32_t backends_min;
+  /**
+   * Back ends never exceeded (no limit).
+   */
+  uint32_t backends_max;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+} clc_scaler_options;
+
+/**
+ * One back end of the child list as sampled.
+ */
+typedef struct clc_child_sample {
+  /**
+   * Who it is: the number that a decision names.
+   */
+  uint32_t backend;
+  /**
+   * Requests sent to it and not yet answered.
+   */
+  uint32_t in_flight;
+  /**
+   * Cores of its node; 0 counts as 1.
+   */
+  uint32_t cores;
+  /**
+   * A clc_child_state.
+   */
+  uint32_t state;
+  /**
+   * The sample of a signal other than requests in flight, in per mille.
+   */
+  uint32_t reading_per_mille;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+} clc_child_sample;
+
+/**
+ * One look at the front end and its child list.
+ */
+typedef struct clc_sample {
+  /**
+   * sizeof(clc_sample)
+   */
+  size_t struct_size;
+  /**
+   * The child list in its order, which is the order of adding; NULL when `children_len` is 0.
+   */
+  const struct clc_child_sample *children;
+  /**
+   * How many there are.
+   */
+  size_t children_len;
+  /**
+   * Requests in flight on the front end itself.
+   */
+  uint32_t local_in_flight;
+  /**
+   * Cores of the front end; 0 counts as 1.
+   */
+  uint32_t local_cores;
+  /**
+   * The sample of a signal other than requests in flight, in per mille.
+   */
+  uint32_t local_reading_per_mille;
+  /**
+   * Nodes that could be had now.
+   */
+  uint32_t pool_idle;
+  /**
+   * Back ends being started, on the child list or not.
+   */
+  uint32_t starting;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+} clc_sample;
+
+/**
+ * What to do, with the numbers that led to it; fields that do not apply are 0.
+ */
+typedef struct clc_decision {
+  /**
+   * A clc_decision_kind.
+   */
+  uint32_t kind;
+  /**
+   * A clc_reason.
+   */
+  uint32_t reason;
+  /**
+   * The back end to remove.
+   */
+  uint32_t backend;
+  /**
+   * The load that decided, in per cent.
+   */
+  uint32_t percent;
+  /**
+   * The threshold that it was compared with, in per cent.
+   */
+  uint32_t threshold_percent;
+  /**
+   * Back ends active, or with a minimum or maximum: active or starting.
+   */
+  uint32_t count;
+  /**
+   * How long the reason has lasted, in nanoseconds.
+   */
+  uint64_t held_ns;
+  /**
+   * 0.
+   */
+  uint64_t reserved[2];
+} clc_decision;
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+/**
+ * Writes the defaults into `*options`, whose size is `struct_size`: sizeof(clc_backend_options). The address is left
+ * NULL.
+ *
+ * Errors: NULL_ARGUMENT, UNKNOWN_STRUCT_SIZE. Any thread may call this.
+ *
+ * # Safety
+ * `options` is NULL or has room for `struct_size` bytes.
+ */
+clc_status clc_backend_options_init(struct clc_backend_options *options,
+                                    size_t struct_size);
+
+/**
+ * Appends a back end to the child list. `backend_out` may be NULL, else gets its key, which is never 0.
+ *
+ * Errors: NULL_ARGUMENT (also for the address), BAD_ADDRESS, UNKNOWN_STRUCT_SIZE, INVALID_ARGUMENT,
+ * NO_SUCH_FORWARDER, CLOSED, WRONG_THREAD, FORKED. The shard's thread, or with a node any thread, may call this.
+ *
+ * # Safety
+ * `forwarder` is NULL or a live forwarder; `options` is NULL or a struct of the size that it says, and its strings
+ * are NULL or NUL-terminated; `backend_out` is NULL or writable.
+ */
+clc_status clc_forwarder_add_backend(struct clc_forwarder *forwarder,
+                                     const struct clc_backend_options *options,
+                                     uint32_t *backend_out);
+
+/**
+ * Sets the local instance, which serves while the child list is empty; `options` NULL takes it away. `backend_out` may
+ * be NULL, else gets its key, or 0.
+ *
+ * Errors: as clc_forwarder_add_backend. The shard's thread, or with a node any thread, may call this.
+ *
+ * # Safety
+ * As clc_forwarder_add_backend.
+ */
+clc_status clc_forwarder_set_local(struct clc_forwarder *forwarder,
+                                   const struct clc_backend_options *options,
+                                   uint32_t *backend_out);
+
+/**
+ * Gives a back end no new requests. The event CLC_EVENT_KIND_BACKEND_DRAINED tells when nothing is in flight there, or
+ * that `deadline_ns` nanoseconds have passed. Then remove it.
+ *
+ * Errors: NULL_ARGUMENT, NO_SUCH_BACKEND, WRONG_STATE (it is draining already), NO_SUCH_FORWARDER, CLOSED,
+ * WRONG_THREAD, FORKED. The shard's thread, or with a node any thread, may call this.
+ *
+ * # Safety
+ * `forwarder` is NULL or a live forwarder.
+ */
+clc_status clc_forwarder_drain_backend(struct clc_forwarder *forwarder,
+                                       uint32_t backend,
+                                       uint64_t deadline_ns);
+
+/**
+ * Takes a back end off the list at once: what is in flight there is tried elsewhere where that is allowed, else
+ * answered 502 or cut. Drain it first, and no request is lost.
+ *
+ * Errors: NULL_ARGUMENT, NO_SUCH_BACKEND, NO_SUCH_FORWARDER, CLOSED, WRONG_THREAD, FORKED. The shard's thread, or
+ * with a node any thread, may call this.
+ *
+ * # Safety
+ * `forwarder` is NULL or a live forwarder.
+ */
+clc_status clc_forwarder_remove_backend(struct clc_forwarder *forwarder,
+                                        uint32_t backend);
+
+/**
+ * Changes a back end's share relative to others; at least 1.
+ *
+ * Errors: NULL_ARGUMENT, INVALID_ARGUMENT, NO_SUCH_BACKEND, NO_SUCH_FORWARDER, CLOSED, WRONG_THREAD, FORKED. The
+ * shard's thread, or with a node any thread, may call this.
+ *
+ * # Safety
+ * `forwarder` is NULL or a live forwarder.
+ */
+clc_status clc_forwarder_set_weight(struct clc_forwarder *forwarder,
+                                    uint32_t backend,
+                                    uint32_t weight);
+
+/**
+ * Writes how each back end stands into `backends_out`, the local instance first, then the child list in its order;
+ * `*backends_len_out` is how many there are. With too little room nothing is written but that number.
+ *
+ * Errors: NULL_ARGUMENT, BUFFER_TOO_SMALL, NO_SUCH_FORWARDER, CLOSED, WRONG_THREAD, FORKED. The shard's thread, or
+ * with a node any thread, may call this.
+ *
+ * # Safety
+ * `forwarder` is NULL or a live forwarder; `backends_out` has room for `capacity` structs, or is NULL and
+ * `capacity` is 0; `backends_len_out` is NULL or writable.
+ */
+clc_status clc_forwarder_backends(const struct clc_forwarder *forwarder,
+                                  struct clc_backend_status *backends_out,
+                                  size_t capacity,
+                                  size_t *backends_len_out);
+
+/**
+ * How many counters the loaded library has: their numbers are 0 to one less. Any thread may call this.
+ */
+size_t clc_counter_count(void);
+
+/**
+ * The name of a counter: "requests". NULL when there is none of this number. Valid for good. Any thread may call
+ * this.
+ */
+const char *clc_counter_label(uint32_t counter);
+
+/**
+ * The unit of a counter: "bytes". NULL when there is none of this number. Valid for good. Any thread may call
+ * this.
+ */
+const char *clc_counter_unit(uint32_t counter);
+
+/**
+ * What a counter counts, a sentence. NULL when there is none of this number. Valid for good. Any thread may call
+ * this.
+ */
+const char *clc_counter_help(uint32_t counter);
+
+/**
+ * Reads one counter of a forwarder, `counter` being a clc_counter; with a node, the sum over its shards.
+ *
+ * Errors: NULL_ARGUMENT, INVALID_ARGUMENT, NO_SUCH_FORWARDER, FORKED. Any thread may call this, also with a shard, and it
+ * disturbs no turn. With a shard the last values stay readable after the forwarder was closed.
+ *
+ * # Safety
+ * `forwarder` is NULL or a live forwarder; `value_out` is NULL or writable.
+ */
+clc_status clc_forwarder_counter(const struct clc_forwarder *forwarder,
+                                 uint32_t counter,
+                                 uint64_t *value_out);
+
+/**
+ * Reads all counters of a forwarder into `values_out`, by their numbers; `*values_len_out` is how many there are.
+ * With less room than that, the first `capacity` of them are written.
+ *
+ * Errors: NULL_ARGUMENT, NO_SUCH_FORWARDER, FORKED. Any thread may call this, as clc_forwarder_counter.
+ *
+ * # Safety
+ * `forwarder` is NULL or a live forwarder; `values_out` has room for `capacity` numbers, or is NULL and `capacity` is
+ * 0; `values_len_out` is NULL or writable.
+ */
+clc_status clc_forwarder_counters(const struct clc_forwarder *forwarder,
+                                  uint64_t *values_out,
+                                  size_t capacity,
+                                  size_t *values_len_out);
+
+/**
+ * Writes the defaults into `*options`, whose size is `struct_size`: sizeof(clc_forwarder_options). Strings are left
+ * NULL.
+ *
+ * Errors: NULL_ARGUMENT, UNKNOWN_STRUCT_SIZE. Any thread may call this.
+ *
+ * # Safety
+ * `options` is NULL or has room for `struct_size` bytes.
+ */
+clc_status clc_forwarder_options_init(struct clc_forwarder_options *options,
+                                      size_t struct_size);
+
+/**
+ * Adds a forwarder to a shard. `options` may be NULL for the defaults. Ends with clc_forwarder_free.
+ *
+ * Errors: NULL_ARGUMENT, UNKNOWN_STRUCT_SIZE, INVALID_ARGUMENT, BAD_CONFIGURATION, WRONG_THREAD, FORKED. The shard's
+ * thread may call this.
+ *
+ * # Safety
+ * `shard` is NULL or a live shard; `options` is NULL or a struct of the size that it says, and its strings are
+ * NULL or NUL-terminated; `forwarder_out` is NULL or writable.
+ */
+clc_status clc_shard_add_forwarder(struct clc_shard *shard,
+                                   const struct clc_forwarder_options *options,
+                                   struct clc_forwarder **forwarder_out);
+
+/**
+ * Adds a forwarder to a node, on every shard of it. `options` may be NULL for the defaults. Ends with
+ * clc_forwarder_free.
+ *
+ * Errors: NULL_ARGUMENT, UNKNOWN_STRUCT_SIZE, INVALID_ARGUMENT, BAD_CONFIGURATION, QUEUE_FULL, CLOSED, FORKED. Any
+ * thread may call this.
+ *
+ * # Safety
+ * `node` is NULL or a live node; the rest as clc_shard_add_forwarder.
+ */
+clc_status clc_node_add_forwarder(struct clc_node *node,
+                                  const struct clc_forwarder_options *options,
+                                  struct clc_forwarder **forwarder_out);
+
+/**
+ * Ends a forwarder with all its connections. The handle stays valid, answers NO_SUCH_FORWARDER and must be freed.
+ *
+ * Errors: NULL_ARGUMENT, NO_SUCH_FORWARDER, CLOSED, WRONG_THREAD, FORKED. The shard's thread, or with a node any
+ * thread, may call this.
+ *
+ * # Safety
+ * `forwarder` is NULL or a live forwarder.
+ */
+clc_status clc_forwarder_close(struct clc_forwarder *forwarder);
+
+/**
+ * Closes a forwarder where that was not done, and frees the handle. NULL is fine. Before or after its shard or
+ * node is freed.
+ *
+ * Any thread may call this; but only the shard's thread closes the forwarder with it: freed by another, it goes on
+ * until the shard ends.
+ *
+ * # Safety
+ * `forwarder` is NULL or a forwarder that was not freed before; no other call on it is running.
+ */
+void clc_forwarder_free(struct clc_forwarder *forwarder);
+
+/**
+ * The number that events of this forwarder carry. Any thread may call this; 0 for NULL.
+ *
+ * # Safety
+ * `forwarder` is NULL or a live forwarder.
+ */
+uint32_t clc_forwarder_id(const struct clc_forwarder *forwarder);
+
+/**
+ * Accepts clients on an address such as "127.0.0.1:8080" or "[::]:80"; with port 0 the system chooses one. `address_out`
+ * may be NULL, else gets the address with the port.
+ *
+ * Errors: NULL_ARGUMENT, BAD_ADDRESS, ADDRESS_IN_USE, ADDRESS_NOT_AVAILABLE, PERMISSION_DENIED,
+ * DESCRIPTORS_EXHAUSTED, NO_SUCH_FORWARDER, CLOSED, WRONG_THREAD, FORKED. The shard's thread, or with a node any
+ * thread, may call this.
+ *
+ * # Safety
+ * `forwarder` is NULL or a live forwarder; `address` is NULL or NUL-terminated; `address_out` is NULL or writable.
+ */
+clc_status clc_forwarder_listen(struct clc_forwarder *forwarder,
+                                const char *address,
+                                struct clc_address *address_out);
+
+/**
+ * Accepts clients on a TCP socket on which bind and listen were called already: by the embedding program, or by the
+ * one that started it (socket activation). The library makes a duplicate for itself; the caller's descriptor stays
+ * the caller's, to keep or close. `address_out` may be NULL.
+ *
+ * Errors: NULL_ARGUMENT, NOT_A_LISTENER, DESCRIPTORS_EXHAUSTED, NO_SUCH_FORWARDER, CLOSED, WRONG_THREAD, FORKED. The
+ * shard's thread, or with a node any thread, may call this.
+ *
+ * # Safety
+ * `forwarder` is NULL or a live forwarder; `address_out` is NULL or writable.
+ */
+clc_status clc_forwarder_listen_fd(struct clc_forwarder *forwarder,
+                                   int fd,
+                                   struct clc_address *address_out);
+
+/**
+ * Reads the latencies of a forwarder since the last reset; `reset` not 0 begins anew.
+ *
+ * Errors: NULL_ARGUMENT, NO_SUCH_FORWARDER, CLOSED, WRONG_THREAD, QUEUE_FULL, FORKED. The shard's thread, or with a node
+ * any thread, may call this; a node asks its shards, so it costs a wake-up each.
+ *
+ * # Safety
+ * `forwarder` is NULL or a live forwarder; `latency_out` is NULL or writable.
+ */
+clc_status clc_forwarder_latency(struct clc_forwarder *forwarder,
+                                 int reset,
+                                 struct clc_latency *latency_out);
+
+/**
+ * Writes the defaults into `*options`, whose size is `struct_size`: sizeof(clc_node_options).
+ *
+ * Errors: NULL_ARGUMENT, UNKNOWN_STRUCT_SIZE. Any thread may call this.
+ *
+ * # Safety
+ * `options` is NULL or has room for `struct_size` bytes.
+ */
+clc_status clc_node_options_init(struct clc_node_options *options, size_t struct_size);
+
+/**
+ * Makes a node and starts its threads. `options` may be NULL for the defaults. Ends with clc_node_free.
+ *
+ * Errors: NULL_ARGUMENT, UNKNOWN_STRUCT_SIZE, INVALID_ARGUMENT, IO_URING_FORBIDDEN, UNSUPPORTED_KERNEL,
+ * OUT_OF_MEMORY, DESCRIPTORS_EXHAUSTED. Any thread may call this.
+ *
+ * # Safety
+ * `options` is NULL or a struct of the size that it says, and so is its field `shard`; `node_out` is NULL or
+ * writable.
+ */
+clc_status clc_node_new(const struct clc_node_options *options, struct clc_node **node_out);
+
+/**
+ * Ends a node with its threads, forwarders and connections, and waits for the threads. NULL is fine. Handles of its
+ * forwarders stay valid and must be freed too; a thread that waits in clc_node_poll gets CLOSED.
+ *
+ * Any thread may call this. A child of fork only forgets it.
+ *
+ * # Safety
+ * `node` is NULL or a node that was not freed before, and no other call on it begins from now on.
+ */
+void clc_node_free(struct clc_node *node);
+
+/**
+ * Waits for at most `timeout_ns` nanoseconds (negative: no limit; 0: not at all) until events or log records
+ * wait, and takes them: events into `events_out`, at most `capacity` of them, records to the sink from within this
+ * call. Returns with no event when the time has passed, when a signal came, or when there were records only. The
+ * events are copies and hold no memory.
+ *
+ * Errors: NULL_ARGUMENT, INVALID_ARGUMENT (`capacity` 0), CLOSED, FORKED. Any thread may call this; each event goes
+ * to one caller.
+ *
+ * # Safety
+ * `node` is NULL or a live node; `events_out` is NULL or has room for `capacity` events; `events_len_out` is
+ * NULL or writable.
+ */
+clc_status clc_node_poll(struct clc_node *node,
+                         struct clc_event *events_out,
+                         size_t capacity,
+                         int64_t timeout_ns,
+                         size_t *events_len_out);
+
+/**
+ * A descriptor that is readable (EPOLLIN, POLLIN) when clc_node_poll has something to bring, for an event loop. It
+ * stays the node's: do not read it, do not close it. Call clc_node_poll with a time-out of 0 until it brings nothing,
+ * then wait. Negative: a clc_status.
+ *
+ * Any thread may call this.
+ *
+ * # Safety
+ * `node` is NULL or a live node.
+ */
+int clc_node_event_fd(const struct clc_node *node);
+
+/**
+ * Sets where log records go; NULL: nowhere. `user` is given to each call. Records from before come with the next
+ * poll that finds them.
+ *
+ * Errors: NULL_ARGUMENT, FORKED. Any thread may call this; a poll that is running may still use the one
+ * before.
+ *
+ * # Safety
+ * `node` is NULL or a live node; `sink` may be called with `user` by every thread that polls, until another is set
+ * and those polls have returned.
+ */
+clc_status clc_node_set_log_sink(struct clc_node *node,
+                                 clc_log_sink sink,
+                                 void *user);
+
+/**
+ * Which driver and features run, and why: "uring: multishot_accept, ...". Valid as long as the node; NULL for
+ * NULL. Any thread may call this.
+ *
+ * # Safety
+ * `node` is NULL or a live node.
+ */
+const char *clc_node_driver_report(const struct clc_node *node);
+
+/**
+ * Writes the defaults into `*options`, whose size is `struct_size`: sizeof(clc_scaler_options).
+ *
+ * Errors: NULL_ARGUMENT, UNKNOWN_STRUCT_SIZE. Any thread may call this.
+ *
+ * # Safety
+ * `options` is NULL or has room for `struct_size` bytes.
+ */
+clc_status clc_scaler_options_init(struct clc_scaler_options *options, size_t struct_size);
+
+/**
+ * Makes a scaler that has seen nothing yet. `options` may be NULL for the defaults. Ends with clc_scaler_free.
+ *
+ * Errors: NULL_ARGUMENT, UNKNOWN_STRUCT_SIZE, INVALID_ARGUMENT, BAD_CONFIGURATION. Any thread may call this.
+ *
+ * # Safety
+ * `options` is NULL or a struct of the size that it says; `scaler_out` is NULL or writable.
+ */
+clc_status clc_scaler_new(const struct clc_scaler_options *options,
+                          struct clc_scaler **scaler_out);
+
+/**
+ * Ends a scaler. NULL is fine. Any thread may call this.
+ *
+ * # Safety
+ * `scaler` is NULL or a scaler that was not freed before; no other call on it is running.
+ */
+void clc_scaler_free(struct clc_scaler *scaler);
+
+/**
+ * Looks at one sample. `now_ns` is the time on any clock that never goes back, in nanoseconds. The caller carries a
+ * decision out, or not, and samples on; one that could not be carried out comes again after the cool-down.
+ *
+ * Errors: NULL_ARGUMENT, UNKNOWN_STRUCT_SIZE, INVALID_ARGUMENT. One thread at a time may call this.
+ *
+ * # Safety
+ * `scaler` is NULL or a live scaler that no other thread uses now; `sample` is NULL or a struct of the size that
+ * it says with as many children as it says; `decision_out` is NULL or writable.
+ */
+clc_status clc_scaler_step(struct clc_scaler *scaler,
+                           uint64_t now_ns,
+                           const struct clc_sample *sample,
+                           struct clc_decision *decision_out);
+
+/**
+ * How many decisions to add or remove a scaler has taken: the number of reconfigurations. 0 for NULL. One thread at a
+ * time may call this.
+ *
+ * # Safety
+ * `scaler` is NULL or a live scaler.
+ */
+uint64_t clc_scaler_decisions(const struct clc_scaler *scaler);
+
+/**
+ * Writes the defaults into `*options`, whose size is `struct_size`: sizeof(clc_shard_options).
+ *
+ * Errors: NULL_ARGUMENT, UNKNOWN_STRUCT_SIZE. Any thread may call this.
+ *
+ * # Safety
+ * `options` is NULL or has room for `struct_size` bytes.
+ */
+clc_status clc_shard_options_init(struct clc_shard_options *options, size_t struct_size);
+
+/**
+ * Makes a shard. `options` may be NULL for the defaults. Ends with clc_shard_free.
+ *
+ * Errors: NULL_ARGUMENT, UNKNOWN_STRUCT_SIZE, INVALID_ARGUMENT, IO_URING_FORBIDDEN, UNSUPPORTED_KERNEL,
+ * OUT_OF_MEMORY, DESCRIPTORS_EXHAUSTED. Any thread may call this.
+ *
+ * # Safety
+ * `options` is NULL or a struct of the size that it says; `shard_out` is NULL or writable.
+ */
+clc_status clc_shard_new(const struct clc_shard_options *options, struct clc_shard **shard_out);
+
+/**
+ * Ends a shard with all its forwarders and connections. NULL is fine. Handles of its forwarders stay valid,
+ * answer CLOSED and must be freed too.
+ *
+ * The shard's thread may call this; another one only when the shard's thread no longer uses it. A child of
+ * fork only forgets it.
+ *
+ * # Safety
+ * `shard` is NULL or a shard that was not freed before; no other call on it is running.
+ */
+void clc_shard_free(struct clc_shard *shard);
+
+/**
+ * A descriptor that is readable (EPOLLIN, POLLIN) when clc_shard_turn has something to do. It stays the same and
+ * stays the shard's: do not read it, do not close it. Negative: a clc_status.
+ *
+ * Any thread may call this.
+ *
+ * # Safety
+ * `shard` is NULL or a live shard.
+ */
+int clc_shard_fd(const struct clc_shard *shard);
+
+/**
+ * How long the descriptor may be waited for before clc_shard_turn has something to do anyway, in nanoseconds;
+ * 0: turn now; -1: no limit. Ask after each turn.
+ *
+ * Errors: NULL_ARGUMENT, WRONG_THREAD, FORKED. The shard's thread may call this.
+ *
+ * # Safety
+ * `shard` is NULL or a live shard; `timeout_ns_out` is NULL or writable.
+ */
+clc_status clc_shard_next_timeout_ns(const struct clc_shard *shard, int64_t *timeout_ns_out);
+
+/**
+ * Does all there is to do now, without waiting. The first turn binds the shard to the calling thread. Log records
+ * go to the sink from within this call; events wait for clc_shard_events.
+ *
+ * Errors: NULL_ARGUMENT, WRONG_THREAD, FORKED; IO when the driver can go no further. The shard's thread may call
+ * this.
+ *
+ * # Safety
+ * `shard` is NULL or a live shard.
+ */
+clc_status clc_shard_turn(struct clc_shard *shard);
+
+/**
+ * As clc_shard_turn, but first waits for at most `timeout_ns` nanoseconds (negative: no limit) until there is
+ * something to do: for a thread with no loop of its own. What it produces is sent by the next turn.
+ *
+ * Errors: as clc_shard_turn. The shard's thread may call this; clc_shard_wake ends the wait.
+ *
+ * # Safety
+ * `shard` is NULL or a live shard.
+ */
+clc_status clc_shard_turn_for(struct clc_shard *shard, int64_t timeout_ns);
+
+/**
+ * Ends the present or the next wait of the shard. Any thread may call this.
+ *
+ * Errors: NULL_ARGUMENT, FORKED.
+ *
+ * # Safety
+ * `shard` is NULL or a live shard.
+ */
+clc_status clc_shard_wake(const struct clc_shard *shard);
+
+/**
+ * Takes the events since the last call, oldest first, at most `capacity` of them; call again while it fills the
+ * array. They are copies and hold no memory. Beyond 4096 that nobody took the oldest are lost; the log says so.
+ *
+ * Errors: NULL_ARGUMENT, WRONG_THREAD, FORKED. The shard's thread may call this.
+ *
+ * # Safety
+ * `shard` is NULL or a live shard; `events_out` is NULL or has room for `capacity` events; `events_len_out` is
+ * NULL or writable.
+ */
+clc_status clc_shard_events(struct clc_shard *shard,
+                            struct clc_event *events_out,
+                            size_t capacity,
+                            size_t *events_len_out);
+
+/**
+ * Sets where log records go; NULL: nowhere. `user` is given to each call. Records from before, up to 256, come with
+ * the next turn.
+ *
+ * Errors: NULL_ARGUMENT, WRONG_THREAD, FORKED. The shard's thread may call this.
+ *
+ * # Safety
+ * `shard` is NULL or a live shard; `sink` may be called with `user` until another is set or the shard is freed.
+ */
+clc_status clc_shard_set_log_sink(struct clc_shard *shard,
+                                  clc_log_sink sink,
+                                  void *user);
+
+/**
+ * Which driver and features run, and why: "uring: multishot_accept, ...". Valid as long as the shard; NULL for
+ * NULL. Any thread may call this.
+ *
+ * # Safety
+ * `shard` is NULL or a live shard.
+ */
+const char *clc_shard_driver_report(const struct clc_shard *shard);
+
+/**
+ * The words to the last call that failed on this thread: they name the thing, the value and the limit. "" when
+ * none failed. Valid until the next call that fails on this thread; calls that succeed leave it alone.
+ *
+ * Any thread may call this, each has its own.
+ */
+const char *clc_last_error_message(void);
+
+/**
+ * The status of the last call that failed on this thread, or CLC_OK. Any thread may call this.
+ */
+clc_status clc_last_error_status(void);
+
+/**
+ * What a status means in general: "the queue is full". Never NULL, valid for good. Any thread may call this.
+ */
+const char *clc_status_message(clc_status status);
+
+/**
+ * The name of a status without its prefix: "QUEUE_FULL", "OK". Never NULL, valid for good. Any thread may call
+ * this.
+ */
+const char *clc_status_name(clc_status status);
+
+/**
+ * 1 when the same call may succeed later without the caller changing anything, else 0. Any thread may call
+ * this.
+ */
+int clc_status_is_retryable(clc_status status);
+
+/**
+ * Writes one line about `status` to `stream`: the words of this thread's last error when it had this
+ * status, else what the status means in general. Does nothing when `stream` is NULL. Any thread may call this.
+ *
+ * # Safety
+ * `stream` is NULL or an open stream.
+ */
+void clc_print_error(FILE *stream,
+                     clc_status status);
+
+/**
+ * Version of the library, such as "0.1.0". Any thread may call this.
+ */
+const char *clc_version(void);
+
+/**
+ * Version of the binary interface of the library that is loaded; compare it with CLC_ABI_VERSION. Any
+ * thread may call this.
+ */
+unsigned int clc_abi_version(void);
+
+/**
+ * Writes what this machine offers into `text_out`, a line each: kernel, driver with its features and why it was
+ * chosen, limits. At most `capacity` bytes with the final NUL; 1024 are enough.
+ *
+ * Opens a driver for a moment and changes nothing. Any thread may call this.
+ *
+ * Errors: NULL_ARGUMENT; BUFFER_TOO_SMALL, and the message says how many bytes it takes.
+ *
+ * # Safety
+ * `text_out` is NULL or has room for `capacity` bytes.
+ */
+clc_status clc_probe(char *text_out,
+                     size_t capacity);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* CLUSTERCORE_H */
