@@ -202,7 +202,7 @@ class FrontEnd:
 
 
 @pytest.fixture
-def front(tmp_path: Path) -> Iterator[FrontEnd]:
+def front(tmp_path: Path, agents: Agents) -> Iterator[FrontEnd]:
     """Makes a front end; ends it before the agents that it borrows from."""
     made = FrontEnd(tmp_path)
     try:
