@@ -74,7 +74,7 @@ fn config(seed: u64) -> ForwarderConfig {
         response_timeout: Duration::from_secs(2),
         body_timeout: Duration::from_secs(2),
         connect_timeout: Duration::from_secs(1),
-        health: (seed % 3 != 0).then(HealthConfig::default),
+        health: (!seed.is_multiple_of(3)).then(HealthConfig::default),
         window_bytes: 32 << 10,
         splice_bytes_min: 128 << 10,
         ..ForwarderConfig::default()
