@@ -28,6 +28,7 @@ class Process:
     def __init__(self, name: str, command: list[str], log: Path, netns: str | None = None) -> None:
         self.name = name
         self.command = command
+        self.stop_signal = signal.SIGTERM
         self.log = log
         prefix = ["ip", "netns", "exec", netns] if netns else []
         with open(log, "ab") as output:
@@ -64,7 +65,7 @@ class Process:
     def stop(self, seconds_max: float = 5.0) -> None:
         """Asks it to end, insists after `seconds_max`, and waits."""
         if self.is_running():
-            self.popen.terminate()
+            self.popen.send_signal(self.stop_signal)
             try:
                 self.popen.wait(seconds_max)
                 return

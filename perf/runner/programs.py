@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import socket
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,6 +120,8 @@ def start_proxy(
     address = (place.front, place.port())
     command = proxy_command(name, address, backends, processes.directory, options or [])
     process = processes.start(f"proxy-{name}-{address[1]}", command, place.front_netns)
+    if name == "pingora":
+        process.stop_signal = signal.SIGINT  # SIGTERM lets it wait for minutes
     wait_for_port(process, *address, place)
     return process, address
 

@@ -32,6 +32,11 @@ class Suite:
         self.notes: list[str] = []
         self.problems: list[str] = []
 
+    def save(self, rows: list[results.Row], name: str) -> None:
+        """Keeps rows; those of a quick run apart, and never among the results."""
+        is_quick = self.effort.is_quick
+        results.save(rows, f"quick-{name}" if is_quick else name, self.has_record and not is_quick)
+
     def slaves(self) -> Place:
         """Three slaves: the named hosts, or namespaces of this machine."""
         return place.remote(self.hosts) if self.hosts else place.slaves()
@@ -58,7 +63,7 @@ class Suite:
             table = measure(where, self.effort)
         self.tables.append(table)
         experiments.print_table(table)
-        results.save(table.rows(), table.name, self.has_record)
+        self.save(table.rows(), table.name)
         self.count_failed(table.name, table.rows())
         self.note_absent(table.name, table.absent)
 
@@ -80,7 +85,7 @@ class Suite:
             )
         self.comparisons.append(comparison)
         compare.print_comparison(comparison)
-        results.save(comparison.rows(), "compare", self.has_record)
+        self.save(comparison.rows(), "compare")
         self.count_failed("compare", comparison.rows())
         self.note_absent(comparison.case, comparison.absent)
 
@@ -104,7 +109,7 @@ class Suite:
             results.Row("special", name, self.effort.ours, key, key, value, value, value, 1)
             for key, value in figures.items()
         ]
-        results.save(rows, "special", self.has_record)
+        self.save(rows, "special")
         if figures.get("failed"):
             self.problems.append(f"{name}: {figures['failed']:g} requests failed")
 
@@ -138,7 +143,7 @@ class Suite:
                 for key, value in figures.items()
                 if value is not None
             ]
-        results.save(rows, "rise-and-fall", self.has_record)
+        self.save(rows, "rise-and-fall")
 
     def note_absent(self, name: str, absent: dict[str, str]) -> None:
         """Our own program may not be missing; peers may."""
@@ -157,6 +162,8 @@ class Suite:
 def run(effort: Effort, has_record: bool, hosts: list[str] | None) -> int:
     """Measures everything and writes the report. 1 when a part failed, or requests did."""
     suite = Suite(effort, has_record, hosts)
+    if effort.is_quick:
+        suite.notes.append("A quick run: it shows that everything works, and its figures mean nothing.")
     for name in ("haproxy", "nginx", "wrk", "httperf"):
         suite.notes.append(f"{name}: {tools.version(name) or results.NOT_MEASURED}")
     suite.step("experiment 1", lambda: suite.experiment(experiments.experiment_1))
