@@ -8,7 +8,7 @@ use crate::counters::Counter;
 use crate::io::{Chunk, Close, Driver, Errno, Instant, SpliceEnd, StreamOptions};
 use clustercore_proto::forward::http::HeadScan;
 use clustercore_proto::forward::proxy::{self, ProxyHeader};
-use clustercore_proto::policy::{FailureKind, HealthState, Pick};
+use clustercore_proto::policy::{BackendKey, FailureKind, HealthState, Pick, Router};
 use std::sync::Arc;
 
 impl Forwarder {
@@ -54,40 +54,18 @@ impl Forwarder {
         let Some(exchange) = self.clients.get_mut(id).and_then(|client| client.exchange.as_mut()) else {
             return Choice::Nobody;
         };
-        let list = if self.children.list.is_empty() {
-            self.children.local.as_slice()
-        } else {
-            &self.children.list[..]
-        };
-        if list.is_empty() {
+        let (list, local) = (&self.children.list[..], self.children.local.as_slice());
+        if list.is_empty() && local.is_empty() {
             return Choice::Nobody;
         }
-        let before = exchange.tried.len();
-        let mut choice = Choice::Wait;
-        for _ in 0..list.len() {
-            let mut view = View { list, now, tried: &exchange.tried, all_warm: false };
-            let mut pick = self.router.pick(&view);
-            if pick == Pick::Saturated {
-                view.all_warm = true;
-                pick = self.router.pick(&view);
-            }
-            let Pick::Backend(index) = pick else { break };
-            let backend = &list[index];
-            // One on trial takes one request at a time.
-            let free = backend.health_state(now) != HealthState::Trial
-                || backend.with_health(now, |health| health.begin_trial(now)).unwrap_or(true);
-            if free {
-                choice = Choice::Backend(Arc::clone(backend));
-                break;
-            }
-            exchange.tried.push(backend.key);
-        }
-        exchange.tried.truncate(before);
-        if matches!(choice, Choice::Wait) && before > 0 {
-            // Everybody else has been tried, is ejected or full: the failed ones may be asked again, after a wait.
+        // The local instance serves alone while nobody on the list may be asked: an empty list, all draining, ejected or tried.
+        let choice = choose(&mut self.router, list, now, &exchange.tried)
+            .or_else(|| choose(&mut self.router, local, now, &exchange.tried));
+        choice.unwrap_or_else(|| {
+            // Everybody has been tried, is ejected or draining: the failed ones may be asked again, after a wait.
             exchange.tried.clear();
-        }
-        choice
+            Choice::Wait
+        })
     }
 
     fn enqueue<D: Driver>(&mut self, io: &mut Io<'_, D>, id: ClientId) {
@@ -396,6 +374,33 @@ impl Forwarder {
             }
         }
     }
+}
+
+/// A back end of the list for a request that has tried some; `None` when nobody may be asked at all.
+fn choose(router: &mut Router, list: &[Arc<Backend>], now: Instant, tried: &[BackendKey]) -> Option<Choice> {
+    let mut excluded = tried.to_vec();
+    for _ in 0..list.len() {
+        let mut view = View { list, now, tried: &excluded, all_warm: false };
+        let mut pick = router.pick(&view);
+        if pick == Pick::Saturated {
+            view.all_warm = true;
+            pick = router.pick(&view);
+        }
+        let backend = match pick {
+            Pick::Backend(index) => &list[index],
+            Pick::Saturated => return Some(Choice::Wait),
+            // Those on trial that have their one request are busy, not gone.
+            Pick::Empty if excluded.len() > tried.len() => return Some(Choice::Wait),
+            Pick::Empty => return None,
+        };
+        let free = backend.health_state(now) != HealthState::Trial
+            || backend.with_health(now, |health| health.begin_trial(now)).unwrap_or(true);
+        if free {
+            return Some(Choice::Backend(Arc::clone(backend)));
+        }
+        excluded.push(backend.key);
+    }
+    None
 }
 
 enum Choice {

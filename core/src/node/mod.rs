@@ -93,6 +93,8 @@ impl NodeBuilder {
         let fd = rustix::event::eventfd(0, flags)
             .map_err(|error| Error::from_io("make an eventfd", &error.into()))?;
         let shared = Arc::new(Outlet { bell: Bell::new(), fd });
+        // Armed from the start: the descriptor tells of events before the first poll too.
+        std::mem::forget(shared.bell.prepare_sleep());
         let mut links = Vec::new();
         let mut inlets = Vec::new();
         let mut reports = Vec::new();

@@ -32,6 +32,8 @@ impl Worker {
                     Command::Stop => return self.outlet.ring(),
                 }
             }
+            // What the commands brought about is told before the sleep.
+            self.publish();
             let doze = self.bell.prepare_sleep();
             let timeout = if !self.inbox.is_empty() {
                 Some(Duration::ZERO)

@@ -1,0 +1,24 @@
+//! The forwarder over real sockets, on both kernel drivers: each case is a fact that a client or a back end can see.
+//!
+//! Clients and back ends are plain blocking sockets of the standard library that share no code with what is tested; the shard turns on a
+//! thread of its own. When a front ends, it asserts that nothing is left: no client, no request, no lent buffer, no stream.
+
+mod backend;
+mod front;
+mod wire;
+
+mod bodies;
+mod exchange;
+
+/// Each case once per kernel driver.
+macro_rules! on_both_drivers {
+    ($($case:ident),* $(,)?) => {
+        mod epoll {
+            $(#[test] fn $case() { super::$case(clustercore::io::DriverChoice::Epoll); })*
+        }
+        mod uring {
+            $(#[test] fn $case() { super::$case(clustercore::io::DriverChoice::Uring); })*
+        }
+    };
+}
+use on_both_drivers;
