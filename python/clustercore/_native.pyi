@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import ClassVar, Final, Literal, Self, TypeAlias, TypedDict, Unpack, final, type_check_only
 
 __all__ = [
+    "IS_DEBUG_BUILD",
     "AcceptPaused",
     "AutoThresholds",
     "Backend",
@@ -12,7 +13,6 @@ __all__ = [
     "BackendReturned",
     "Forwarder",
     "HealthConfig",
-    "IS_DEBUG_BUILD",
     "Lease",
     "Node",
     "Pool",

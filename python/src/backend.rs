@@ -17,10 +17,10 @@ pub struct Backend {
     name: String,
     /// Where its service listens, "ip:port".
     address: String,
-    /// "active", "draining", "removed"; of active ones "ejected", "trial" and "warming" tell what health
-    /// checks think.
+    /// On the list: "active", "draining" or "removed"; of active ones "ejected", "trial" and "warming" tell what
+    /// health checks think.
     state: &'static str,
-    /// "low", "medium" or "high".
+    /// Load: "low", "medium" or "high".
     level: &'static str,
     /// Requests in flight.
     in_flight: u32,
