@@ -1,7 +1,18 @@
 """The native part of clustercore. Import `clustercore`, which has everything in it."""
 
 from collections.abc import Callable, Sequence
-from typing import ClassVar, Final, Literal, Self, TypeAlias, TypedDict, Unpack, final, type_check_only
+from typing import (
+    ClassVar,
+    Final,
+    Literal,
+    Protocol,
+    Self,
+    TypeAlias,
+    TypedDict,
+    Unpack,
+    final,
+    type_check_only,
+)
 
 __all__ = [
     "IS_DEBUG_BUILD",
@@ -31,7 +42,7 @@ _Log: TypeAlias = Callable[[str, str], object]
 _Event: TypeAlias = AcceptPaused | BackendDrained | BackendEjected | BackendReturned | Saturated
 
 @type_check_only
-class _HasFileno:
+class _HasFileno(Protocol):
     def fileno(self) -> int: ...
 
 @type_check_only
@@ -274,12 +285,12 @@ class Backend:
         """Where its service listens, "ip:port"."""
     @property
     def state(self) -> Literal["active", "draining", "removed", "ejected", "trial", "warming"]:
-        """"active", "draining", "removed"; of active ones "ejected", "trial" and "warming" tell what health
-        checks think.
+        """On the list: "active", "draining" or "removed"; of active ones "ejected", "trial" and "warming"
+        tell what health checks think.
         """
     @property
     def level(self) -> Literal["low", "medium", "high"]:
-        """"low", "medium" or "high"."""
+        """Load: "low", "medium" or "high"."""
     @property
     def in_flight(self) -> int:
         """Requests in flight."""

@@ -10,12 +10,24 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
+/// A listening socket of the caller's, duplicated. Errors: `OSError` when it is not open; `NotAListener` for anything else.
+pub fn listener(fd: &Bound<'_, PyAny>) -> Answer<OwnedFd> {
+    let ours = duplicate(fd)?;
+    match rustix::net::sockopt::socket_acceptconn(&ours) {
+        Ok(true) => Ok(ours),
+        Ok(false) | Err(_) => {
+            let text = "the descriptor is not a socket on which bind and listen were called";
+            Err(Error::new(Code::NotAListener, text).into())
+        }
+    }
+}
+
 /// Duplicates `fd`, a number or an object with `fileno()`; the original stays the caller's.
 ///
 /// The kernel passes it through a socket pair, with Python at one end: so a number that may mean anything
 /// becomes a descriptor that is ours without a line of unsafe code. Errors: `OSError` for a number that is
 /// not open.
-pub fn duplicate(fd: &Bound<'_, PyAny>) -> Answer<OwnedFd> {
+fn duplicate(fd: &Bound<'_, PyAny>) -> Answer<OwnedFd> {
     let py = fd.py();
     let number: i32 = match fd.call_method0("fileno") {
         Ok(number) => number.extract()?,

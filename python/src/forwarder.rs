@@ -2,7 +2,7 @@
 
 use crate::argument::{address, count, seconds};
 use crate::backend::Backend;
-use crate::descriptor::duplicate;
+use crate::descriptor::listener;
 use crate::errors::Answer;
 use crate::node::Node;
 use crate::options::Options;
@@ -115,7 +115,7 @@ impl Forwarder {
     #[pyo3(signature = (address))]
     fn listen(&self, py: Python<'_>, address: &str) -> Answer<String> {
         let wanted = self::address(address)?;
-        let found = self.with(
+        let found = self.command(
             py,
             |node, id| node.listen(id, wanted),
             |shard, id| shard.listen(id, wanted, &ListenOptions::default()),
@@ -129,15 +129,18 @@ impl Forwarder {
     /// The descriptor is duplicated; the caller keeps and closes its own. Returns the address, None when it
     /// has no IP address. Raises NotAListener, DescriptorsExhausted, OSError (not open).
     fn listen_fd(&self, py: Python<'_>, fd: &Bound<'_, PyAny>) -> Answer<Option<String>> {
-        let ours = duplicate(fd)?;
+        let ours = listener(fd)?;
         // One of the two is called; both cannot own it.
         let twin = std::sync::Mutex::new(Some(ours));
         let take = || {
             let taken = twin.lock().ok().and_then(|mut twin| twin.take());
             taken.ok_or_else(|| Error::from(Code::Internal))
         };
-        let found =
-            self.with(py, |node, id| node.listen_fd(id, take()?), |shard, id| shard.listen_fd(id, take()?))?;
+        let found = self.command(
+            py,
+            |node, id| node.listen_fd(id, take()?),
+            |shard, id| shard.listen_fd(id, take()?),
+        )?;
         Ok(found.map(|address| address.to_string()))
     }
 
@@ -155,7 +158,7 @@ impl Forwarder {
             Some(address) => Some(backend(address, name.or(Some("local")), 1, cores, None)?),
             None => None,
         };
-        let key = self.with(
+        let key = self.command(
             py,
             |node, id| node.set_local(id, config.clone()),
             |shard, id| shard.set_local(id, config.clone()),
@@ -178,7 +181,7 @@ impl Forwarder {
         in_flight_max: Option<i64>,
     ) -> Answer<u32> {
         let config = backend(address, name, weight, cores, in_flight_max)?;
-        let key = self.with(
+        let key = self.command(
             py,
             |node, id| node.add_backend(id, config.clone()),
             |shard, id| shard.add_backend(id, config.clone()),
@@ -194,7 +197,7 @@ impl Forwarder {
     #[pyo3(signature = (key, *, deadline=10.0))]
     fn drain_backend(&self, py: Python<'_>, key: u32, deadline: f64) -> Answer<()> {
         let (key, deadline) = (BackendKey(key), seconds("deadline", deadline)?);
-        self.with(
+        self.command(
             py,
             |node, id| node.drain_backend(id, key, deadline),
             |shard, id| shard.drain_backend(id, key, deadline),
@@ -207,7 +210,7 @@ impl Forwarder {
     /// Raises NoSuchBackend.
     fn remove_backend(&self, py: Python<'_>, key: u32) -> Answer<()> {
         let key = BackendKey(key);
-        self.with(py, |node, id| node.remove_backend(id, key), |shard, id| shard.remove_backend(id, key))
+        self.command(py, |node, id| node.remove_backend(id, key), |shard, id| shard.remove_backend(id, key))
     }
 
     /// Changes a back end's share relative to others. Raises NoSuchBackend, InvalidArgument.
@@ -322,21 +325,39 @@ impl Forwarder {
 }
 
 impl Forwarder {
-    /// Does something with the owner, without the interpreter: a node's shards answer from their threads.
+    /// Looks at something, without the interpreter: a node's shards answer from their threads.
     fn with<T: Send>(
         &self,
         py: Python<'_>,
         on_node: impl FnOnce(&clustercore::Node, ForwarderId) -> Result<T> + Send,
         on_shard: impl FnOnce(&mut clustercore::Shard, ForwarderId) -> Result<T> + Send,
     ) -> Answer<T> {
-        let id = self.id;
-        if self.closed.load(Ordering::Acquire) {
-            return Err(Error::new(Code::Closed, format!("forwarder {:?} is closed", self.name)).into());
+        let id = self.open()?;
+        match &self.owner {
+            Owner::Node(node) => node.get().with(py, |node| on_node(node, id)),
+            Owner::Shard(shard) => shard.get().with(py, |shard| on_shard(shard, id)),
         }
+    }
+
+    /// As `with`, for what changes something.
+    fn command<T: Send>(
+        &self,
+        py: Python<'_>,
+        on_node: impl FnOnce(&clustercore::Node, ForwarderId) -> Result<T> + Send,
+        on_shard: impl FnOnce(&mut clustercore::Shard, ForwarderId) -> Result<T> + Send,
+    ) -> Answer<T> {
+        let id = self.open()?;
         match &self.owner {
             Owner::Node(node) => node.get().with(py, |node| on_node(node, id)),
             Owner::Shard(shard) => shard.get().command(py, |shard| on_shard(shard, id)),
         }
+    }
+
+    fn open(&self) -> Result<ForwarderId> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(Error::new(Code::Closed, format!("forwarder {:?} is closed", self.name)));
+        }
+        Ok(self.id)
     }
 
     fn status(&self, py: Python<'_>) -> Answer<Vec<BackendStatus>> {

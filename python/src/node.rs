@@ -89,6 +89,7 @@ impl Node {
             let node = self.inner.get()?;
             let left = end.map_or(WAIT_MAX, |end| end.saturating_duration_since(Instant::now()));
             let batch = py.detach(|| node.poll(Some(left.min(WAIT_MAX)), max))?;
+            let had_logs = !batch.logs.is_empty();
             self.sink.write(py, batch.logs);
             for (id, event) in &batch.events {
                 if let Some(event) = events::to_python(py, self.names.of(*id), event)? {
@@ -100,7 +101,8 @@ impl Node {
                 return Ok(answer);
             }
             py.check_signals()?;
-            if end.is_some_and(|end| Instant::now() >= end) {
+            // Behind log records there may be events, or the news that the node is closed.
+            if !had_logs && end.is_some_and(|end| Instant::now() >= end) {
                 return Ok(answer);
             }
         }

@@ -158,7 +158,7 @@ impl Shard {
 
 impl Shard {
     /// Does something with the shard, without the interpreter.
-    fn with<T: Send>(
+    pub fn with<T: Send>(
         &self,
         py: Python<'_>,
         act: impl FnOnce(&mut clustercore::Shard) -> Result<T> + Send,
@@ -172,7 +172,8 @@ impl Shard {
         })?)
     }
 
-    /// As `with`, for what a turn has to carry out: the descriptor becomes readable when one is due.
+    /// As `with`, for what a turn has to carry out or has news of: the descriptor becomes readable, so that the loop
+    /// around the shard turns it.
     pub fn command<T: Send>(
         &self,
         py: Python<'_>,
@@ -180,9 +181,7 @@ impl Shard {
     ) -> Answer<T> {
         self.with(py, |shard| {
             let result = act(shard);
-            if shard.next_timeout() == Some(Duration::ZERO)
-                && let Some(waker) = shard.waker()
-            {
+            if let Some(waker) = shard.waker() {
                 waker.wake();
             }
             result
