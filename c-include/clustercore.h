@@ -1568,7 +1568,8 @@ void clc_shard_free(struct clc_shard *shard);
 
 /**
  * A descriptor that is readable (EPOLLIN, POLLIN) when clc_shard_turn has something to do. It stays the same and
- * stays the shard's: do not read it, do not close it. Negative: a clc_status.
+ * stays the shard's: do not read it, do not close it. Negative: a clc_status. The kernel's work for the shard may
+ * end a wait with EINTR: turn then, too.
  *
  * Any thread may call this.
  *

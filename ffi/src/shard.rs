@@ -187,7 +187,11 @@ pub unsafe extern "C" fn clc_shard_new(
         if shard_out.is_null() {
             return Err(null("shard_out"));
         }
-        let (choice, config) = driver_config(&options)?;
+        let (choice, mut config) = driver_config(&options)?;
+        // A ring with deferred completions is readable by `poll`, but does not wake an `epoll_wait` that sleeps on
+        // it already (seen on 6.18): the kernel makes such completions only when the ring is entered. A shard lives
+        // in a foreign loop, so it does without; a node waits in the ring itself and keeps them.
+        config.mask.defer_taskrun = false;
         let shard = Shard::builder().driver(choice).config(config).seed(options.seed).build()?;
         let handle = Box::into_raw(Box::new(clc_shard::new(shard)?));
         // SAFETY: not NULL, and the caller vouches that it can be written.
@@ -245,7 +249,8 @@ pub unsafe extern "C" fn clc_shard_free(shard: *mut clc_shard) {
 }
 
 /// A descriptor that is readable (EPOLLIN, POLLIN) when clc_shard_turn has something to do. It stays the same and
-/// stays the shard's: do not read it, do not close it. Negative: a clc_status.
+/// stays the shard's: do not read it, do not close it. Negative: a clc_status. The kernel's work for the shard may
+/// end a wait with EINTR: turn then, too.
 ///
 /// Any thread may call this.
 ///
