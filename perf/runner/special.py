@@ -10,7 +10,7 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
-from . import generator, programs
+from . import generator, programs, tools
 from .compare import Standing, interleave
 from .generator import Load
 from .place import Place
@@ -79,6 +79,32 @@ def idle_clients(place: Place, count: int, name: str = "clustercore") -> dict[st
         "failed": report["failed"],
         "clients": count,
     }
+
+
+def second_opinion(place: Place, seconds: float, name: str = "clustercore") -> dict[str, float]:
+    """The same proxy by wrk and httperf beside our generator; those that are absent give no figures."""
+    closed = Load(seconds=max(1.0, seconds))
+    steady = Load(rate=300, num_calls=1, seconds=max(1.0, seconds))
+    figures: dict[str, float] = {}
+    with one_proxy(name, place) as (_, proxy):
+        ours = generator.run(closed, proxy.address, place, proxy.pids())
+        figures |= {
+            "rate": ours["rate"],
+            "cpu_us": ours["watched_cpu_us_per_request"],
+            "failed": ours["failed"],
+        }
+        if tools.system("wrk"):
+            wrk = generator.run_wrk(closed, proxy.address, place, proxy.pids())
+            figures |= {"rate_by_wrk": wrk["rate"], "cpu_us_by_wrk": wrk["watched_cpu_us_per_request"]}
+            figures["failed"] += wrk["failed"]
+        ours = generator.run(steady, proxy.address, place)
+        figures["mean_us_at_300"] = ours["last_byte_us"]["mean"]
+        figures["failed"] += ours["failed"]
+        if tools.system("httperf"):
+            httperf = generator.run_httperf(steady, proxy.address, place)
+            figures["mean_us_at_300_by_httperf"] = httperf["last_byte_us"]["mean"]
+            figures["failed"] += httperf["failed"]
+    return figures
 
 
 def _descriptors(pids: list[int]) -> int:

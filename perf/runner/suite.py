@@ -95,6 +95,12 @@ class Suite:
             figures = special.slow_reader(where, self.effort.runs, self.effort.seconds, self.effort.ours)
         self.figures("slow reader", figures)
 
+    def second_opinion(self) -> None:
+        """wrk and httperf beside our generator."""
+        with place.loopback() as where:
+            figures = special.second_opinion(where, self.effort.seconds, self.effort.ours)
+        self.figures("wrk and httperf beside our generator", figures)
+
     def idle(self) -> None:
         """Idle clients."""
         with place.loopback() as where:
@@ -174,6 +180,7 @@ def run(effort: Effort, has_record: bool, hosts: list[str] | None) -> int:
         suite.step(f"compare {size}", lambda size=size: suite.compare(size))
     suite.step("compare 1k at 2000/s", lambda: suite.compare("1k", rate=2000))
     suite.step("compare new connections", lambda: suite.compare("1k", new_connections=True))
+    suite.step("second opinion", suite.second_opinion)
     suite.step("slow reader", suite.slow_reader)
     suite.step("idle clients", suite.idle)
     suite.step("rise and fall", suite.rise_and_fall)

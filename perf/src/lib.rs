@@ -2,7 +2,7 @@
 //!
 //! - [`floor`], [`ring`], [`socket`], [`cpu`]: what the floor programs in `floors/` share.
 //! - [`service`]: what the sample service `clustercore-sample-service` answers.
-//! - [`options`], [`worker`], [`response`], [`tally`], [`aside`]: the load generator `clustercore-load`.
+//! - [`options`], [`schedule`], [`worker`], [`response`], [`tally`], [`aside`]: the load generator `clustercore-load`.
 
 pub mod aside;
 pub mod cpu;
@@ -10,6 +10,7 @@ pub mod floor;
 pub mod options;
 pub mod response;
 pub mod ring;
+pub mod schedule;
 pub mod service;
 pub mod socket;
 pub mod tally;

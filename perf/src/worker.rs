@@ -6,6 +6,7 @@
 
 use crate::options::Plan;
 use crate::response::{Progress, Response, ResponseError};
+use crate::schedule::Schedule;
 use crate::socket;
 use crate::tally::{Failure, Tally, Times};
 use rustix::event::Timespec;
@@ -75,9 +76,7 @@ pub struct Worker<'a> {
     free: Vec<u32>,
     /// Closed loop: places that failed to connect, and when they try again.
     resting: VecDeque<(u64, u32)>,
-    /// Open loop: how many requests have come due, and how many of them have been started.
-    due: u64,
-    started: u64,
+    schedule: Schedule,
     active: usize,
     buffer: Vec<u8>,
     tally: Tally,
@@ -108,8 +107,7 @@ impl<'a> Worker<'a> {
             connections,
             free: (0..plan.connections as u32).rev().collect(),
             resting: VecDeque::new(),
-            due: 0,
-            started: 0,
+            schedule: Schedule::new(plan),
             active: 0,
             buffer: vec![0; 256 * 1024],
             tally: Tally::default(),
@@ -132,7 +130,7 @@ impl<'a> Worker<'a> {
                 self.expire(now);
                 next_scan_ns = now + SCAN_NS;
             }
-            if self.active == 0 && self.is_over(self.now()) {
+            if self.active == 0 && self.schedule.is_over(self.now()) {
                 break;
             }
             events.clear();
@@ -145,39 +143,18 @@ impl<'a> Worker<'a> {
                 self.on_event(event.data.u64());
             }
         }
-        self.count_unsent();
+        for due_ns in self.schedule.clone().unsent() {
+            if self.is_measured(due_ns) {
+                self.tally.failed(Failure::Unsent);
+            }
+        }
         self.tally.cpu_ns = crate::cpu::thread_ns() - cpu_start;
-        self.tally.requests_all = self.started;
+        self.tally.requests_all = self.schedule.started();
         Ok(self.tally)
     }
 
     fn now(&self) -> u64 {
         self.start.elapsed().as_nanos() as u64
-    }
-
-    /// Whether no further request is started. What was due in time in the open loop is started late rather than
-    /// never, within the time-out.
-    fn is_over(&self, now: u64) -> bool {
-        if self.started >= self.plan.requests_max {
-            return true;
-        }
-        match self.plan.interval_ns {
-            None => now >= self.plan.until_ns,
-            Some(interval_ns) => {
-                Self::due_ns(interval_ns, self.started) >= self.plan.until_ns
-                    || now >= self.plan.until_ns + self.plan.timeout_ns
-            }
-        }
-    }
-
-    /// Whether the next request of the open loop comes due at all.
-    fn has_more_due(&self, interval_ns: f64) -> bool {
-        self.due < self.plan.requests_max && Self::due_ns(interval_ns, self.due) < self.plan.until_ns
-    }
-
-    /// When request `index` is due in the open loop.
-    fn due_ns(interval_ns: f64, index: u64) -> u64 {
-        (interval_ns * index as f64) as u64
     }
 
     /// Starts all that is due and finds a free place.
@@ -186,35 +163,19 @@ impl<'a> Worker<'a> {
             let (_, place) = self.resting.pop_front().expect("just seen");
             self.free.push(place);
         }
-        if self.is_over(now) {
-            return;
-        }
-        let Some(interval_ns) = self.plan.interval_ns else {
-            while self.started < self.plan.requests_max
-                && let Some(place) = self.free.pop()
-            {
-                self.begin(place, self.now());
-            }
-            return;
-        };
-        while self.has_more_due(interval_ns) && Self::due_ns(interval_ns, self.due) <= now {
-            self.due += 1;
-        }
-        while self.started < self.due
-            && let Some(place) = self.free.pop()
+        while !self.free.is_empty()
+            && let Some(intended_ns) = self.schedule.start_next(self.now())
         {
-            self.begin(place, Self::due_ns(interval_ns, self.started));
+            let place = self.free.pop().expect("not empty");
+            self.begin(place, intended_ns);
         }
     }
 
     /// How long to sleep: to the next due request when a place is free for it, else to the next scan.
     fn timeout(&self, now: u64, next_scan_ns: u64) -> Timespec {
         let mut until = next_scan_ns;
-        if let Some(interval_ns) = self.plan.interval_ns
-            && !self.free.is_empty()
-            && self.has_more_due(interval_ns)
-        {
-            until = until.min(Self::due_ns(interval_ns, self.due));
+        if let (false, Some(due_ns)) = (self.free.is_empty(), self.schedule.next_due_ns()) {
+            until = until.min(due_ns);
         }
         if let Some(&(at, _)) = self.resting.front() {
             until = until.min(at);
@@ -227,7 +188,6 @@ impl<'a> Worker<'a> {
 
     /// Starts the next request in `place`, on its open connection or on a new one.
     fn begin(&mut self, place: u32, intended_ns: u64) {
-        self.started += 1;
         self.active += 1;
         let connection = &mut self.connections[place as usize];
         connection.intended_ns = intended_ns;
@@ -381,22 +341,10 @@ impl<'a> Worker<'a> {
         }
         self.connections[place as usize].state = State::Free;
         self.active -= 1;
-        if self.plan.interval_ns.is_none() && !self.is_over(now) {
-            self.begin(place, now);
-        } else {
-            self.free.push(place);
-            self.start_waiting();
-        }
-    }
-
-    /// Starts the oldest waiting request of the open loop without waiting for the next turn.
-    fn start_waiting(&mut self) {
-        if let Some(interval_ns) = self.plan.interval_ns
-            && self.started < self.due
-            && !self.is_over(self.now())
-            && let Some(place) = self.free.pop()
-        {
-            self.begin(place, Self::due_ns(interval_ns, self.started));
+        // On the same connection at once, without another turn of the loop.
+        match self.schedule.start_next(now) {
+            Some(intended_ns) => self.begin(place, intended_ns),
+            None => self.free.push(place),
         }
     }
 
@@ -446,20 +394,6 @@ impl<'a> Worker<'a> {
             };
             if now.saturating_sub(since) >= self.plan.timeout_ns {
                 self.fail(place, Failure::Timeout);
-            }
-        }
-    }
-
-    /// Counts what was due in the measured part and found no connection before the end.
-    fn count_unsent(&mut self) {
-        let Some(interval_ns) = self.plan.interval_ns else { return };
-        // The last turn may lie some time before the end.
-        while self.has_more_due(interval_ns) {
-            self.due += 1;
-        }
-        for index in self.started..self.due {
-            if self.is_measured(Self::due_ns(interval_ns, index)) {
-                self.tally.failed(Failure::Unsent);
             }
         }
     }
