@@ -53,6 +53,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
 fn note_fork() {
     // Relaxed: a child begins with one thread.
     FORKS.fetch_add(1, Ordering::Relaxed);
+    crate::exit::forget_threads();
 }
 
 fn forks() -> u64 {

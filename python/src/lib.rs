@@ -8,6 +8,7 @@ mod backend;
 mod descriptor;
 mod errors;
 mod events;
+mod exit;
 mod forwarder;
 mod guard;
 mod names;
@@ -50,6 +51,7 @@ mod _native {
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
         module.add("IS_DEBUG_BUILD", cfg!(debug_assertions))?;
-        super::guard::register(module)
+        super::guard::register(module)?;
+        super::exit::register(module)
     }
 }

@@ -3,6 +3,7 @@
 use crate::argument::{count, seconds};
 use crate::errors::Answer;
 use crate::events;
+use crate::exit::detached;
 use crate::forwarder::Forwarder;
 use crate::guard::Guarded;
 use crate::names::Names;
@@ -46,7 +47,8 @@ impl Node {
             .shards(count("shards", shards, 1..=256)?)
             .driver(driver.parse()?)
             .config(driver_config(spin_us, connections_max)?);
-        let inner = py.detach(|| builder.build())?;
+        let (inner, _busy) = detached(py, || builder.build());
+        let inner = inner?;
         Ok(Node { inner: Guarded::new(inner), names: Names::default(), sink: Sink::new(log) })
     }
 
@@ -88,7 +90,8 @@ impl Node {
         loop {
             let node = self.inner.get()?;
             let left = end.map_or(WAIT_MAX, |end| end.saturating_duration_since(Instant::now()));
-            let batch = py.detach(|| node.poll(Some(left.min(WAIT_MAX)), max))?;
+            let (batch, _busy) = detached(py, || node.poll(Some(left.min(WAIT_MAX)), max));
+            let batch = batch?;
             let had_logs = !batch.logs.is_empty();
             self.sink.write(py, batch.logs);
             for (id, event) in &batch.events {
@@ -134,7 +137,7 @@ impl Node {
     /// Ends all threads, forwarders and connections. Does nothing when called again.
     fn close(&self, py: Python<'_>) -> Answer<()> {
         let node = self.inner.get()?;
-        py.detach(|| node.close());
+        let ((), _busy) = detached(py, || node.close());
         Ok(())
     }
 
@@ -174,7 +177,8 @@ impl Node {
         act: impl FnOnce(&clustercore::Node) -> Result<T> + Send,
     ) -> Answer<T> {
         let node = self.inner.get()?;
-        Ok(py.detach(|| act(node))?)
+        let (result, _busy) = detached(py, || act(node));
+        Ok(result?)
     }
 
     /// Adds a forwarder under a name that no other has.

@@ -1,5 +1,6 @@
 //! What this kernel offers, and what is counted.
 
+use crate::exit::detached;
 use clustercore::sys::probe::Limit;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -10,7 +11,7 @@ use pyo3::types::PyDict;
 /// Limits are (soft, hard), None where there is none; a setting that this kernel does not have is None.
 #[pyfunction]
 pub fn probe(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
-    let found = py.detach(clustercore::sys::probe::probe);
+    let (found, _busy) = detached(py, clustercore::sys::probe::probe);
     let answer = PyDict::new(py);
     let limit = |limit: Limit| (limit.soft, limit.hard);
     answer.set_item("kernel_release", found.kernel_release)?;

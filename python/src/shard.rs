@@ -3,6 +3,7 @@
 use crate::argument::{count, seconds};
 use crate::errors::Answer;
 use crate::events;
+use crate::exit::detached;
 use crate::forwarder::Forwarder;
 use crate::guard::Guarded;
 use crate::names::Names;
@@ -130,7 +131,7 @@ impl Shard {
     fn close(&self, py: Python<'_>) -> Answer<()> {
         let inner = self.inner.get()?;
         self.check_thread()?;
-        py.detach(|| drop(inner.lock().unwrap_or_else(PoisonError::into_inner).take()));
+        let ((), _busy) = detached(py, || drop(inner.lock().unwrap_or_else(PoisonError::into_inner).take()));
         Ok(())
     }
 
@@ -166,10 +167,11 @@ impl Shard {
         let inner = self.inner.get()?;
         self.check_thread()?;
         // The lock is taken without the interpreter, so that nobody waits for one while holding the other.
-        Ok(py.detach(|| {
+        let (result, _busy) = detached(py, || {
             let mut shard = inner.lock().unwrap_or_else(PoisonError::into_inner);
             act(shard.as_mut().ok_or_else(|| Error::new(Code::Closed, "the shard is closed"))?)
-        })?)
+        });
+        Ok(result?)
     }
 
     /// As `with`, for what a turn has to carry out or has news of: the descriptor becomes readable, so that the loop

@@ -116,21 +116,31 @@ def test_a_child_cannot_use_what_its_parent_made(driver: str) -> None:
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
-def test_a_process_may_end_with_everything_open(driver: str) -> None:
+@pytest.mark.parametrize("threads", [1, 4])
+def test_a_process_may_end_with_everything_open(driver: str, threads: int) -> None:
     output = run(
         """
         import sys, threading, clustercore
-        node = clustercore.Node(shards=2, driver=sys.argv[1], log=print)
+        records = []
+        node = clustercore.Node(shards=2, driver=sys.argv[1], log=lambda *record: records.append(record))
         web = node.forwarder("web")
         web.listen("127.0.0.1:0")
         shard = clustercore.Shard(driver=sys.argv[1])
         shard.turn()
-        threading.Thread(target=node.poll, daemon=True).start()
+        def work():
+            while True:
+                node.poll(timeout=0.0001)
+                web.latency()
+        for target in [node.poll] + [work] * (int(sys.argv[2]) - 1):
+            threading.Thread(target=target, daemon=True).start()
+        for _ in range(5):
+            web.drain_backend(web.add_backend("127.0.0.1:9"))
         print("end", flush=True)
         """,
         driver,
+        str(threads),
     )
-    assert "end\n" in output
+    assert output == "end\n"
 
 
 def test_a_debug_build_says_so_and_a_release_does_not() -> None:
