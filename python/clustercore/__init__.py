@@ -88,9 +88,6 @@ from clustercore._native import (
     probe,
 )
 
-BackendBack = BackendReturned
-"""The name of `BackendReturned` in programs written before it was settled."""
-
 Event: TypeAlias = AcceptPaused | BackendDrained | BackendEjected | BackendReturned | Saturated
 """What `Node.poll` and `Shard.events` bring."""
 
@@ -101,7 +98,6 @@ __all__ = [
     "AlreadyExists",
     "AutoThresholds",
     "Backend",
-    "BackendBack",
     "BackendDrained",
     "BackendEjected",
     "BackendReturned",
