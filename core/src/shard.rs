@@ -16,7 +16,7 @@ use crate::log::{Log, LogLevel, LogRecord};
 use clustercore_proto::policy::{BackendKey, HealthState, Level};
 use clustercore_proto::time::Wheel;
 use std::net::SocketAddr;
-use std::os::fd::{OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::thread::ThreadId;
 use std::time::Duration;
@@ -115,6 +115,13 @@ impl Shard {
     /// Starts to build one.
     pub fn builder() -> ShardBuilder {
         ShardBuilder::default()
+    }
+}
+
+/// The descriptor of [`Shard::fd`], borrowed.
+impl AsFd for Shard {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.driver.as_fd()
     }
 }
 

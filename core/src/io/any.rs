@@ -8,7 +8,7 @@ use super::{
 };
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 /// Which driver is wanted.
@@ -90,6 +90,12 @@ macro_rules! each {
             AnyDriver::Epoll($driver) => $call,
         }
     };
+}
+
+impl AsFd for AnyDriver {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        each!(self, d => d.as_fd())
+    }
 }
 
 impl Driver for AnyDriver {

@@ -26,6 +26,12 @@ impl EpollDriver {
     }
 }
 
+impl AsFd for EpollDriver {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.sockets().epoll.as_fd()
+    }
+}
+
 /// The kernel's sockets behind an epoll descriptor.
 pub struct EpollSockets {
     epoll: OwnedFd,

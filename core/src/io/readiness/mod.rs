@@ -48,6 +48,10 @@ pub struct ReadinessDriver<S: Sockets> {
 }
 
 impl<S: Sockets> ReadinessDriver<S> {
+    pub(super) fn sockets(&self) -> &S {
+        &self.sockets
+    }
+
     /// Over these sockets. Errors: `ENOMEM`, `EINVAL` for buffers that cannot be.
     pub(crate) fn with_sockets(config: DriverConfig, sockets: S) -> std::io::Result<Self> {
         let buffers = Buffers::new(config.buffers)?;

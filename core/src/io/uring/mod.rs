@@ -20,7 +20,7 @@ use crate::sys::splice::Pipe;
 use datagram::DatagramSocket;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::time::Duration;
 use stream::Stream;
@@ -182,6 +182,12 @@ impl UringDriver {
     }
 }
 
+impl AsFd for UringDriver {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.ring.fd()
+    }
+}
+
 impl Driver for UringDriver {
     fn kind(&self) -> DriverKind {
         DriverKind::Uring
@@ -193,7 +199,7 @@ impl Driver for UringDriver {
         self.now
     }
     fn fd(&self) -> Option<RawFd> {
-        Some(self.ring.fd())
+        Some(self.ring.fd().as_raw_fd())
     }
     fn waker(&self) -> Option<Waker> {
         Some(self.waker.clone())

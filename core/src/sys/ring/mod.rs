@@ -99,8 +99,9 @@ impl Ring {
     }
 
     /// The descriptor, readable when completions wait.
-    pub fn fd(&self) -> RawFd {
-        self.ring.as_raw_fd()
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        // SAFETY: the ring keeps its descriptor open as long as it lives, and the borrow ends before it.
+        unsafe { BorrowedFd::borrow_raw(self.ring.as_raw_fd()) }
     }
 
     /// The buffers.

@@ -47,7 +47,9 @@ fn run() -> Result<(), Box<dyn Error>> {
                     "levels" => Policy::Levels,
                     "rr" => Policy::RoundRobin,
                     "least" => Policy::LeastRequests,
-                    _ => return Err(format!("policy is {value:?}; it must be p2c, levels, rr or least").into()),
+                    _ => {
+                        return Err(format!("policy is {value:?}; it must be p2c, levels, rr or least").into());
+                    }
                 }
             }
             _ => return Err(format!("{name} is not an option").into()),
