@@ -118,6 +118,11 @@ impl Exchange {
         })
     }
 
+    /// The client waits for a 100, and the back end has said nothing yet.
+    pub fn awaits_continue(&self) -> bool {
+        self.plan.expect_continue && !self.response_started && self.request.moved() == 0
+    }
+
     /// Begins with a request whose head is in `self.head`.
     pub fn begin(&mut self, plan: RequestPlan, request: Flow, now: Instant) {
         self.plan = plan;

@@ -246,7 +246,11 @@ impl Forwarder {
             }
         }
         if client.phase == Phase::Waiting {
-            let done = exchange.request.is_done();
+            if client.side.is_over() && !exchange.request.is_done() {
+                // It ended within the request, before there was a back end to tell.
+                return self.abort_client(io, id);
+            }
+            let done = exchange.request.is_done() || exchange.awaits_continue();
             client.deadline = io.now + if done { config.response_timeout } else { config.body_timeout };
             self.arm_client(io, id);
         }
@@ -325,6 +329,9 @@ impl Forwarder {
         }
         if let Some(link) = link {
             self.drop_link(io, link);
+        }
+        if let Some(client) = self.clients.get_mut(id) {
+            client.side.on_splice_cancelled();
         }
     }
 

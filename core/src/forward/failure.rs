@@ -2,6 +2,7 @@
 
 use super::client::{LinkId, Phase};
 use super::service::Backend;
+use super::side::Reading;
 use super::{ForwardEvent, Forwarder, Io, Mode};
 use crate::counters::Counter;
 use crate::io::{Close, Driver, Errno};
@@ -30,7 +31,8 @@ impl Forwarder {
             && self.links.get(link_id).is_some_and(|link| link.side.input.is_empty());
         // A kept connection that ends without a byte was most likely closed by the back end before the request came: not its failure.
         let stale = exchange.reused && nothing_back && kind == FailureKind::Reset;
-        let replayable = exchange.request.moved() == 0;
+        // A splice under way has taken bytes that nobody has any more.
+        let replayable = exchange.request.moved() == 0 && client.side.reading != Reading::Splice;
         let retry = phase <= Phase::Waiting
             && exchange.retries < self.service.config.retries_max
             && if tcp {

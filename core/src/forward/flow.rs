@@ -144,8 +144,10 @@ impl Flow {
             Reading::On if large || unsent > limits.window => source.stop(driver),
             Reading::Off if !source.ended => {
                 if large {
-                    let spliceable =
-                        !self.dechunk && remaining.is_some_and(|remaining| remaining >= limits.splice_min);
+                    // One splice for each pair: while the other direction has it, this one goes through blocks.
+                    let spliceable = !self.dechunk
+                        && target.reading != Reading::Splice
+                        && remaining.is_some_and(|remaining| remaining >= limits.splice_min);
                     if spliceable {
                         // Everything before must have left: the splice writes to the socket itself.
                         if unsent > 0 {

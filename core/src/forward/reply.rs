@@ -48,7 +48,8 @@ impl Forwarder {
             if link.side.input.is_empty() {
                 return link.listen(io.driver);
             }
-            let keep = exchange.plan.keep_alive && !client.side.ended;
+            // With the rest of the request unread, the next head may never be found.
+            let keep = exchange.plan.keep_alive && exchange.request.is_done() && !client.side.is_over();
             let mut out = io.driver.buffer();
             let input = link.side.input.front(io.driver);
             let seen = input.len();
@@ -199,7 +200,7 @@ impl Forwarder {
         self.latency.first_byte.saturating_record(first.as_nanos() as u64);
         self.latency.last_byte.saturating_record(last.as_nanos() as u64);
         let whole = exchange.request.is_done();
-        let keep_client = exchange.plan.keep_alive && !answer.close_client && whole && !client.side.ended;
+        let keep_client = exchange.plan.keep_alive && !answer.close_client && whole && !client.side.is_over();
         let link_id = exchange.link;
         let large = exchange.response.moved() >= LARGE;
         let backend = exchange.backend.clone();

@@ -104,7 +104,7 @@ impl Forwarder {
     pub(super) fn on_client_data<D: Driver>(&mut self, io: &mut Io<'_, D>, id: ClientId, lease: Lease) {
         let Some(client) = self.clients.get_mut(id) else { return Self::release(io, lease) };
         if client.phase == Phase::Lingering {
-            return Self::release(io, lease);
+            return client.side.on_unwanted(io.driver, lease);
         }
         client.side.on_data(io.driver, lease);
         match client.phase {
@@ -148,6 +148,13 @@ impl Forwarder {
                         }
                         client.side.read(io.driver);
                         client.deadline = io.now + config.idle_timeout;
+                        return self.arm_client(io, id);
+                    }
+                    if io.driver.unsent(client.side.stream) > config.window_bytes {
+                        // It sends requests and does not read answers: the next one waits until it does.
+                        if client.side.input.len() > EARLY_BYTES_MAX {
+                            client.side.stop(io.driver);
+                        }
                         return self.arm_client(io, id);
                     }
                     client.phase = Phase::Head;
@@ -308,7 +315,7 @@ impl Forwarder {
         let Some(exchange) = client.exchange.take() else { return };
         self.counters.dec(Counter::RequestsActive);
         let keep =
-            exchange.plan.keep_alive && exchange.request.is_done() && !client.side.ended && status != 408;
+            exchange.plan.keep_alive && exchange.request.is_done() && !client.side.is_over() && status != 408;
         Self::recycle(&mut self.spare, exchange);
         if tcp {
             return self.close_client(io, id, Close::Abort);
@@ -329,6 +336,7 @@ impl Forwarder {
     pub(super) fn linger<D: Driver>(&mut self, io: &mut Io<'_, D>, id: ClientId) {
         let Some(client) = self.clients.get_mut(id) else { return };
         client.phase = Phase::Lingering;
+        client.side.on_splice_cancelled();
         client.side.input.clear(io.driver);
         io.driver.shutdown(client.side.stream);
         if client.side.ended {
@@ -349,6 +357,7 @@ impl Forwarder {
             }
             if let Some(backend) = &exchange.backend {
                 backend.on_end(self.shard);
+                self.tell_drained(io, backend);
             }
             Self::recycle(&mut self.spare, exchange);
         }
@@ -406,6 +415,13 @@ impl Forwarder {
             Phase::Tunnel => {
                 client.deadline = io.now + config.idle_timeout;
                 self.pump_tunnel_to_client(io, id);
+            }
+            Phase::Idle => {
+                // The last answer leaves piece by piece.
+                client.deadline = io.now + config.idle_timeout;
+                if !client.side.input.is_empty() {
+                    self.client_progress(io, id);
+                }
             }
             _ => {}
         }

@@ -33,6 +33,11 @@ impl Side {
         Side { stream, input: Input::default(), reading: Reading::Off, ended: false }
     }
 
+    /// Nothing more will come, and nothing that came is left.
+    pub fn is_over(&self) -> bool {
+        self.ended && self.input.is_empty()
+    }
+
     /// Reads into shared buffers from now on, if nothing is under way.
     pub fn read<D: Driver>(&mut self, driver: &mut D) {
         if self.reading == Reading::Off && !self.ended {
@@ -55,6 +60,22 @@ impl Side {
             driver.recv_block(self.stream, len);
             self.reading = Reading::Block;
         }
+    }
+
+    /// The other stream of a splice is gone, and the splice with it, without a word.
+    pub fn on_splice_cancelled(&mut self) {
+        if self.reading == Reading::Splice {
+            self.reading = Reading::Off;
+        }
+    }
+
+    /// Bytes came that nobody wants any more.
+    pub fn on_unwanted<D: Driver>(&mut self, driver: &mut D, lease: Lease) {
+        if self.reading == Reading::Block {
+            self.reading = Reading::Off;
+        }
+        driver.release(lease);
+        self.read(driver);
     }
 
     /// Bytes came.

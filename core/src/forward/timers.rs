@@ -72,15 +72,20 @@ impl Forwarder {
         match client.phase {
             Phase::Idle => {
                 self.counters.inc(Counter::IdleTimeouts);
-                self.close_client(io, id, Close::AfterSend);
+                // Who has not taken the last answer by now is not waited for.
+                let taken = io.driver.unsent(stream) == 0;
+                self.close_client(io, id, if taken { Close::AfterSend } else { Close::Abort });
             }
             Phase::Proxy | Phase::Lingering => self.close_client(io, id, Close::Abort),
             Phase::Head => self.answer_slow_head(io, id),
             Phase::Queued => {}
             Phase::Connecting => self.fail_exchange(io, id, FailureKind::Connect),
             Phase::Waiting => {
-                let slow_client =
-                    client.exchange.as_ref().is_some_and(|exchange| !exchange.request.is_done());
+                // Who was promised a 100 and got none is not slow.
+                let slow_client = client
+                    .exchange
+                    .as_ref()
+                    .is_some_and(|exchange| !exchange.request.is_done() && !exchange.awaits_continue());
                 let link = client.exchange.as_ref().and_then(|exchange| self.links.get(exchange.link?));
                 let backend_reads = link.is_some_and(|link| io.driver.unsent(link.side.stream) == 0);
                 if slow_client && self.moved_since(io, id) {

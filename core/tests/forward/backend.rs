@@ -19,7 +19,7 @@ struct Seen {
     ended: AtomicBool,
     connections: AtomicUsize,
     requests: Mutex<Vec<Message>>,
-    streams: Mutex<Vec<TcpStream>>,
+    streams: Mutex<Vec<(usize, TcpStream)>>,
 }
 
 /// One connection of a back end.
@@ -58,17 +58,14 @@ impl Backend {
                     break;
                 }
                 let number = shared.connections.fetch_add(1, Ordering::AcqRel);
-                let mut streams = shared.streams.lock().expect("nobody panicked");
-                streams.retain(|stream| stream.peer_addr().is_ok());
-                streams.push(stream.try_clone().expect("a descriptor"));
-                drop(streams);
+                let kept = (number, stream.try_clone().expect("a descriptor"));
+                shared.streams.lock().expect("nobody panicked").push(kept);
                 let connection = Connection { wire: Wire::new(stream), number, seen: Arc::clone(&shared) };
                 let (serve, seen) = (Arc::clone(&serve), Arc::clone(&shared));
                 std::thread::spawn(move || {
-                    let stream = connection.wire.stream.try_clone().expect("a descriptor");
                     serve(connection);
-                    drop(stream);
-                    seen.streams.lock().expect("nobody panicked").retain(|stream| stream.peer_addr().is_ok());
+                    // The last descriptor of the connection: now it ends.
+                    seen.streams.lock().expect("nobody panicked").retain(|(other, _)| *other != number);
                 });
             }
         });
@@ -105,7 +102,7 @@ impl Drop for Backend {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
-        for stream in self.seen.streams.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).iter() {
+        for (_, stream) in self.seen.streams.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).iter() {
             let _ = stream.shutdown(Shutdown::Both);
         }
     }
@@ -135,9 +132,7 @@ pub fn serve(mut connection: Connection, name: &str) {
                 connection.wire.try_send(out);
                 return;
             }
-            "status" => {
-                format!("HTTP/1.1 {number} Whatever\r\nContent-Length: 0\r\n\r\n").into_bytes()
-            }
+            "status" => format!("HTTP/1.1 {number} Whatever\r\nContent-Length: 0\r\n\r\n").into_bytes(),
             "echo" => answer(&request.body),
             "echo-chunked" => chunks(&request.body),
             _ => answer(name.as_bytes()),

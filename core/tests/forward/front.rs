@@ -29,12 +29,12 @@ pub struct Front {
 pub fn config() -> ForwarderConfig {
     ForwarderConfig {
         health: None,
-        head_timeout: PATIENCE,
-        idle_timeout: PATIENCE,
-        response_timeout: PATIENCE,
-        connect_timeout: PATIENCE,
-        body_timeout: PATIENCE,
-        queue_timeout: PATIENCE,
+        head_timeout: LONG,
+        idle_timeout: LONG,
+        response_timeout: LONG,
+        connect_timeout: LONG,
+        body_timeout: LONG,
+        queue_timeout: LONG,
         ..ForwarderConfig::default()
     }
 }
@@ -214,3 +214,6 @@ fn until_or(what: &str, condition: impl Fn() -> bool, state: impl Fn() -> String
         std::thread::sleep(Duration::from_millis(1));
     }
 }
+
+/// Longer than any test: what would time out after this never does.
+const LONG: Duration = Duration::from_secs(300);
