@@ -10,13 +10,13 @@ use crate::forward::{
     Service, TimerKey,
 };
 use crate::io::{
-    AnyDriver, Driver, DriverChoice, DriverConfig, Event, Instant, ListenOptions, ListenerId, Waker,
+    AnyDriver, Driver, DriverChoice, DriverConfig, DriverKind, Event, Instant, ListenOptions, ListenerId, Waker,
 };
 use crate::log::{Log, LogLevel, LogRecord};
 use clustercore_proto::policy::{BackendKey, HealthState, Level};
 use clustercore_proto::time::Wheel;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::thread::ThreadId;
 use std::time::Duration;
@@ -116,12 +116,13 @@ impl Shard {
     pub fn builder() -> ShardBuilder {
         ShardBuilder::default()
     }
-}
 
-/// The descriptor of [`Shard::fd`], borrowed.
-impl AsFd for Shard {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.driver.as_fd()
+    /// The descriptor of [`Shard::fd`], borrowed. Errors: `DescriptorsExhausted`, `WrongThread` (another thread turns the shard).
+    pub fn borrow_fd(&self) -> Result<BorrowedFd<'_>> {
+        self.driver.borrow_fd().map_err(|error| match error.raw_os_error() {
+            Some(libc::EEXIST) => Error::from(Code::WrongThread),
+            _ => Error::from_io("make the shard's descriptor", &error),
+        })
     }
 }
 
@@ -183,8 +184,7 @@ impl<D: Driver> Shard<D> {
         if self.driver.pending() {
             return Some(Duration::ZERO);
         }
-        // Driver time stands still between turns: ask the clock where there is one.
-        let now = if self.driver.fd().is_some() { crate::io::clock::now() } else { self.driver.now() };
+        let now = self.time();
         self.wheel.next().map(|at| at.saturating_sub(now))
     }
 
@@ -493,7 +493,8 @@ impl<D: Driver> Shard<D> {
     }
 
     fn time(&self) -> Instant {
-        if self.driver.fd().is_some() { crate::io::clock::now() } else { self.driver.now() }
+        // Driver time stands still between turns; only the simulator's is the true one.
+        if self.driver.kind() == DriverKind::Sim { self.driver.now() } else { crate::io::clock::now() }
     }
 }
 

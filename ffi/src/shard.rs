@@ -187,11 +187,7 @@ pub unsafe extern "C" fn clc_shard_new(
         if shard_out.is_null() {
             return Err(null("shard_out"));
         }
-        let (choice, mut config) = driver_config(&options)?;
-        // A ring with deferred completions is readable by `poll`, but does not wake an `epoll_wait` that sleeps on
-        // it already (seen on 6.18): the kernel makes such completions only when the ring is entered. A shard lives
-        // in a foreign loop, so it does without; a node waits in the ring itself and keeps them.
-        config.mask.defer_taskrun = false;
+        let (choice, config) = driver_config(&options)?;
         let shard = Shard::builder().driver(choice).config(config).seed(options.seed).build()?;
         let handle = Box::into_raw(Box::new(clc_shard::new(shard)?));
         // SAFETY: not NULL, and the caller vouches that it can be written.

@@ -46,10 +46,7 @@ impl Shard {
         seed: i64,
         log: Option<Py<PyAny>>,
     ) -> Answer<Shard> {
-        let mut config = driver_config(spin_us, connections_max)?;
-        // With DEFER_TASKRUN a ring's descriptor is readable when asked, but wakes nobody who waits for it (6.18),
-        // so that a loop around it would sleep on. A node's shards wait in the ring itself and keep it.
-        config.mask.defer_taskrun = false;
+        let config = driver_config(spin_us, connections_max)?;
         let shard = clustercore::Shard::builder()
             .driver(driver.parse()?)
             .config(config)

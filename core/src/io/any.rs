@@ -8,7 +8,7 @@ use super::{
 };
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 /// Which driver is wanted.
@@ -92,9 +92,13 @@ macro_rules! each {
     };
 }
 
-impl AsFd for AnyDriver {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        each!(self, d => d.as_fd())
+impl AnyDriver {
+    /// The descriptor of [`Driver::fd`], borrowed. Errors: `EMFILE`; `EEXIST` on another thread than the driver's.
+    pub fn borrow_fd(&self) -> io::Result<BorrowedFd<'_>> {
+        match self {
+            AnyDriver::Uring(driver) => driver.borrow_fd(),
+            AnyDriver::Epoll(driver) => Ok(driver.borrow_fd()),
+        }
     }
 }
 

@@ -24,10 +24,9 @@ impl EpollDriver {
     pub fn new(config: DriverConfig) -> io::Result<EpollDriver> {
         Self::with_sockets(config, EpollSockets::new(&config)?)
     }
-}
 
-impl AsFd for EpollDriver {
-    fn as_fd(&self) -> BorrowedFd<'_> {
+    /// The epoll descriptor.
+    pub fn borrow_fd(&self) -> BorrowedFd<'_> {
         self.sockets().epoll.as_fd()
     }
 }

@@ -83,6 +83,11 @@ impl UringDriver {
         })
     }
 
+    /// The descriptor of [`Driver::fd`]. Errors: see [`Ring::event_fd`].
+    pub fn borrow_fd(&self) -> io::Result<BorrowedFd<'_>> {
+        self.ring.event_fd()
+    }
+
     fn accept_start(&mut self, listener: ListenerId) {
         let Some(Some(state)) = self.listeners.get_mut(listener.0 as usize) else { return };
         if state.op.is_some() || state.paused {
@@ -182,12 +187,6 @@ impl UringDriver {
     }
 }
 
-impl AsFd for UringDriver {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.ring.fd()
-    }
-}
-
 impl Driver for UringDriver {
     fn kind(&self) -> DriverKind {
         DriverKind::Uring
@@ -199,7 +198,7 @@ impl Driver for UringDriver {
         self.now
     }
     fn fd(&self) -> Option<RawFd> {
-        Some(self.ring.fd().as_raw_fd())
+        self.ring.event_fd().ok().map(|fd| fd.as_raw_fd())
     }
     fn waker(&self) -> Option<Waker> {
         Some(self.waker.clone())

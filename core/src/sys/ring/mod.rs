@@ -14,9 +14,10 @@ use crate::sys::socket::RawAddress;
 use bufring::BufRing;
 pub use flight::{Held, Incoming, Kind, Outgoing, SendFlight};
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
+use std::cell::OnceCell;
 use std::io;
 use std::mem::ManuallyDrop;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 
 /// A completion: whose, what it held (with the last one), and what the kernel said.
@@ -46,6 +47,8 @@ pub struct Ring {
     features: Features,
     enabled: bool,
     queued: usize,
+    /// Registered with the ring while it lives.
+    event: OnceCell<OwnedFd>,
 }
 
 impl std::fmt::Debug for Ring {
@@ -90,6 +93,7 @@ impl Ring {
             features,
             enabled: false,
             queued: 0,
+            event: OnceCell::new(),
         })
     }
 
@@ -98,10 +102,32 @@ impl Ring {
         self.features
     }
 
-    /// The descriptor, readable when completions wait.
-    pub fn fd(&self) -> BorrowedFd<'_> {
-        // SAFETY: the ring keeps its descriptor open as long as it lives, and the borrow ends before it.
-        unsafe { BorrowedFd::borrow_raw(self.ring.as_raw_fd()) }
+    /// A descriptor that is readable when `enter` has something to do, for a wait outside of the ring.
+    ///
+    /// It is an eventfd, made and registered when first asked for: with deferred completions the ring's own descriptor wakes nobody
+    /// who waits on it already (seen on 6.18), because such completions are only made when the ring is entered.
+    ///
+    /// Errors: `EMFILE`; `EEXIST` on another thread than the ring's.
+    pub fn event_fd(&self) -> io::Result<BorrowedFd<'_>> {
+        if let Some(fd) = self.event.get() {
+            return Ok(fd.as_fd());
+        }
+        let flags = rustix::event::EventfdFlags::CLOEXEC | rustix::event::EventfdFlags::NONBLOCK;
+        let fd = rustix::event::eventfd(0, flags)?;
+        self.ring.submitter().register_eventfd(fd.as_raw_fd())?;
+        // What happened before the registration told nobody.
+        let _ = rustix::io::write(&fd, &1u64.to_ne_bytes());
+        Ok(self.event.get_or_init(|| fd).as_fd())
+    }
+
+    /// After a submission: makes the event descriptor unreadable. What came in between is known by the flag of deferred work or lies in
+    /// the completion queue, so one more look loses nothing.
+    fn quiet(&mut self) -> io::Result<()> {
+        let Some(fd) = self.event.get() else { return Ok(()) };
+        if rustix::io::read(fd, &mut [0; 8]).is_ok() && self.ring.submission().taskrun() {
+            self.flush()?;
+        }
+        Ok(())
     }
 
     /// The buffers.
@@ -294,6 +320,7 @@ impl Ring {
             }
             if self.has_news() {
                 self.flush()?;
+                self.quiet()?;
                 self.queued = 0;
                 self.reap(done);
                 return Ok(());
@@ -312,6 +339,7 @@ impl Ring {
             };
             bearable(result)?;
         }
+        self.quiet()?;
         self.queued = self.ring.submission().len();
         self.reap(done);
         Ok(())

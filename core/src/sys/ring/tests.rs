@@ -71,3 +71,35 @@ fn a_cancelled_receive_comes_back_with_its_block() {
     assert!(matches!(done[0].held, Held::Block(_)));
     assert_eq!(ring.in_flight(), 0);
 }
+
+#[test]
+fn the_event_descriptor_wakes_who_sleeps_on_it() {
+    let Some(mut ring) = ring() else { return };
+    let (near, far) = UnixStream::pair().unwrap();
+    ring.provide();
+    ring.recv_shared(near.as_fd(), Kind::Recv(STREAM)).unwrap();
+    let event = ring.event_fd().unwrap().try_clone_to_owned().unwrap();
+    let mut done = Vec::new();
+    for round in 0..3 {
+        ring.enter(Some(Duration::ZERO), Duration::ZERO, &mut done).unwrap();
+        ring.enter(Some(Duration::ZERO), Duration::ZERO, &mut done).unwrap();
+        assert!(done.is_empty(), "round {round}");
+        let mut far = far.try_clone().unwrap();
+        let writer = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(20));
+            std::io::Write::write_all(&mut far, b"x").unwrap();
+        });
+        let mut waits = [rustix::event::PollFd::new(&event, rustix::event::PollFlags::IN)];
+        let timeout = rustix::event::Timespec { tv_sec: 20, tv_nsec: 0 };
+        // A signal of the kernel's to do work may interrupt; waiting on is what a loop does.
+        while rustix::event::poll(&mut waits, Some(&timeout)) == Err(rustix::io::Errno::INTR) {}
+        assert!(waits[0].revents().contains(rustix::event::PollFlags::IN), "round {round}: nobody was woken");
+        writer.join().unwrap();
+        ring.enter(Some(Duration::from_secs(1)), Duration::ZERO, &mut done).unwrap();
+        assert_eq!(done.len(), 1, "round {round}");
+        for done in done.drain(..) {
+            let filled = ring.filled(done.buffer.unwrap()).unwrap();
+            ring.buffers_mut().put_back(filled);
+        }
+    }
+}

@@ -23,7 +23,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let end = Instant::now() + Duration::from_secs(10);
     while !client.is_finished() && Instant::now() < end {
         // The program's own descriptors would stand beside this one.
-        let mut waits = [PollFd::new(&shard, PollFlags::IN)];
+        let mut waits = [PollFd::from_borrowed_fd(shard.borrow_fd()?, PollFlags::IN)];
         let timeout =
             shard.next_timeout().unwrap_or(Duration::from_millis(50)).min(Duration::from_millis(50));
         poll(&mut waits, Some(&timeout.try_into()?))?;
