@@ -10,7 +10,8 @@ use crate::forward::{
     Service, TimerKey,
 };
 use crate::io::{
-    AnyDriver, Driver, DriverChoice, DriverConfig, DriverKind, Event, Instant, ListenOptions, ListenerId, Waker,
+    AnyDriver, Driver, DriverChoice, DriverConfig, DriverKind, Event, Instant, ListenOptions, ListenerId,
+    Waker,
 };
 use crate::log::{Log, LogLevel, LogRecord};
 use clustercore_proto::policy::{BackendKey, HealthState, Level};

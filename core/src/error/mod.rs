@@ -47,6 +47,7 @@ impl Error {
             Some(Errno::HOSTUNREACH | Errno::NETUNREACH) => Code::Unreachable,
             Some(Errno::INTR) => Code::Interrupted,
             Some(Errno::TIMEDOUT) => Code::Timeout,
+            Some(Errno::NOTSOCK) => Code::NotAListener,
             None if error.kind() == std::io::ErrorKind::InvalidInput => Code::NotAListener,
             _ => Code::Io,
         };

@@ -1,7 +1,7 @@
 //! What a forwarder is told.
 
 use clustercore_proto::forward::http::HeadLimits;
-use clustercore_proto::policy::{HealthConfig, RouterConfig};
+use clustercore_proto::policy::{HealthConfig, RouterConfig, Thresholds};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -85,7 +85,11 @@ impl Default for ForwarderConfig {
         ForwarderConfig {
             name: "service".into(),
             mode: Mode::Http,
-            router: RouterConfig::default(),
+            // Medium from 4 requests in flight per core, High from 16: docs/policy.md.
+            router: RouterConfig {
+                thresholds: Thresholds { medium: 400, high: 1600 },
+                ..RouterConfig::default()
+            },
             limits: HeadLimits::default(),
             health: Some(HealthConfig::default()),
             probe_path: "/".into(),

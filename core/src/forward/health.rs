@@ -13,6 +13,8 @@ pub(super) struct Probe {
     stream: StreamId,
     backend: Arc<Backend>,
     received: Vec<u8>,
+    /// The health machine has been told; the rest of the answer is read, so that the service sees no reset.
+    told: bool,
 }
 
 impl Forwarder {
@@ -58,7 +60,12 @@ impl Forwarder {
         // No descriptor: no news about the back end.
         let Ok(stream) = io.driver.connect(backend.config.address, &StreamOptions::default()) else { return };
         self.counters.inc(Counter::Probes);
-        let id = self.probes.insert(Probe { stream, backend: Arc::clone(backend), received: Vec::new() });
+        let id = self.probes.insert(Probe {
+            stream,
+            backend: Arc::clone(backend),
+            received: Vec::new(),
+            told: false,
+        });
         io.owners.set(stream, self.index, Role::Probe(id));
         let what = Timer::Probe(id, stream);
         io.wheel.insert(io.now + config.timeout, TimerKey { forwarder: self.index, what });
@@ -78,6 +85,7 @@ impl Forwarder {
                 io.driver.send(probe.stream, Chunk::Owned(request.into_bytes()));
                 io.driver.recv(probe.stream);
             }
+            Event::Data { lease, .. } if probe.told => io.driver.release(lease),
             Event::Data { lease, .. } => {
                 let room = STATUS_BYTES - probe.received.len().min(STATUS_BYTES);
                 let bytes = io.driver.bytes(&lease);
@@ -102,10 +110,18 @@ impl Forwarder {
         }
     }
 
+    /// The answer is known, or will not come.
     fn end_probe<D: Driver>(&mut self, io: &mut Io<'_, D>, id: u32, ok: bool) {
-        let Some(probe) = self.probes.get(id) else { return };
+        let Some(probe) = self.probes.get_mut(id) else { return };
+        let told = std::mem::replace(&mut probe.told, true);
         let backend = Arc::clone(&probe.backend);
-        self.drop_probe(io, id);
+        // A good answer is read to its end; everything else ends the connection.
+        if told || !ok || self.service.config.mode == Mode::Tcp {
+            self.drop_probe(io, id);
+        }
+        if told {
+            return;
+        }
         if !ok {
             self.counters.inc(Counter::ProbesFailed);
         }
@@ -117,7 +133,7 @@ impl Forwarder {
     pub(super) fn drop_probe<D: Driver>(&mut self, io: &mut Io<'_, D>, id: u32) {
         let Some(probe) = self.probes.remove(id) else { return };
         io.owners.clear(probe.stream);
-        io.driver.close(probe.stream, Close::Abort);
+        io.driver.close(probe.stream, Close::AfterSend);
     }
 }
 

@@ -233,6 +233,8 @@ impl Node {
                 return Ok(batch);
             }
             if self.is_closed() {
+                // Others may be waiting: they find out too.
+                let _ = rustix::io::write(&self.shared.outlet.fd, &1u64.to_ne_bytes());
                 return Err(Error::new(Code::Closed, "the node is closed"));
             }
             let left = end.map(|end| end.saturating_duration_since(Instant::now()));
