@@ -192,6 +192,11 @@ def run(area: str, effort: experiments.Effort, has_record: bool, only: list[str]
                 for figure, value in cases[name].figures.items()
             ]
             results.save(rows, "check", has_record)
+            if cases[name].figures:
+                print(
+                    f"{name}: "
+                    + ", ".join(f"{key} {value:.4g}" for key, value in cases[name].figures.items())
+                )
         verdicts += [(target, verdict) for verdict in judge(target, cases[name], effort.ours)]
     print_verdicts(verdicts)
     print(f"{time.monotonic() - started:.0f} s")
