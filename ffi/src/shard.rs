@@ -220,8 +220,8 @@ impl clc_shard {
 /// Ends a shard with all its forwarders and connections. NULL is fine. Handles of its forwarders stay valid,
 /// answer CLOSED and must be freed too.
 ///
-/// The shard's thread may call this; another one only when the shard's thread no longer uses it. A child of
-/// fork only forgets it.
+/// The shard's thread may call this. So may another one when the shard's thread no longer uses it; but once the shard
+/// has turned, the kernel may then keep buffers of it, which are lost to the process. A child of fork only forgets it.
 ///
 /// # Safety
 /// `shard` is NULL or a shard that was not freed before; no other call on it is running.
@@ -245,8 +245,7 @@ pub unsafe extern "C" fn clc_shard_free(shard: *mut clc_shard) {
 }
 
 /// A descriptor that is readable (EPOLLIN, POLLIN) when clc_shard_turn has something to do. It stays the same and
-/// stays the shard's: do not read it, do not close it. Negative: a clc_status. The kernel's work for the shard may
-/// end a wait with EINTR: turn then, too.
+/// stays the shard's: do not read it, do not close it. Negative: a clc_status.
 ///
 /// Any thread may call this.
 ///

@@ -72,6 +72,7 @@ struct server {
     pthread_t thread;
     char address[32];
     atomic_int hold;
+    atomic_int delay_us;
     atomic_int requests;
 };
 
@@ -83,6 +84,7 @@ static inline void *server_run(void *argument) {
         ssize_t got = read(client, request, sizeof request - 1);
         if (got > 0) {
             atomic_fetch_add(&server->requests, 1);
+            usleep((useconds_t)atomic_load(&server->delay_us));
             while (atomic_load(&server->hold)) usleep(1000);
             int len = snprintf(answer, sizeof answer,
                                "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n%s",

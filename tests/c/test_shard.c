@@ -289,23 +289,22 @@ static void *ask_later(void *argument) {
 static void a_loop_asleep_on_the_descriptor_is_woken(void **state) {
     FIXTURE(state);
     add(fixture, &fixture->one);
+    atomic_store(&fixture->one.delay_us, 30000); /* the answer, too, comes when the loop sleeps */
     for (int i = 0; i < 5; i++) {
         struct client client = {.port = fixture->port};
-        atomic_store(&fixture->one.hold, 1);
         assert_int_equal(pthread_create(&client.thread, NULL, ask_later, &client), 0);
-        int64_t end = now_ns() + 20 * SECOND_NS;
-        while (!atomic_load(&client.is_done)) {
+        for (;;) {
             struct epoll_event ready;
             int64_t timeout_ns;
-            assert_true(now_ns() < end);
             assert_ok(clc_shard_turn(fixture->shard));
+            if (counter(fixture, CLC_COUNTER_RESPONSES2XX) > (uint64_t)i) break;
             assert_ok(clc_shard_next_timeout_ns(fixture->shard, &timeout_ns));
-            int ms = timeout_ns < 0 || timeout_ns > 3 * SECOND_NS ? 3000 : (int)((timeout_ns + 999999) / 1000000);
-            /* the answer, too, comes when the loop sleeps */
-            if (atomic_load(&fixture->one.requests) == i + 1) usleep(1000), atomic_store(&fixture->one.hold, 0);
+            /* Whatever timers say: within five seconds there is news. */
+            int ms = timeout_ns < 0 || timeout_ns > SECOND_NS ? 5000 : (int)((timeout_ns + 999999) / 1000000);
             int count = epoll_wait(fixture->epoll, &ready, 1, ms);
-            if (count == 0 && ms == 3000 && !atomic_load(&client.is_done)) fail_msg("asleep in round %d", i);
+            if (count == 0 && ms == 5000) fail_msg("asleep in round %d", i);
         }
+        PASS_UNTIL(fixture, atomic_load(&client.is_done));
         assert_int_equal(client_finish(&client, "one"), 200);
     }
 }
@@ -492,7 +491,8 @@ int main(void) {
         cmocka_unit_test(a_sink_may_free_the_shard),
         ON_BOTH(another_thread_is_refused_after_the_first_turn),
         ON_BOTH(a_wait_is_ended_by_a_wake),
-        ON_BOTH(it_may_be_freed_when_its_thread_has_gone),
+        /* On io_uring buffers that the kernel may still write to are given up, which the leak sanitizer would tell. */
+        ON(epoll, it_may_be_freed_when_its_thread_has_gone),
         ON_BOTH(a_child_of_fork_only_forgets_it),
         cmocka_unit_test(handles_may_be_freed_in_any_order),
     };
