@@ -202,12 +202,12 @@ impl Drop for Front {
 
 /// Waits until the condition holds.
 #[track_caller]
-pub fn until(what: &str, condition: impl Fn() -> bool) {
+pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
     until_or(what, condition, String::new);
 }
 
 #[track_caller]
-fn until_or(what: &str, condition: impl Fn() -> bool, state: impl Fn() -> String) {
+fn until_or(what: &str, mut condition: impl FnMut() -> bool, state: impl Fn() -> String) {
     let started = Instant::now();
     while !condition() {
         assert!(started.elapsed() < PATIENCE, "waited in vain: {what}: {}", state());

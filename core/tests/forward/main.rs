@@ -5,10 +5,16 @@
 
 mod backend;
 mod front;
+mod gate;
 mod wire;
 
+mod balance;
 mod bodies;
+mod children;
 mod exchange;
+mod faults;
+mod refuse;
+mod tunnel;
 
 /// Each case once per kernel driver.
 macro_rules! on_both_drivers {
