@@ -38,6 +38,8 @@ pub struct UringDriver {
     waker_op: Option<Op>,
     /// Streams with something queued to send.
     dirty: Vec<StreamId>,
+    /// Streams that were closed with bytes to send since the turn before.
+    parked: Vec<StreamId>,
     /// Events that were ready before the turn.
     ready: Vec<Event>,
     done: Vec<Done>,
@@ -74,6 +76,7 @@ impl UringDriver {
             waker: Waker(Arc::new(fd)),
             waker_op: None,
             dirty: Vec::new(),
+            parked: Vec::new(),
             ready: Vec::new(),
             done: Vec::new(),
             spare: Spare::default(),
@@ -304,6 +307,7 @@ impl Driver for UringDriver {
         self.ring.provide();
         let timeout = if self.ready.is_empty() { timeout } else { Some(Duration::ZERO) };
         events.append(&mut self.ready);
+        let parked = std::mem::take(&mut self.parked);
         let mut done = std::mem::take(&mut self.done);
         let result = self.ring.enter(timeout, Duration::from_nanos(self.config.spin_ns), &mut done);
         self.now = clock::now();
@@ -311,6 +315,7 @@ impl Driver for UringDriver {
             self.on_done(done, events);
         }
         self.done = done;
+        self.limit_patience(&parked);
         events.append(&mut self.ready);
         result
     }

@@ -366,12 +366,19 @@ impl UringDriver {
     /// A stream that is closed for its owner but has bytes to send: it receives no more and tells nothing more.
     fn park(&mut self, stream: StreamId) {
         let Some(state) = self.streams.get_mut(stream) else { return };
-        // A peer that reads nothing must not keep the slot for good.
-        socket::set_send_patience(&state.fd, PARKED_PATIENCE);
         if let Some(op) = state.recv_op.take() {
             self.ring.cancel(op);
         }
         state.recv = Recv::Ended;
+        self.parked.push(stream);
+    }
+
+    /// A peer that reads nothing must not keep the slot for good. Most streams have sent their last bytes one turn after they were parked, and
+    /// cost nothing here.
+    pub(super) fn limit_patience(&self, parked: &[StreamId]) {
+        for state in parked.iter().filter_map(|stream| self.streams.get(*stream)) {
+            socket::set_send_patience(&state.fd, PARKED_PATIENCE);
+        }
     }
 
     /// Ends a stream for good. What is in flight is cancelled and comes back to nobody.
