@@ -312,7 +312,9 @@ impl<D: Driver> Shard<D> {
             wheel: &mut self.wheel,
             events: &mut self.events,
         };
-        Some(act(forwarder, &mut io))
+        let result = act(forwarder, &mut io);
+        forwarder.settle(&mut io);
+        Some(result)
     }
 
     /// Events since the last call. They hold no buffers.

@@ -373,7 +373,7 @@ impl Forwarder {
     /// The child list has changed: exchanges on removed back ends fail over or end, waiting requests go to new ones.
     pub(crate) fn on_list_changed<D: Driver>(&mut self, io: &mut Io<'_, D>) {
         self.refresh(io);
-        self.serve_queue(io);
+        self.freed = true;
         for link_id in self.links.ids() {
             let removed = |link: &Link| link.backend.state() == super::BackendState::Removed;
             if self.links.get(link_id).is_some_and(removed) {

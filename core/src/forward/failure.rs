@@ -69,7 +69,7 @@ impl Forwarder {
             Phase::Tunnel => self.close_client(io, id, Close::Abort),
             _ => self.answer(io, id, if kind == FailureKind::Timeout { 504 } else { 502 }),
         }
-        self.serve_queue(io);
+        self.freed = true;
     }
 
     /// Tells the back end's health machine of a failure, and keeps enough of the list in service.

@@ -51,7 +51,7 @@ impl Forwarder {
                 self.start_probe(io, backend);
             }
         }
-        self.serve_queue(io);
+        self.freed = true;
         self.schedule_health(io);
     }
 

@@ -149,6 +149,10 @@ pub struct Forwarder {
     queue: RequestQueue<ClientId>,
     queue_timer: Instant,
     saturated_told: bool,
+    /// Clients whose next request may be looked at, once the call under way has returned: no request is answered inside another's.
+    ready: Vec<ClientId>,
+    /// A place has become free: whoever waits may be served.
+    freed: bool,
     listeners: Vec<ListenerId>,
     accept_paused: bool,
     counters: Arc<CounterBlock>,
@@ -192,6 +196,8 @@ impl Forwarder {
             queue,
             queue_timer: Instant::MAX,
             saturated_told: false,
+            ready: Vec::new(),
+            freed: false,
             listeners: Vec::new(),
             accept_paused: false,
             counters: Arc::default(),
@@ -259,6 +265,19 @@ impl Forwarder {
             (Event::Spliced { moved, end, .. }, role) => self.on_spliced(io, role, moved, end),
             (event, Role::Probe(id)) => self.on_probe_event(io, id, event),
             _ => {}
+        }
+    }
+
+    /// Does what the event before has made possible: next requests of clients, requests that waited for a place.
+    pub(crate) fn settle<D: Driver>(&mut self, io: &mut Io<'_, D>) {
+        loop {
+            if let Some(id) = self.ready.pop() {
+                self.client_progress(io, id);
+            } else if std::mem::take(&mut self.freed) {
+                self.serve_queue(io);
+            } else {
+                return;
+            }
         }
     }
 

@@ -229,13 +229,13 @@ impl Forwarder {
             self.tell_drained(io, &backend);
         }
         if keep_client {
-            self.client_progress(io, id);
+            self.ready.push(id);
         } else if whole && self.clients.get(id).is_some_and(|client| client.side.input.is_empty()) {
             self.close_client(io, id, Close::AfterSend);
         } else {
             self.linger(io, id);
         }
-        self.serve_queue(io);
+        self.freed = true;
     }
 
     /// Keeps a link for the next request, or closes it.

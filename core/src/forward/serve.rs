@@ -325,7 +325,7 @@ impl Forwarder {
         io.driver.send(client.side.stream, Chunk::Owned(out));
         if keep {
             client.phase = Phase::Idle;
-            self.client_progress(io, id);
+            self.ready.push(id);
         } else {
             self.linger(io, id);
         }
@@ -370,7 +370,7 @@ impl Forwarder {
         io.driver.close(client.side.stream, how);
         self.counters.dec(Counter::ClientsOpen);
         self.resume_accepting(io);
-        self.serve_queue(io);
+        self.freed = true;
     }
 
     /// The client is gone or broke the rules: everything of it ends now.

@@ -184,7 +184,7 @@ impl Forwarder {
         for id in late {
             self.answer(io, id, 503);
         }
-        self.serve_queue(io);
+        self.freed = true;
         self.note_queue();
         if !self.queue.is_empty() {
             self.arm_queue(io);
