@@ -49,9 +49,11 @@ fn the_queue_is_bounded_and_served_in_order(driver: DriverChoice) {
     assert_eq!(front.counter(Counter::QueueLength), 3);
     let saturated = |event: &ForwardEvent| matches!(event, ForwardEvent::Saturated { .. });
     assert_eq!(front.events().iter().filter(|event| saturated(event)).count(), 1, "told once");
-    for _ in 0..5 {
+    for served in 1..=3 {
         gate.allow(1);
+        until("the next one has come", || gate.paths().len() == 2 + served);
     }
+    gate.allow(2);
     for client in &mut clients {
         assert_eq!(client.response().body, b"gate");
     }

@@ -202,7 +202,7 @@ impl Drop for Front {
 
 /// Waits until the condition holds.
 #[track_caller]
-pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
+pub fn until(what: &str, condition: impl FnMut() -> bool) {
     until_or(what, condition, String::new);
 }
 

@@ -14,6 +14,8 @@ mod children;
 mod exchange;
 mod faults;
 mod refuse;
+mod resources;
+mod setup;
 mod tunnel;
 
 /// Each case once per kernel driver.
