@@ -163,6 +163,9 @@ impl Driver for AnyDriver {
     fn unsent(&self, stream: StreamId) -> usize {
         each!(self, d => d.unsent(stream))
     }
+    fn outstanding(&self, stream: StreamId) -> usize {
+        each!(self, d => d.outstanding(stream))
+    }
     fn shutdown(&mut self, stream: StreamId) {
         each!(self, d => d.shutdown(stream));
     }

@@ -168,6 +168,10 @@ impl Sockets for EpollSockets {
         Ok(net::sendmsg(socket, slices, &mut SendAncillaryBuffer::default(), SendFlags::NOSIGNAL)?)
     }
 
+    fn unacknowledged(&self, socket: &OwnedFd) -> usize {
+        socket::unacknowledged(socket)
+    }
+
     fn shutdown(&mut self, socket: &OwnedFd) {
         // Fails on a connection that is gone, which the next read tells.
         let _ = net::shutdown(socket, net::Shutdown::Write);

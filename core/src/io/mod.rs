@@ -251,6 +251,13 @@ pub trait Driver {
     fn send(&mut self, stream: StreamId, chunk: Chunk);
     /// Bytes queued and not yet taken by the kernel.
     fn unsent(&self, stream: StreamId) -> usize;
+    /// Bytes given to `send` or spliced that the peer has not acknowledged: those that wait here and those in the socket (SIOCOUTQ, tcp(7)).
+    /// It falls as the peer's system takes bytes, so that who reads slowly is told from who reads nothing. A FIN that is not acknowledged counts
+    /// as a byte. A system call: for time-outs, not for every turn.
+    ///
+    /// Bytes of one send under way may be counted twice until it has ended, so it falls in steps of up to 64 KiB. 0 for a stream that has
+    /// ended or is not connected and has nothing queued.
+    fn outstanding(&self, stream: StreamId) -> usize;
     /// After what is queued: no more from this side (FIN). Receiving goes on.
     fn shutdown(&mut self, stream: StreamId);
     /// Ends the stream; no event of it comes afterwards. Leases received from it stay valid until released.

@@ -62,6 +62,15 @@ pub fn set_send_patience(fd: impl AsFd, patience: std::time::Duration) {
     let _ = sockopt::set_tcp_user_timeout(fd, u32::try_from(patience.as_millis()).unwrap_or(u32::MAX));
 }
 
+/// Bytes of a stream that the peer has not acknowledged, sent or not (SIOCOUTQ, tcp(7)); 0 when it is not connected.
+pub fn unacknowledged(fd: impl AsFd) -> usize {
+    let fd = std::os::fd::AsRawFd::as_raw_fd(&fd.as_fd());
+    let mut count: libc::c_int = 0;
+    // SAFETY: the request writes one int, into a place that lives through the call. SIOCOUTQ is TIOCOUTQ by number.
+    let result = unsafe { libc::ioctl(fd, libc::TIOCOUTQ, &raw mut count) };
+    if result == 0 { usize::try_from(count).unwrap_or(0) } else { 0 }
+}
+
 /// The error a socket holds, taken; `None` when it holds none.
 pub fn take_error(fd: impl AsFd) -> Option<rustix::io::Errno> {
     match sockopt::socket_error(fd) {

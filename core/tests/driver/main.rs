@@ -22,7 +22,7 @@ macro_rules! suite {
                 stale_ids_are_ignored, accept_pause_and_resume, a_full_table_refuses_and_recovers,
                 unlisten_leaves_streams_alone,
                 recv_stop_and_again, recv_block_is_once, few_buffers_still_make_progress,
-                many_chunks_in_one_turn, leases_are_split_and_sent, send_before_connected,
+                many_chunks_in_one_turn, outstanding_falls_as_the_peer_reads, leases_are_split_and_sent, send_before_connected,
                 splice_exact_length, splice_until_the_end, splice_source_fails, splice_target_fails,
                 splice_to_a_slow_target, splice_is_refused_when_not_free, close_ends_a_splice,
                 datagrams_come_in_order, trains_of_large_segments, a_closed_datagram_socket_is_silent,

@@ -261,6 +261,11 @@ impl<S: Sockets> Driver for ReadinessDriver<S> {
         self.owned(stream).map_or(0, |stream| stream.queue.unsent())
     }
 
+    fn outstanding(&self, stream: StreamId) -> usize {
+        let stream = self.owned(stream);
+        stream.map_or(0, |stream| stream.queue.unsent() + self.sockets.unacknowledged(&stream.socket))
+    }
+
     fn shutdown(&mut self, stream: StreamId) {
         if let Some(stream) = self.wish(stream) {
             stream.fin_wanted = true;

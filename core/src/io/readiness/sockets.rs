@@ -56,6 +56,8 @@ pub trait Sockets {
     fn recv(&mut self, socket: &Self::Socket, bytes: &mut [u8]) -> Result<usize, Errno>;
     /// Takes some of the bytes, at least one.
     fn send(&mut self, socket: &Self::Socket, slices: &[IoSlice<'_>]) -> Result<usize, Errno>;
+    /// Bytes taken by `send` that the other side has not acknowledged.
+    fn unacknowledged(&self, socket: &Self::Socket) -> usize;
     /// No more from this side.
     fn shutdown(&mut self, socket: &Self::Socket);
     /// Makes the close to come a reset.

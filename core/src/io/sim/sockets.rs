@@ -124,6 +124,10 @@ impl Sockets for SimSockets {
         self.net().send(socket.id, slices)
     }
 
+    fn unacknowledged(&self, socket: &SimSocket) -> usize {
+        self.net().unacknowledged(socket.id)
+    }
+
     fn shutdown(&mut self, socket: &SimSocket) {
         self.net().shutdown(socket.id);
     }

@@ -299,6 +299,18 @@ impl Net {
         Ok(count)
     }
 
+    /// Bytes that have not arrived at the other end.
+    pub fn unacknowledged(&self, id: u64) -> usize {
+        let Some(endpoint) = self.endpoints.get(&id) else { return 0 };
+        let under_way = self.links.get(&id).map_or(0, |link| {
+            let bytes = |(_, flight): &(Instant, Flight)| {
+                if let Flight::Bytes(bytes) = flight { bytes.len() } else { 0 }
+            };
+            link.flights.iter().map(bytes).sum()
+        });
+        endpoint.send.len() + under_way
+    }
+
     pub fn shutdown(&mut self, id: u64) {
         if let Some(endpoint) = self.endpoints.get_mut(&id) {
             endpoint.fin_wanted = true;

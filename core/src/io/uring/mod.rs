@@ -262,6 +262,9 @@ impl Driver for UringDriver {
     fn unsent(&self, stream: StreamId) -> usize {
         self.streams.get(stream).map_or(0, Stream::unsent)
     }
+    fn outstanding(&self, stream: StreamId) -> usize {
+        self.streams.get(stream).map_or(0, Stream::outstanding)
+    }
     fn shutdown(&mut self, stream: StreamId) {
         self.stream_shutdown(stream);
     }

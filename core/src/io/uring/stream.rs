@@ -63,6 +63,11 @@ impl Stream {
     pub fn unsent(&self) -> usize {
         self.queue.unsent() + self.in_flight
     }
+
+    /// Bytes that the peer has not acknowledged; 0 when the owner has closed the stream.
+    pub fn outstanding(&self) -> usize {
+        if self.finish == Finish::Close { 0 } else { self.unsent() + socket::unacknowledged(&self.fd) }
+    }
 }
 
 impl UringDriver {

@@ -1,7 +1,7 @@
 //! Sending: many chunks, lent ones, and before there is a connection.
 
 use crate::world::{Make, small, text};
-use clustercore::io::Chunk;
+use clustercore::io::{Chunk, Close};
 
 pub fn many_chunks_in_one_turn(make: &Make) {
     let mut world = make(small());
@@ -18,6 +18,24 @@ pub fn many_chunks_in_one_turn(make: &Make) {
     assert!(world.right.seen(right).data == whole);
     world.until(|world| world.left.driver.unsent(left) == 0);
     assert!(world.left.seen(left).sent_events >= 1);
+    world.finish();
+}
+
+pub fn outstanding_falls_as_the_peer_reads(make: &Make) {
+    let mut world = make(small());
+    let (left, right) = world.connected();
+    assert_eq!(world.left.driver.outstanding(left), 0);
+    let whole = text(3, world.more_than_sockets_hold());
+    world.left.send(left, &whole);
+    world.settle();
+    let all = world.left.driver.outstanding(left);
+    assert!(all >= world.left.driver.unsent(left) && all > 0, "nobody reads: {all}");
+    world.right.recv(right);
+    world.until(|world| world.left.driver.outstanding(left) < all / 2);
+    world.until(|world| world.right.seen(right).data.len() == whole.len());
+    world.until(|world| world.left.driver.outstanding(left) == 0);
+    world.left.close(left, Close::AfterSend);
+    assert_eq!(world.left.driver.outstanding(left), 0, "a closed stream has nothing outstanding");
     world.finish();
 }
 
