@@ -93,6 +93,8 @@ static void instance_start(struct instance *instance, const char *name, const ch
 int main(int argc, char **argv) {
     const char *program = argc > 1 ? argv[1] : "/usr/sbin/lighttpd";
     struct instance instances[2];
+    clc_shard_options shard;
+    clc_node_options node_options;
     clc_node *node;
     clc_forwarder *forwarder;
     clc_forwarder_options options;
@@ -103,7 +105,11 @@ int main(int argc, char **argv) {
     instance_start(&instances[0], "first lighttpd", program);
     instance_start(&instances[1], "second lighttpd", program);
 
-    check(clc_node_new(NULL, &node));
+    check(clc_shard_options_init(&shard, sizeof shard));
+    shard.driver = node_driver();
+    check(clc_node_options_init(&node_options, sizeof node_options));
+    node_options.shard = &shard;
+    check(clc_node_new(&node_options, &node));
     check(clc_forwarder_options_init(&options, sizeof options));
     options.policy = CLC_POLICY_ROUND_ROBIN;
     options.slow_start_ns = 1;

@@ -45,6 +45,7 @@ static void show_counters(clc_forwarder *forwarder) {
 int main(void) {
     struct server local, slave;
     clc_node_options options;
+    clc_shard_options shard;
     clc_backend_options backend;
     clc_node *node;
     clc_forwarder *forwarder;
@@ -55,8 +56,11 @@ int main(void) {
     server_start(&local, "the local instance");
     server_start(&slave, "the slave");
 
+    check(clc_shard_options_init(&shard, sizeof shard));
+    shard.driver = node_driver();
     check(clc_node_options_init(&options, sizeof options));
     options.shards = 2;
+    options.shard = &shard;
     check(clc_node_new(&options, &node));
     check(clc_node_set_log_sink(node, on_log, &records));
     check(clc_node_add_forwarder(node, NULL, &forwarder));
