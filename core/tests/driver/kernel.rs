@@ -87,6 +87,9 @@ fn the_descriptor_tells_when_a_turn_has_something_to_do(make: &world::Make) {
     let mut world = make(small());
     let (left, right) = world.connected();
     world.right.recv(right);
+    // Asked for the first time, it tells of what may have happened before.
+    assert!(world.right.driver.fd().is_some());
+    world.right.turn(Duration::ZERO);
     quiet(&mut world);
     world.left.send(left, b"news");
     world.left.turn(Duration::ZERO);
