@@ -18,7 +18,7 @@ use std::time::Duration;
 pub struct clc_backend_options {
     /// sizeof(clc_backend_options)
     pub struct_size: usize,
-    /// Where its service listens: "127.0.0.1:8080" or "[::1]:8080". Must be given.
+    /// Where its service listens: `127.0.0.1:8080` or `[::1]:8080`. Must be given.
     pub address: *const c_char,
     /// Name, for people; need not be unique (the address).
     pub name: *const c_char,

@@ -302,7 +302,7 @@ pub unsafe extern "C" fn clc_forwarder_id(forwarder: *const clc_forwarder) -> u3
     unsafe { forwarder.as_ref() }.map_or(0, |forwarder| u32::from(forwarder.id.0))
 }
 
-/// Accepts clients on an address such as "127.0.0.1:8080" or "[::]:80"; with port 0 the system chooses one. `address_out`
+/// Accepts clients on an address such as `127.0.0.1:8080` or `[::]:80`; with port 0 the system chooses one. `address_out`
 /// may be NULL, else gets the address with the port.
 ///
 /// Errors: NULL_ARGUMENT, BAD_ADDRESS, ADDRESS_IN_USE, ADDRESS_NOT_AVAILABLE, PERMISSION_DENIED,

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct clc_address {
-    /// "127.0.0.1:8080" or "[::1]:8080".
+    /// `127.0.0.1:8080` or `[::1]:8080`.
     pub text: [c_char; 64],
     /// The port; 0 when the address is not one of IP.
     pub port: u16,

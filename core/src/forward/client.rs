@@ -33,6 +33,8 @@ pub(super) struct Client {
     pub deadline: Instant,
     /// When the wheel looks at this client next.
     pub timer: Instant,
+    /// How far its last answer had got when the clock was last looked at.
+    pub progress: u64,
 }
 
 /// Where a client's connection stands.
@@ -73,6 +75,8 @@ pub(super) struct Exchange {
     pub retries: u32,
     /// The link had served others before.
     pub reused: bool,
+    /// It holds the one place of a back end on trial, whose outcome is still to be told.
+    pub trial: bool,
     /// The next try opens a connection of its own, since a kept one has just failed.
     pub fresh: bool,
     /// Bytes came back, an interim response at least.
@@ -80,7 +84,7 @@ pub(super) struct Exchange {
     pub started: Instant,
     pub sent: Instant,
     pub first_byte: Option<Instant>,
-    /// Bytes that a splice had moved when the clock was last looked at.
+    /// How far it had got when the clock was last looked at.
     pub progress: u64,
 }
 
@@ -109,6 +113,7 @@ impl Exchange {
             tried: Vec::new(),
             retries: 0,
             reused: false,
+            trial: false,
             fresh: false,
             response_started: false,
             started: Instant::ZERO,
@@ -133,6 +138,7 @@ impl Exchange {
         self.tried.clear();
         self.retries = 0;
         self.reused = false;
+        self.trial = false;
         self.fresh = false;
         self.response_started = false;
         self.started = now;

@@ -8,7 +8,7 @@ use crate::counters::Counter;
 use crate::io::{Chunk, Close, Driver, Errno, Instant, SpliceEnd, StreamOptions};
 use clustercore_proto::forward::http::HeadScan;
 use clustercore_proto::forward::proxy::{self, ProxyHeader};
-use clustercore_proto::policy::{BackendKey, FailureKind, HealthState, Pick, Router};
+use clustercore_proto::policy::{BackendKey, FailureKind, Health, HealthState, Pick, Router};
 use std::sync::Arc;
 
 impl Forwarder {
@@ -61,6 +61,9 @@ impl Forwarder {
         // The local instance serves alone while nobody on the list may be asked: an empty list, all draining, ejected or tried.
         let choice = choose(&mut self.router, list, now, &exchange.tried)
             .or_else(|| choose(&mut self.router, local, now, &exchange.tried));
+        if let Some(Choice::Backend(backend)) = &choice {
+            exchange.trial = backend.health_state(now) == HealthState::Trial;
+        }
         choice.unwrap_or_else(|| {
             // Everybody has been tried, is ejected or draining: the failed ones may be asked again, after a wait.
             exchange.tried.clear();
@@ -138,8 +141,7 @@ impl Forwarder {
             Err(_) => {
                 // Descriptors are used up here: that says nothing about the back end.
                 self.counters.inc(Counter::BackendConnectsFailed);
-                exchange.backend = None;
-                backend.on_end(self.shard);
+                self.detach(io, id);
                 return self.answer(io, id, 503);
             }
         };
@@ -242,6 +244,10 @@ impl Forwarder {
             match pumped {
                 Err(_) => return self.bad_request_body(io, id),
                 Ok(true) if client.phase == Phase::Tunnel => client.deadline = io.now + config.idle_timeout,
+                // An upload goes on while its answer has begun.
+                Ok(true) if client.phase == Phase::Responding => {
+                    client.deadline = io.now + config.body_timeout
+                }
                 Ok(_) => {}
             }
         }
@@ -323,7 +329,11 @@ impl Forwarder {
             return;
         };
         let (link, backend) = (exchange.link.take(), exchange.backend.take());
+        let trial = std::mem::take(&mut exchange.trial);
         if let Some(backend) = backend {
+            if trial {
+                backend.with_health(io.now, Health::cancel_trial);
+            }
             backend.on_end(self.shard);
             self.tell_drained(io, &backend);
         }

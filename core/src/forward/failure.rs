@@ -35,6 +35,8 @@ impl Forwarder {
         let replayable = exchange.request.moved() == 0 && client.side.reading != Reading::Splice;
         let retry = phase <= Phase::Waiting
             && exchange.retries < self.service.config.retries_max
+            // A back end that was too slow is given up once: not every back end in turn has to be.
+            && (kind != FailureKind::Timeout || exchange.retries == 0)
             && if tcp {
                 !connected
             } else {
@@ -42,6 +44,10 @@ impl Forwarder {
             };
         if phase < Phase::Tunnel && !stale {
             self.counters.inc(Counter::BackendFailures);
+        }
+        if let Some(exchange) = self.clients.get_mut(id).and_then(|client| client.exchange.as_mut()) {
+            // The failure is the trial's outcome, unless it says nothing about the back end.
+            exchange.trial &= stale;
         }
         self.detach(io, id);
         if phase < Phase::Tunnel && !stale && backend.state() == super::BackendState::Active {

@@ -4,6 +4,7 @@
 //! blocks of its own, or spliced, so that a slow reader holds nothing that others need. Reading pauses while
 //! more than a window waits to be sent.
 
+use super::input::PIECE_BYTES_MAX;
 use super::side::{Reading, Side};
 use crate::counters::{Counter, CounterBlock};
 use crate::io::{Chunk, Driver};
@@ -100,7 +101,19 @@ impl Flow {
                 continue;
             }
             let taken = self.cursor.take(source.input.front(driver))?;
-            let chunk = source.input.take(driver, taken.len);
+            let mut chunk = source.input.take(driver, taken.len);
+            if let Chunk::Lease(lease) = &chunk
+                && lease.len() <= PIECE_BYTES_MAX
+                && driver.unsent(target.stream) > 0
+            {
+                // Behind others on the way to a slow reader: a small piece must not pin the buffer it came in.
+                let mut copy = driver.buffer();
+                copy.extend_from_slice(driver.bytes(lease));
+                counters.add(Counter::CopiedPieces, copy.len() as u64);
+                if let Chunk::Lease(lease) = std::mem::replace(&mut chunk, Chunk::Owned(copy)) {
+                    driver.release(lease);
+                }
+            }
             driver.send(target.stream, chunk);
             self.moved += taken.len as u64;
             self.done = taken.done;
@@ -139,7 +152,8 @@ impl Flow {
     fn read_more<D: Driver>(&mut self, driver: &mut D, source: &mut Side, target: &Side, limits: FlowLimits) {
         let unsent = driver.unsent(target.stream);
         let remaining = self.cursor.remaining_hint();
-        let large = remaining.map_or(self.moved >= LARGE, |remaining| remaining >= LARGE);
+        // Where the end is not known (tunnels, chunks) shared buffers serve: a direction that pauses holds none of them.
+        let large = remaining.is_some_and(|remaining| remaining >= LARGE);
         match source.reading {
             Reading::On if large || unsent > limits.window => source.stop(driver),
             Reading::Off if !source.ended => {

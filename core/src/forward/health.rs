@@ -5,6 +5,7 @@ use super::service::Backend;
 use super::{Forwarder, Io, Mode, Timer, TimerKey};
 use crate::counters::Counter;
 use crate::io::{Chunk, Close, Driver, Event, Instant, StreamId, StreamOptions};
+use clustercore_proto::policy::Health;
 use std::sync::Arc;
 
 /// One probe under way.
@@ -57,8 +58,11 @@ impl Forwarder {
 
     fn start_probe<D: Driver>(&mut self, io: &mut Io<'_, D>, backend: &Arc<Backend>) {
         let Some(config) = self.service.config.health.and_then(|health| health.probe) else { return };
-        // No descriptor: no news about the back end.
-        let Ok(stream) = io.driver.connect(backend.config.address, &StreamOptions::default()) else { return };
+        let Ok(stream) = io.driver.connect(backend.config.address, &StreamOptions::default()) else {
+            // No descriptor: no news about the back end.
+            backend.with_health(io.now, Health::forget_probe);
+            return;
+        };
         self.counters.inc(Counter::Probes);
         let id = self.probes.insert(Probe {
             stream,

@@ -1,6 +1,6 @@
 //! Bytes received and not yet used, in order, where they lie.
 
-use crate::io::{Chunk, Driver};
+use crate::io::{Chunk, Driver, Lease};
 use std::collections::VecDeque;
 
 /// Received bytes of one side of an exchange.
@@ -35,6 +35,27 @@ impl Input {
         }
         self.len += len;
         self.chunks.push_back(chunk);
+    }
+
+    /// Adds lent bytes behind others that wait: a small piece is copied, so that a sender of single bytes does not pin a buffer with each.
+    /// Returns how many bytes were copied.
+    pub fn push_waiting<D: Driver>(&mut self, driver: &mut D, lease: Lease) -> usize {
+        if self.chunks.is_empty() || lease.len() > PIECE_BYTES_MAX {
+            self.push(driver, Chunk::Lease(lease));
+            return 0;
+        }
+        let count = lease.len();
+        if !matches!(self.chunks.back(), Some(Chunk::Owned(bytes)) if bytes.len() + count <= bytes.capacity())
+        {
+            let buffer = driver.buffer();
+            self.chunks.push_back(Chunk::Owned(buffer));
+        }
+        if let Some(Chunk::Owned(bytes)) = self.chunks.back_mut() {
+            bytes.extend_from_slice(driver.bytes(&lease));
+        }
+        self.len += count;
+        driver.release(lease);
+        count
     }
 
     /// The first bytes that lie together.
@@ -136,6 +157,9 @@ impl Input {
         self.len = 0;
     }
 }
+
+/// A lease of up to this many bytes is copied rather than kept waiting.
+pub(super) const PIECE_BYTES_MAX: usize = 2 << 10;
 
 fn release<D: Driver>(driver: &mut D, chunk: Chunk) {
     match chunk {

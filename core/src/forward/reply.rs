@@ -13,7 +13,8 @@ use clustercore_proto::policy::FailureKind;
 impl Forwarder {
     pub(super) fn on_link_data<D: Driver>(&mut self, io: &mut Io<'_, D>, link_id: LinkId, lease: Lease) {
         let Some(link) = self.links.get_mut(link_id) else { return Self::release(io, lease) };
-        link.side.on_data(io.driver, lease);
+        let copied = link.side.on_data(io.driver, lease);
+        self.counters.add(Counter::CopiedPieces, copied as u64);
         let Some(id) = link.client else {
             // Bytes that nobody asked for: this connection cannot be trusted with a request.
             return self.drop_link(io, link_id);

@@ -11,6 +11,7 @@ use clustercore_proto::forward::http::{
     forward_request_resumed, local_response,
 };
 use clustercore_proto::forward::proxy::{self, ProxyHeader};
+use clustercore_proto::policy::Health;
 use std::net::SocketAddr;
 
 impl Forwarder {
@@ -35,6 +36,7 @@ impl Forwarder {
             exchange: None,
             deadline: Instant::MAX,
             timer: Instant::MAX,
+            progress: 0,
         };
         if config.mode == Mode::Http && phase == Phase::Idle {
             client.fields = self.render_fields(peer, local);
@@ -106,7 +108,8 @@ impl Forwarder {
         if client.phase == Phase::Lingering {
             return client.side.on_unwanted(io.driver, lease);
         }
-        client.side.on_data(io.driver, lease);
+        let copied = client.side.on_data(io.driver, lease);
+        self.counters.add(Counter::CopiedPieces, copied as u64);
         match client.phase {
             Phase::Proxy | Phase::Idle | Phase::Head => self.client_progress(io, id),
             Phase::Queued | Phase::Connecting => {
@@ -356,6 +359,9 @@ impl Forwarder {
                 self.drop_link(io, link);
             }
             if let Some(backend) = &exchange.backend {
+                if exchange.trial {
+                    backend.with_health(io.now, Health::cancel_trial);
+                }
                 backend.on_end(self.shard);
                 self.tell_drained(io, backend);
             }

@@ -1,7 +1,7 @@
 //! One end of an exchange: a stream, what came from it, and how it is being read.
 
 use super::input::Input;
-use crate::io::{Chunk, Driver, Lease, StreamId};
+use crate::io::{Driver, Lease, StreamId};
 
 /// How a side is being read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -78,12 +78,12 @@ impl Side {
         self.read(driver);
     }
 
-    /// Bytes came.
-    pub fn on_data<D: Driver>(&mut self, driver: &mut D, lease: Lease) {
+    /// Bytes came. Returns how many were copied.
+    pub fn on_data<D: Driver>(&mut self, driver: &mut D, lease: Lease) -> usize {
         if self.reading == Reading::Block {
             self.reading = Reading::Off;
         }
-        self.input.push(driver, Chunk::Lease(lease));
+        self.input.push_waiting(driver, lease)
     }
 
     /// Reading has stopped.

@@ -11,10 +11,12 @@ impl Forwarder {
     /// Sees to it that the wheel looks at a client no later than its deadline.
     pub(super) fn arm_client<D: Driver>(&mut self, io: &mut Io<'_, D>, id: ClientId) {
         let Some(client) = self.clients.get_mut(id) else { return };
-        if client.deadline < client.timer {
-            client.timer = client.deadline;
+        // No entry outlives its connection for long, however long the deadline: the wheel stays small when connections are short.
+        let look = client.deadline.min(io.now + LOOK_MAX);
+        if look < client.timer && client.deadline != crate::io::Instant::MAX {
+            client.timer = look;
             let what = Timer::Client(id, client.side.stream);
-            io.wheel.insert(client.deadline, TimerKey { forwarder: self.index, what });
+            io.wheel.insert(look, TimerKey { forwarder: self.index, what });
         }
     }
 
@@ -69,11 +71,16 @@ impl Forwarder {
         if client.deadline > io.now {
             return self.arm_client(io, id);
         }
-        match client.phase {
+        let phase = client.phase;
+        if matches!(phase, Phase::Idle | Phase::Lingering) && self.moved_since(io, id) {
+            // The last answer is still being read.
+            return self.extend(io, id);
+        }
+        match phase {
             Phase::Idle => {
                 self.counters.inc(Counter::IdleTimeouts);
                 // Who has not taken the last answer by now is not waited for.
-                let taken = io.driver.unsent(stream) == 0;
+                let taken = io.driver.outstanding(stream) == 0;
                 self.close_client(io, id, if taken { Close::AfterSend } else { Close::Abort });
             }
             Phase::Proxy | Phase::Lingering => self.close_client(io, id, Close::Abort),
@@ -82,13 +89,12 @@ impl Forwarder {
             Phase::Connecting => self.fail_exchange(io, id, FailureKind::Connect),
             Phase::Waiting => {
                 // Who was promised a 100 and got none is not slow.
-                let slow_client = client
-                    .exchange
-                    .as_ref()
+                let exchange = self.clients.get(id).and_then(|client| client.exchange.as_ref());
+                let slow_client = exchange
                     .is_some_and(|exchange| !exchange.request.is_done() && !exchange.awaits_continue());
-                let link = client.exchange.as_ref().and_then(|exchange| self.links.get(exchange.link?));
+                let link = exchange.and_then(|exchange| self.links.get(exchange.link?));
                 let backend_reads = link.is_some_and(|link| io.driver.unsent(link.side.stream) == 0);
-                if slow_client && self.moved_since(io, id) {
+                if self.moved_since(io, id) {
                     self.extend(io, id);
                 } else if slow_client && backend_reads {
                     self.detach(io, id);
@@ -139,15 +145,33 @@ impl Forwarder {
         link.is_some_and(|link| link.side.reading == Reading::Splice)
     }
 
-    /// Whether a splice of the exchange has moved bytes since the last look.
+    /// Whether bytes have moved since the last look although nobody told: by a splice, or out of a socket's buffer. A reader that
+    /// takes a little at a time is slow, not gone.
     fn moved_since<D: Driver>(&mut self, io: &mut Io<'_, D>, id: ClientId) -> bool {
         let Some(client) = self.clients.get_mut(id) else { return false };
         let stream = client.side.stream;
-        let Some(exchange) = client.exchange.as_mut() else { return false };
-        let link = exchange.link.and_then(|link| self.links.get(link)).map(|link| link.side.stream);
-        let moved = io.driver.spliced(stream) + link.map_or(0, |link| io.driver.spliced(link));
-        let more = moved > exchange.progress;
-        exchange.progress = moved;
+        let mut waiting = io.driver.outstanding(stream) as u64;
+        let mut moved = 0;
+        let seen = match client.exchange.as_mut() {
+            None => &mut client.progress,
+            Some(exchange) => {
+                moved = exchange.request.moved() + exchange.response.moved() + io.driver.spliced(stream);
+                if let Some(link) = exchange.link.and_then(|link| self.links.get(link)) {
+                    waiting += io.driver.outstanding(link.side.stream) as u64;
+                    moved += io.driver.spliced(link.side.stream);
+                    waiting += u64::from(link.side.reading == Reading::Splice);
+                }
+                waiting += u64::from(client.side.reading == Reading::Splice);
+                &mut exchange.progress
+            }
+        };
+        if waiting == 0 {
+            return false;
+        }
+        // More was taken, or less waits, than the last time; the first look has nothing to compare with.
+        let now = PROGRESS_BASE + moved - waiting.min(PROGRESS_BASE);
+        let more = now > *seen;
+        *seen = now;
         more
     }
 
@@ -192,4 +216,7 @@ impl Forwarder {
     }
 }
 
+/// What progress is counted from, so that what waits can be taken off.
+const PROGRESS_BASE: u64 = 1 << 40;
+const LOOK_MAX: std::time::Duration = std::time::Duration::from_secs(5);
 const QUEUE_LOOK: std::time::Duration = std::time::Duration::from_millis(2);

@@ -22,7 +22,14 @@ impl SendQueue {
             return;
         }
         self.unsent += len;
-        self.chunks.push_back(chunk);
+        match (self.chunks.back_mut(), chunk) {
+            // Small pieces behind each other share a buffer: a reader that is slow to take them holds no more than their bytes.
+            (Some(Chunk::Owned(last)), Chunk::Owned(next)) if last.len() + next.len() <= last.capacity() => {
+                last.extend_from_slice(&next);
+                spare.put(next);
+            }
+            (_, chunk) => self.chunks.push_back(chunk),
+        }
     }
 
     /// Bytes that wait.

@@ -6,6 +6,7 @@
 
 mod client;
 mod content;
+mod depth;
 mod service;
 
 use client::Client;

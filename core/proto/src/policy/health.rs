@@ -189,6 +189,18 @@ impl Health {
         }
     }
 
+    /// Gives the place for a trial request back: the one that had it ended without saying anything about the back end.
+    pub fn cancel_trial(&mut self) {
+        if let Phase::Trial { pending, .. } = &mut self.phase {
+            *pending = None;
+        }
+    }
+
+    /// Forgets the probe under way: it could not be sent, for want of a descriptor here.
+    pub fn forget_probe(&mut self) {
+        self.probe.deadline = None;
+    }
+
     /// A request was answered well.
     pub fn on_success(&mut self, now: Instant) -> Option<HealthChange> {
         self.settle(now);

@@ -48,7 +48,9 @@ fn run() -> Result<(), Box<dyn Error>> {
                     "rr" => Policy::RoundRobin,
                     "least" => Policy::LeastRequests,
                     _ => {
-                        return Err(format!("policy is {value:?}; it must be p2c, levels, rr or least").into());
+                        return Err(
+                            format!("policy is {value:?}; it must be p2c, levels, rr or least").into()
+                        );
                     }
                 }
             }
