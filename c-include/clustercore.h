@@ -541,7 +541,7 @@ typedef struct clc_backend_options {
    */
   size_t struct_size;
   /**
-   * Where its service listens: "127.0.0.1:8080" or "[::1]:8080". Must be given.
+   * Where its service listens: `127.0.0.1:8080` or `[::1]:8080`. Must be given.
    */
   const char *address;
   /**
@@ -792,7 +792,7 @@ typedef struct clc_forwarder_options {
  */
 typedef struct clc_address {
   /**
-   * "127.0.0.1:8080" or "[::1]:8080".
+   * `127.0.0.1:8080` or `[::1]:8080`.
    */
   char text[64];
   /**
@@ -1350,7 +1350,7 @@ void clc_forwarder_free(struct clc_forwarder *forwarder);
 uint32_t clc_forwarder_id(const struct clc_forwarder *forwarder);
 
 /**
- * Accepts clients on an address such as "127.0.0.1:8080" or "[::]:80"; with port 0 the system chooses one. `address_out`
+ * Accepts clients on an address such as `127.0.0.1:8080` or `[::]:80`; with port 0 the system chooses one. `address_out`
  * may be NULL, else gets the address with the port.
  *
  * Errors: NULL_ARGUMENT, BAD_ADDRESS, ADDRESS_IN_USE, ADDRESS_NOT_AVAILABLE, PERMISSION_DENIED,
