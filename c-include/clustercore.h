@@ -1279,18 +1279,6 @@ clc_status clc_forwarder_counters(const struct clc_forwarder *forwarder,
                                   size_t *values_len_out);
 
 /**
- * Writes the defaults into `*options`, whose size is `struct_size`: sizeof(clc_forwarder_options). Strings are left
- * NULL.
- *
- * Errors: NULL_ARGUMENT, UNKNOWN_STRUCT_SIZE. Any thread may call this.
- *
- * # Safety
- * `options` is NULL or has room for `struct_size` bytes.
- */
-clc_status clc_forwarder_options_init(struct clc_forwarder_options *options,
-                                      size_t struct_size);
-
-/**
  * Adds a forwarder to a shard. `options` may be NULL for the defaults. Ends with clc_forwarder_free.
  *
  * Errors: NULL_ARGUMENT, UNKNOWN_STRUCT_SIZE, INVALID_ARGUMENT, BAD_CONFIGURATION, WRONG_THREAD, FORKED. The shard's
@@ -1378,6 +1366,18 @@ clc_status clc_forwarder_listen(struct clc_forwarder *forwarder,
 clc_status clc_forwarder_listen_fd(struct clc_forwarder *forwarder,
                                    int fd,
                                    struct clc_address *address_out);
+
+/**
+ * Writes the defaults into `*options`, whose size is `struct_size`: sizeof(clc_forwarder_options). Strings are left
+ * NULL.
+ *
+ * Errors: NULL_ARGUMENT, UNKNOWN_STRUCT_SIZE. Any thread may call this.
+ *
+ * # Safety
+ * `options` is NULL or has room for `struct_size` bytes.
+ */
+clc_status clc_forwarder_options_init(struct clc_forwarder_options *options,
+                                      size_t struct_size);
 
 /**
  * Reads the latencies of a forwarder since the last reset; `reset` not 0 begins anew.
@@ -1534,16 +1534,6 @@ clc_status clc_scaler_step(struct clc_scaler *scaler,
 uint64_t clc_scaler_decisions(const struct clc_scaler *scaler);
 
 /**
- * Writes the defaults into `*options`, whose size is `struct_size`: sizeof(clc_shard_options).
- *
- * Errors: NULL_ARGUMENT, UNKNOWN_STRUCT_SIZE. Any thread may call this.
- *
- * # Safety
- * `options` is NULL or has room for `struct_size` bytes.
- */
-clc_status clc_shard_options_init(struct clc_shard_options *options, size_t struct_size);
-
-/**
  * Makes a shard. `options` may be NULL for the defaults. Ends with clc_shard_free.
  *
  * Errors: NULL_ARGUMENT, UNKNOWN_STRUCT_SIZE, INVALID_ARGUMENT, IO_URING_FORBIDDEN, UNSUPPORTED_KERNEL,
@@ -1657,6 +1647,16 @@ clc_status clc_shard_set_log_sink(struct clc_shard *shard,
  * `shard` is NULL or a live shard.
  */
 const char *clc_shard_driver_report(const struct clc_shard *shard);
+
+/**
+ * Writes the defaults into `*options`, whose size is `struct_size`: sizeof(clc_shard_options).
+ *
+ * Errors: NULL_ARGUMENT, UNKNOWN_STRUCT_SIZE. Any thread may call this.
+ *
+ * # Safety
+ * `options` is NULL or has room for `struct_size` bytes.
+ */
+clc_status clc_shard_options_init(struct clc_shard_options *options, size_t struct_size);
 
 /**
  * The words to the last call that failed on this thread: they name the thing, the value and the limit. "" when

@@ -8,8 +8,8 @@
 //! | --- | --- |
 //! | `status` | what a call returns, and the words to an error |
 //! | `options`, `text`, `fork` | what comes in: sized structs, strings; a handle that has crossed a fork |
-//! | `shard`, `node` | the two kinds of owner |
-//! | `forwarder`, `backend`, `counter`, `latency` | a forwarder of either |
+//! | `shard`, `shard_options`, `node` | the two kinds of owner |
+//! | `forwarder`, `forwarder_options`, `backend`, `counter`, `latency` | a forwarder of either |
 //! | `event`, `log` | what it has to say |
 //! | `scaler` | the machine that decides when to borrow a back end |
 
@@ -21,12 +21,14 @@ mod counter;
 mod event;
 mod fork;
 mod forwarder;
+mod forwarder_options;
 mod latency;
 mod log;
 mod node;
 mod options;
 mod scaler;
 mod shard;
+mod shard_options;
 mod status;
 mod text;
 mod version;
@@ -35,12 +37,14 @@ pub use backend::*;
 pub use counter::*;
 pub use event::*;
 pub use forwarder::*;
+pub use forwarder_options::*;
 pub use latency::*;
 pub use log::*;
 pub use node::*;
 pub use options::CLC_NONE;
 pub use scaler::*;
 pub use shard::*;
+pub use shard_options::*;
 pub use status::*;
 pub use text::clc_address;
 pub use version::*;

@@ -3,10 +3,10 @@
 use crate::fork::Birth;
 use crate::log::{Sink, clc_log_sink};
 use crate::options::{self, Options, or};
-use crate::shard::{clc_shard_options, driver_config};
+use crate::shard_options::driver_config;
 use crate::status::{boundary, boundary_quiet, boundary_value, null};
 use crate::text::c_string;
-use crate::{clc_event, clc_status};
+use crate::{clc_event, clc_shard_options, clc_status};
 use clustercore::{Code, Error, Node, Result};
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -3,11 +3,12 @@
 use crate::event::record;
 use crate::fork::Birth;
 use crate::log::{Sink, clc_log_sink};
-use crate::options::{self, Options, one_of, or};
+use crate::options;
+use crate::shard_options::driver_config;
 use crate::status::{boundary, boundary_quiet, boundary_value, null};
 use crate::text::c_string;
-use crate::{clc_event, clc_status};
-use clustercore::io::{DriverChoice, DriverConfig, Waker};
+use crate::{clc_event, clc_shard_options, clc_status};
+use clustercore::io::Waker;
 use clustercore::log::{LogLevel, LogRecord};
 use clustercore::{Code, Error, Result, Shard};
 use std::collections::VecDeque;
@@ -15,47 +16,6 @@ use std::ffi::{CString, c_char, c_int, c_void};
 use std::sync::{Arc, Mutex, OnceLock, TryLockError};
 use std::thread::ThreadId;
 use std::time::Duration;
-
-/// Which driver moves the bytes.
-#[repr(C)]
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum clc_driver {
-    /// io_uring where the system allows it, else epoll.
-    Auto = 0,
-    /// io_uring or an error.
-    Uring = 1,
-    /// epoll.
-    Epoll = 2,
-}
-
-/// How to make a shard. 0 means the default in every field but the first.
-#[repr(C)]
-#[derive(Clone, Copy, Debug)]
-pub struct clc_shard_options {
-    /// sizeof(clc_shard_options)
-    pub struct_size: usize,
-    /// Spins this long before a wait blocks, in nanoseconds: trades CPU for latency. Default: not at all.
-    pub spin_ns: u64,
-    /// Seed of the random choices: the same seed and the same events give the same choices.
-    pub seed: u64,
-    /// A clc_driver.
-    pub driver: u32,
-    /// Connections at a time, of clients and to back ends together (20000).
-    pub streams_max: u32,
-    /// Submission queue entries, 1 to 32768 (1024); more wishes in one turn are submitted in several calls.
-    pub submissions: u32,
-    /// Shared receive buffers, a power of two up to 32768 (512).
-    pub buffers_count: u32,
-    /// Bytes of each shared receive buffer, 1024 to 1048576 (16384).
-    pub buffer_bytes: u32,
-    /// Pipes kept for splicing large bodies (256).
-    pub pipes_max: u32,
-}
-
-// SAFETY: C layout, the size first, integers only.
-unsafe impl Options for clc_shard_options {
-    const NAME: &'static str = "clc_shard_options";
-}
 
 /// A shard: one ring, one loop. It belongs to the thread of its first turn: from then on other threads get
 /// WRONG_THREAD, except where a function says that any thread may call it. Before that it may be handed from
@@ -141,32 +101,6 @@ impl State {
         }
         records
     }
-}
-
-/// Writes the defaults into `*options`, whose size is `struct_size`: sizeof(clc_shard_options).
-///
-/// Errors: NULL_ARGUMENT, UNKNOWN_STRUCT_SIZE. Any thread may call this.
-///
-/// # Safety
-/// `options` is NULL or has room for `struct_size` bytes.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn clc_shard_options_init(
-    options: *mut clc_shard_options,
-    struct_size: usize,
-) -> clc_status {
-    boundary(|| {
-        let config = DriverConfig::default();
-        let values = clc_shard_options {
-            streams_max: config.streams_max as u32,
-            submissions: config.submissions,
-            buffers_count: u32::from(config.buffers.shared_count),
-            buffer_bytes: config.buffers.shared_size,
-            pipes_max: config.pipes_max as u32,
-            ..clc_shard_options::zeroed()
-        };
-        // SAFETY: NULL or room for that size, per the contract above.
-        unsafe { options::write(options, struct_size, values) }
-    })
 }
 
 /// Makes a shard. `options` may be NULL for the defaults. Ends with clc_shard_free.
@@ -411,37 +345,6 @@ pub unsafe extern "C" fn clc_shard_driver_report(shard: *const clc_shard) -> *co
     unsafe { shard.as_ref() }.map_or(std::ptr::null(), |shard| shard.report.as_ptr())
 }
 
-/// The driver that the options ask for, checked.
-pub(crate) fn driver_config(options: &clc_shard_options) -> Result<(DriverChoice, DriverConfig)> {
-    let choices = [DriverChoice::Auto, DriverChoice::Uring, DriverChoice::Epoll];
-    let choice = one_of("driver", options.driver, &choices)?;
-    let mut config = DriverConfig::default();
-    config.spin_ns = or(options.spin_ns, config.spin_ns);
-    config.streams_max = or(options.streams_max as usize, config.streams_max);
-    config.submissions = or(options.submissions, config.submissions);
-    config.pipes_max = or(options.pipes_max as usize, config.pipes_max);
-    config.buffers.shared_size = or(options.buffer_bytes, config.buffers.shared_size);
-    let count = or(options.buffers_count, u32::from(config.buffers.shared_count));
-    let bad = |text: String| Err(Error::new(Code::InvalidArgument, text));
-    if config.streams_max > STREAMS_CEILING {
-        return bad(format!("streams_max is {}, it must be at most {STREAMS_CEILING}", config.streams_max));
-    }
-    if config.submissions > 32_768 {
-        return bad(format!("submissions is {}, it must be at most 32768", config.submissions));
-    }
-    if config.pipes_max > 65_536 {
-        return bad(format!("pipes_max is {}, it must be at most 65536", config.pipes_max));
-    }
-    if !(1024..=1 << 20).contains(&config.buffers.shared_size) {
-        return bad(format!("buffer_bytes is {}, it must be 1024 to 1048576", config.buffers.shared_size));
-    }
-    if !count.is_power_of_two() || count > 32_768 {
-        return bad(format!("buffers_count is {count}, it must be a power of two up to 32768"));
-    }
-    config.buffers.shared_count = count as u16;
-    Ok((choice, config))
-}
-
 fn wrong_thread() -> Error {
     Error::new(
         Code::WrongThread,
@@ -451,6 +354,3 @@ fn wrong_thread() -> Error {
 
 /// Events that wait to be taken.
 const EVENTS_MAX: usize = 4096;
-
-/// Descriptors that Linux gives one process at most by default.
-const STREAMS_CEILING: usize = 1 << 20;

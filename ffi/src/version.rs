@@ -55,3 +55,15 @@ fn describe(found: &probe::Probe) -> String {
 }
 
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "\0");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_soname_has_the_abi_version() {
+        let manifest = include_str!("../Cargo.toml");
+        let (_, library) = manifest.split_once("[package.metadata.capi.library]").unwrap();
+        assert!(library.contains(&format!("\nversion = \"{CLC_ABI_VERSION}.0.0\"\n")));
+    }
+}
