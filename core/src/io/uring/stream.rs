@@ -11,6 +11,7 @@ pub(super) struct Stream {
     pub fd: OwnedFd,
     pub recv: Recv,
     pub recv_op: Option<Op>,
+    connect_op: Option<Op>,
     send_op: Option<Op>,
     /// Bytes of the send in flight that are not yet known to be taken.
     in_flight: usize,
@@ -50,6 +51,7 @@ impl Stream {
             fd,
             recv: Recv::Idle,
             recv_op: None,
+            connect_op: None,
             send_op: None,
             in_flight: 0,
             queue: SendQueue::default(),
@@ -79,16 +81,21 @@ impl UringDriver {
         let fd = socket::stream(address, options)?;
         let stream =
             self.streams.insert(Stream::new(fd)).map_err(|_| io::Error::from_raw_os_error(libc::ENFILE))?;
-        let fd = self.streams.get(stream).expect("just inserted").fd.as_fd();
-        if let Err(error) = self.ring.connect(fd, address.into(), Kind::Connect(stream)) {
-            self.streams.remove(stream);
-            return Err(error);
+        let state = self.streams.get_mut(stream).expect("just inserted");
+        match self.ring.connect(state.fd.as_fd(), address.into(), Kind::Connect(stream)) {
+            Ok(op) => state.connect_op = Some(op),
+            Err(error) => {
+                self.streams.remove(stream);
+                return Err(error);
+            }
         }
         Ok(stream)
     }
 
     pub(super) fn on_connect(&mut self, stream: StreamId, done: &Done, events: &mut Vec<Event>) {
-        if self.streams.get(stream).is_some_and(|state| state.finish != Finish::Close) {
+        let Some(state) = self.streams.get_mut(stream) else { return };
+        state.connect_op = None;
+        if state.finish != Finish::Close {
             events.push(Event::Connected { stream, result: done.result.map(|_| ()) });
         }
     }
@@ -390,7 +397,8 @@ impl UringDriver {
     fn remove(&mut self, stream: StreamId) {
         let Some(mut state) = self.streams.remove(stream) else { return };
         state.queue.clear(self.ring.buffers_mut(), &mut self.spare);
-        for op in [state.recv_op, state.send_op].into_iter().flatten() {
+        // A connect that nobody answers would keep socket and slot for minutes.
+        for op in [state.connect_op, state.recv_op, state.send_op].into_iter().flatten() {
             self.ring.cancel(op);
         }
         if let Some(splice) = state.splice.take() {
