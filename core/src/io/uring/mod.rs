@@ -332,7 +332,9 @@ impl Driver for UringDriver {
 
 impl Drop for UringDriver {
     fn drop(&mut self) {
-        // Sockets are closed before the ring ends what is in flight, so that peers hear of it at once.
+        // Entries that are still queued name descriptors by number: they go first. Then sockets are closed, before the ring ends what is
+        // in flight, so that peers hear of it at once.
+        self.ring.seal();
         self.streams = Table::with_capacity(0);
         self.listeners.clear();
         self.datagrams.clear();
@@ -358,3 +360,6 @@ fn is_passing(errno: Errno) -> bool {
 
 const POLLIN: u32 = libc::POLLIN as u32;
 const POLLOUT: u32 = libc::POLLOUT as u32;
+
+#[cfg(test)]
+mod tests;

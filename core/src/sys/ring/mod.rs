@@ -15,6 +15,7 @@ use bufring::BufRing;
 pub use flight::{Held, Incoming, Kind, Outgoing, SendFlight};
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 use std::cell::OnceCell;
+use std::collections::VecDeque;
 use std::io;
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
@@ -47,6 +48,15 @@ pub struct Ring {
     features: Features,
     enabled: bool,
     queued: usize,
+    /// Entries queued since the start.
+    pushed: u64,
+    /// Descriptors whose close is queued, with the count of entries before it: ours until the entry is known to be submitted.
+    closing: VecDeque<(u64, OwnedFd)>,
+    /// Descriptors to close and operations to cancel for which the queue had no room.
+    closing_late: Vec<OwnedFd>,
+    cancels_late: Vec<Op>,
+    /// Nothing is submitted any more: what is queued may name descriptors that have been closed.
+    sealed: bool,
     /// Registered with the ring while it lives.
     event: OnceCell<OwnedFd>,
 }
@@ -93,6 +103,11 @@ impl Ring {
             features,
             enabled: false,
             queued: 0,
+            pushed: 0,
+            closing: VecDeque::new(),
+            closing_late: Vec::new(),
+            cancels_late: Vec::new(),
+            sealed: false,
             event: OnceCell::new(),
         })
     }
@@ -212,10 +227,13 @@ impl Ring {
         })
     }
 
-    /// Sends what the flight holds, all of it unless an error or an interruption comes between. The result counts bytes.
+    /// Sends what the flight holds: all of it unless an error or an interruption comes between, or, above 64 KiB, as much as the socket has
+    /// room for. The result counts bytes.
     pub fn send(&mut self, fd: BorrowedFd<'_>, flight: Box<SendFlight>, kind: Kind) -> io::Result<Op> {
         let fd = types::Fd(fd.as_raw_fd());
-        let flags = libc::MSG_NOSIGNAL | libc::MSG_WAITALL;
+        let whole =
+            if flight.len.saturating_sub(flight.sent) <= WHOLE_BYTES_MAX { libc::MSG_WAITALL } else { 0 };
+        let flags = libc::MSG_NOSIGNAL | whole;
         self.start(kind, Held::Send(flight), |held, buffers| {
             let Held::Send(flight) = held else { unreachable!("just made") };
             match flight.prepare(buffers) {
@@ -269,15 +287,58 @@ impl Ring {
         let entry =
             opcode::AsyncCancel::new(op.0).build().user_data(IGNORED).flags(squeue::Flags::SKIP_SUCCESS);
         // SAFETY: a cancellation points at no memory.
-        unsafe { self.push(&entry) };
+        if unsafe { self.push(&entry) }.is_err() {
+            self.cancels_late.push(op);
+        }
     }
 
     /// Closes a descriptor after all that is queued, so that no queued operation meets another file under its number.
     pub fn close(&mut self, fd: OwnedFd) {
-        let fd = types::Fd(fd.into_raw_fd());
-        let entry = opcode::Close::new(fd).build().user_data(IGNORED).flags(squeue::Flags::SKIP_SUCCESS);
+        let number = types::Fd(fd.as_raw_fd());
+        let entry = opcode::Close::new(number).build().user_data(IGNORED).flags(squeue::Flags::SKIP_SUCCESS);
         // SAFETY: closing points at no memory.
-        unsafe { self.push(&entry) };
+        match unsafe { self.push(&entry) } {
+            Ok(()) => self.closing.push_back((self.pushed - 1, fd)),
+            Err(_) => self.closing_late.push(fd),
+        }
+    }
+
+    /// Submits what is queued, for the last time: from now on the owner may close the descriptors that operations name. What cannot be
+    /// submitted (on another thread than the ring's) never will be.
+    pub fn seal(&mut self) {
+        if self.enabled {
+            let mut done = Vec::new();
+            for _ in 0..SUBMIT_TRIES_MAX {
+                if self.enter(Some(Duration::ZERO), Duration::ZERO, &mut done).is_err() || self.queued == 0 {
+                    break;
+                }
+                std::thread::yield_now();
+            }
+            discard(&mut done);
+        }
+        self.sealed = self.queued > 0;
+    }
+
+    /// After a submission: how much of the queue is left, and which closes the kernel has done.
+    fn after_submit(&mut self) {
+        self.queued = self.ring.submission().len();
+        let submitted = self.pushed - self.queued as u64;
+        while self.closing.front().is_some_and(|(place, _)| *place < submitted) {
+            if let Some((_, fd)) = self.closing.pop_front() {
+                // The kernel closes it; the number may be another file's by now.
+                let _ = fd.into_raw_fd();
+            }
+        }
+        if self.queued == 0 {
+            self.closing_late.clear();
+        }
+    }
+
+    /// Queues again what found no room, now that there is some.
+    fn queue_late(&mut self) {
+        for op in std::mem::take(&mut self.cancels_late) {
+            self.cancel(op);
+        }
     }
 
     /// Hands idle shared buffers to the kernel, so that receives find some. Returns how many the kernel has.
@@ -306,11 +367,18 @@ impl Ring {
         spin: Duration,
         done: &mut Vec<Done>,
     ) -> io::Result<()> {
+        self.reap(done);
+        if self.sealed {
+            return Err(io::Error::from_raw_os_error(libc::EBADF));
+        }
         if !self.enabled {
             self.ring.submitter().register_enable_rings()?;
             self.enabled = true;
         }
-        self.reap(done);
+        if !self.cancels_late.is_empty() {
+            self.flush()?;
+            self.queue_late();
+        }
         let wait = done.is_empty() && timeout != Some(Duration::ZERO);
         if wait && !spin.is_zero() {
             self.flush()?;
@@ -321,7 +389,6 @@ impl Ring {
             if self.has_news() {
                 self.flush()?;
                 self.quiet()?;
-                self.queued = 0;
                 self.reap(done);
                 return Ok(());
             }
@@ -337,10 +404,10 @@ impl Ring {
                     self.ring.submitter().submit_with_args(1, &arguments)
                 }
             };
+            self.after_submit();
             bearable(result)?;
         }
         self.quiet()?;
-        self.queued = self.ring.submission().len();
         self.reap(done);
         Ok(())
     }
@@ -354,10 +421,14 @@ impl Ring {
     fn flush(&mut self) -> io::Result<()> {
         let submission = self.ring.submission();
         if submission.is_empty() && !submission.taskrun() && !submission.cq_overflow() {
+            drop(submission);
+            self.after_submit();
             return Ok(());
         }
         drop(submission);
-        bearable(self.ring.submit())
+        let result = self.ring.submit();
+        self.after_submit();
+        bearable(result)
     }
 
     fn reap(&mut self, done: &mut Vec<Done>) {
@@ -401,29 +472,45 @@ impl Ring {
         let entry = build(held, &self.buffers).user_data(op.0);
         // SAFETY: all that the entry points at is on the heap, owned by the table's `held` until the last completion, or a region of
         // `buffers`, which outlives the ring.
-        unsafe { self.push(&entry) };
+        if let Err(error) = unsafe { self.push(&entry) } {
+            // The kernel has not seen it.
+            if let Step::Last((_, held)) = self.table.on_completion(op, false) {
+                held.give_back(&mut self.buffers);
+            }
+            return Err(error);
+        }
         Ok(op)
     }
 
-    /// Queues an entry, making room by a submission when the queue is full.
+    /// Queues an entry, making room by a submission when the queue is full. The queue is as long as configured; more wishes than that
+    /// in one turn are submitted in several calls.
+    ///
+    /// Errors, with nothing queued: what `io_uring_enter(2)` says to a submission (`EEXIST` on another thread than the ring's), `EBUSY`
+    /// when submissions make no room.
     ///
     /// # Safety
     /// What the entry points at stays valid until its last completion.
-    unsafe fn push(&mut self, entry: &squeue::Entry) {
-        loop {
+    unsafe fn push(&mut self, entry: &squeue::Entry) -> io::Result<()> {
+        for _ in 0..SUBMIT_TRIES_MAX {
             // SAFETY: the caller's promise.
             if unsafe { self.ring.submission().push(entry) }.is_ok() {
                 self.queued += 1;
-                return;
+                self.pushed += 1;
+                return Ok(());
             }
-            // The queue is as long as configured; more wishes than that in one turn are submitted in several calls.
-            if !self.enabled && self.ring.submitter().register_enable_rings().is_ok() {
+            if self.sealed {
+                break;
+            }
+            if !self.enabled {
+                self.ring.submitter().register_enable_rings()?;
                 self.enabled = true;
             }
-            if bearable(self.ring.submit()).is_err() {
+            self.flush()?;
+            if self.queued > 0 {
                 std::thread::yield_now();
             }
         }
+        Err(io::Error::from_raw_os_error(libc::EBUSY))
     }
 }
 
@@ -431,7 +518,10 @@ impl Drop for Ring {
     fn drop(&mut self) {
         // End what is in flight before the memory it points at goes.
         let mut done = Vec::new();
-        if self.enabled {
+        // Connections that were accepted and never looked at must not stay open.
+        self.reap(&mut done);
+        discard(&mut done);
+        if self.enabled && !self.sealed {
             let all = types::CancelBuilder::any().all();
             let _ = self
                 .ring
@@ -441,8 +531,12 @@ impl Drop for Ring {
                 if self.table.in_flight() == 0 {
                     break;
                 }
-                let _ = self.enter(Some(Duration::from_millis(10)), Duration::ZERO, &mut done);
-                done.clear();
+                let entered = self.enter(Some(Duration::from_millis(10)), Duration::ZERO, &mut done);
+                discard(&mut done);
+                if entered.is_err() {
+                    // Not our thread: nobody can wait for the ends.
+                    break;
+                }
             }
         }
         let finished = self.table.in_flight() == 0 || !self.enabled;
@@ -493,6 +587,15 @@ fn set_up(config: &DriverConfig) -> io::Result<(IoUring, Features)> {
     }
 }
 
+/// Lets completions go that nobody will look at, and with them the connections they brought.
+fn discard(done: &mut Vec<Done>) {
+    for done in done.drain(..) {
+        if let (Kind::Accept(_), Ok(fd)) = (done.kind, done.result) {
+            drop(adopt(fd));
+        }
+    }
+}
+
 /// Takes over a descriptor that an accept of ours has just returned.
 pub fn adopt(fd: u32) -> OwnedFd {
     // SAFETY: the kernel made the descriptor for this completion; nobody else knows it.
@@ -527,6 +630,11 @@ const IORING_RECVSEND_POLL_FIRST: u16 = 1;
 /// A whole UDP train.
 const TRAIN_BYTES: usize = 64 << 10;
 const DROP_ROUNDS_MAX: usize = 200;
+/// Submissions in a row that may make no room before an operation is refused.
+const SUBMIT_TRIES_MAX: usize = 64;
+/// Bytes of a send up to which the kernel is told to go on until all are sent. A larger one comes back with what the socket took, so that
+/// progress is seen while a slow reader takes it.
+const WHOLE_BYTES_MAX: usize = 64 << 10;
 
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,11 @@ use std::os::unix::net::UnixStream;
 const STREAM: StreamId = StreamId { index: 0, generation: 0 };
 
 fn ring() -> Option<Ring> {
-    match Ring::new(&DriverConfig { streams_max: 16, ..DriverConfig::default() }) {
+    ring_of(DriverConfig::default().submissions)
+}
+
+fn ring_of(submissions: u32) -> Option<Ring> {
+    match Ring::new(&DriverConfig { streams_max: 16, submissions, ..DriverConfig::default() }) {
         Ok(ring) => Some(ring),
         Err(error) => {
             eprintln!("skipped: io_uring is not available ({error})");
@@ -101,5 +105,56 @@ fn the_event_descriptor_wakes_who_sleeps_on_it() {
             let filled = ring.filled(done.buffer.unwrap()).unwrap();
             ring.buffers_mut().put_back(filled);
         }
+    }
+}
+
+#[test]
+fn a_full_queue_that_cannot_be_submitted_refuses_and_gives_back() {
+    let Some(mut ring) = ring_of(64) else { return };
+    if !ring.features().defer_taskrun {
+        eprintln!("skipped: without a single issuer any thread may submit");
+        return;
+    }
+    let mut done = Vec::new();
+    ring.enter(Some(Duration::ZERO), Duration::ZERO, &mut done).unwrap();
+    let other = std::thread::spawn(move || {
+        let (near, _far) = UnixStream::pair().unwrap();
+        let mut started = 0;
+        let error = loop {
+            match ring.recv_block(near.as_fd(), 4096, true, Kind::RecvBlock(STREAM)) {
+                Ok(_) => started += 1,
+                Err(error) => break error,
+            }
+            assert!(started <= 64, "the queue is full by now");
+        };
+        assert_eq!(error.raw_os_error(), Some(libc::EEXIST));
+        assert_eq!((started, ring.in_flight()), (64, 64));
+        assert_eq!(ring.buffers().block_bytes(), 65 * 4096, "the last block is idle");
+        assert!(ring.buffers().has_block(4096));
+        ring.seal();
+        drop(near);
+    });
+    other.join().unwrap();
+}
+
+#[test]
+fn what_finds_no_room_to_be_closed_is_closed_all_the_same() {
+    let Some(mut ring) = ring_of(64) else { return };
+    let mut done = Vec::new();
+    ring.enter(Some(Duration::ZERO), Duration::ZERO, &mut done).unwrap();
+    let mut fars = Vec::new();
+    let other = std::thread::spawn(move || {
+        for _ in 0..100 {
+            let (near, far) = UnixStream::pair().unwrap();
+            ring.close(near.into());
+            fars.push(far);
+        }
+        ring.seal();
+        drop(ring);
+        fars
+    });
+    for mut far in other.join().unwrap() {
+        far.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        assert_eq!(std::io::Read::read(&mut far, &mut [0; 1]).unwrap(), 0, "the near end is closed");
     }
 }
