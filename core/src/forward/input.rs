@@ -130,7 +130,7 @@ impl Input {
             None => return Chunk::Owned(Vec::new()),
             Some(Chunk::Lease(lease)) if lease.len() > count => {
                 self.len -= count;
-                return Chunk::Lease(driver.buffers_mut().split(lease, count));
+                return Chunk::Lease(driver.split(lease, count));
             }
             Some(Chunk::Lease(_)) => None,
             Some(Chunk::Owned(bytes)) if self.used == 0 && bytes.len() == count => None,

@@ -3,7 +3,7 @@
 use super::epoll::EpollDriver;
 use super::uring::UringDriver;
 use super::{
-    Buffers, Chunk, Close, DatagramId, Driver, DriverConfig, DriverKind, Event, Features, Instant,
+    Buffers, Chunk, Close, DatagramId, Driver, DriverConfig, DriverKind, Event, Features, Instant, Lease,
     ListenOptions, ListenerId, StreamId, StreamOptions, Waker,
 };
 use std::io;
@@ -193,8 +193,14 @@ impl Driver for AnyDriver {
     fn buffers(&self) -> &Buffers {
         each!(self, d => d.buffers())
     }
-    fn buffers_mut(&mut self) -> &mut Buffers {
-        each!(self, d => d.buffers_mut())
+    fn retain(&mut self, lease: &Lease) -> Lease {
+        each!(self, d => d.retain(lease))
+    }
+    fn split(&mut self, lease: &mut Lease, count: usize) -> Lease {
+        each!(self, d => d.split(lease, count))
+    }
+    fn release(&mut self, lease: Lease) {
+        each!(self, d => d.release(lease));
     }
     fn turn(&mut self, timeout: Option<Duration>, events: &mut Vec<Event>) -> io::Result<()> {
         each!(self, d => d.turn(timeout, events))

@@ -5,6 +5,9 @@
 //! sizes; together they stay within a budget, beyond which only the smallest size is handed out, so that a stream
 //! always makes progress and memory stays bounded by `block_bytes_max + streams_max * 4 KiB`.
 //!
+//! Only drivers take, fill and give back buffers; others read the figures and the bytes of leases. So no safe code outside can take memory
+//! away that the kernel writes to.
+//!
 //! Invariant: a buffer is either idle, or in the kernel's hands, or lent (count of leases > 0); bytes are read only
 //! through leases and written only while it is not lent.
 
@@ -60,7 +63,7 @@ impl Lease {
 /// A buffer that is idle or in the kernel's hands, to be filled.
 #[derive(PartialEq, Eq, Debug)]
 #[must_use = "a buffer taken must be lent or put back"]
-pub struct Empty {
+pub(crate) struct Empty {
     buffer: u32,
 }
 
@@ -94,7 +97,7 @@ pub struct Buffers {
 
 impl Buffers {
     /// Takes the memory of the shared buffers. Errors: `ENOMEM`, or `EINVAL` for a count that is no power of two.
-    pub fn new(config: BuffersConfig) -> std::io::Result<Buffers> {
+    pub(crate) fn new(config: BuffersConfig) -> std::io::Result<Buffers> {
         let count = usize::from(config.shared_count);
         if !count.is_power_of_two() || count > 32768 || config.shared_size < 1024 {
             return Err(std::io::Error::from_raw_os_error(libc::EINVAL));
@@ -117,29 +120,36 @@ impl Buffers {
         &self.config
     }
 
-    /// The bytes of a lease.
+    /// The bytes of a lease. Panics for a lease of another driver, unless it happens to fit.
     pub fn bytes(&self, lease: &Lease) -> &[u8] {
         let (region, base, leases) = self.place(lease.buffer);
-        debug_assert!(leases > 0, "bytes of a buffer that is not lent");
+        // Not only for our own mistakes: a lease of another driver may come in through safe calls, and names a buffer that the kernel may write to.
+        assert!(leases > 0, "bytes of a buffer that is not lent");
+        assert!(
+            lease.offset as usize + lease.len as usize <= self.size(lease.buffer),
+            "a lease of another driver"
+        );
         // SAFETY: the buffer is lent (a `Lease` exists), so by the invariant nobody writes to it.
         unsafe { region.slice(base + lease.offset as usize, lease.len as usize) }
     }
 
     /// The address of a lease's bytes, for an operation that owns the lease until it has ended.
-    pub fn pointer(&self, lease: &Lease) -> *const u8 {
+    pub(crate) fn pointer(&self, lease: &Lease) -> *const u8 {
         let (region, base, _) = self.place(lease.buffer);
         region.pointer(base + lease.offset as usize, lease.len as usize)
     }
 
     /// A second reference to the same bytes.
-    pub fn retain(&mut self, lease: &Lease) -> Lease {
-        *self.leases_mut(lease.buffer) += 1;
+    pub(crate) fn retain(&mut self, lease: &Lease) -> Lease {
+        let leases = self.leases_mut(lease.buffer);
+        assert!(*leases > 0, "a second lease of a buffer that is not lent");
+        *leases += 1;
         self.lent += 1;
         Lease { buffer: lease.buffer, offset: lease.offset, len: lease.len }
     }
 
     /// Cuts off the first `count` bytes as a lease of their own. Panics when there are fewer.
-    pub fn split(&mut self, lease: &mut Lease, count: usize) -> Lease {
+    pub(crate) fn split(&mut self, lease: &mut Lease, count: usize) -> Lease {
         let mut head = self.retain(lease);
         lease.advance(count);
         head.truncate(count);
@@ -147,17 +157,19 @@ impl Buffers {
     }
 
     /// Gives a reference back; with the last one the buffer is idle.
-    pub fn release(&mut self, lease: Lease) {
-        self.lent -= 1;
+    pub(crate) fn release(&mut self, lease: Lease) {
         let leases = self.leases_mut(lease.buffer);
+        assert!(*leases > 0, "released a buffer that is not lent");
         *leases -= 1;
-        if *leases == 0 {
+        let last = *leases == 0;
+        self.lent -= 1;
+        if last {
             self.put_back(Empty { buffer: lease.buffer });
         }
     }
 
     /// Takes an idle shared buffer, if there is one.
-    pub fn take_shared(&mut self) -> Option<Empty> {
+    pub(crate) fn take_shared(&mut self) -> Option<Empty> {
         self.shared_idle.pop().map(|buffer| Empty { buffer })
     }
 
@@ -167,14 +179,14 @@ impl Buffers {
     }
 
     /// The shared buffer of that number, which the kernel has just filled. `None` for a number out of range or a buffer that is lent.
-    pub fn filled_shared(&self, number: u16) -> Option<Empty> {
+    pub(crate) fn filled_shared(&self, number: u16) -> Option<Empty> {
         let leases = *self.shared_leases.get(usize::from(number))?;
         if leases == 0 { Some(Empty { buffer: u32::from(number) }) } else { None }
     }
 
     /// Takes a block of at least `len` bytes, or a smaller one when the budget is used up (never below 4 KiB).
     /// Errors: `ENOMEM`.
-    pub fn take_block(&mut self, len: usize) -> std::io::Result<Empty> {
+    pub(crate) fn take_block(&mut self, len: usize) -> std::io::Result<Empty> {
         let mut class = SIZES.iter().position(|size| *size >= len).unwrap_or(SIZES.len() - 1);
         loop {
             if let Some(buffer) = self.blocks_idle[class].pop() {
@@ -188,27 +200,24 @@ impl Buffers {
     }
 
     /// Whether `take_block(len)` gives that much at once, budget and idle blocks considered.
-    pub fn has_block(&self, len: usize) -> bool {
+    pub(crate) fn has_block(&self, len: usize) -> bool {
         let Some(class) = SIZES.iter().position(|size| *size >= len) else { return false };
         !self.blocks_idle[class].is_empty() || self.block_bytes + SIZES[class] <= self.config.block_bytes_max
     }
 
     /// Bytes that fit in an empty buffer.
-    pub fn capacity(&self, empty: &Empty) -> usize {
-        match self.block(empty.buffer) {
-            Some(block) => block.size as usize,
-            None => self.config.shared_size as usize,
-        }
+    pub(crate) fn capacity(&self, empty: &Empty) -> usize {
+        self.size(empty.buffer)
     }
 
     /// The address of an empty buffer, for an operation that owns it until it has ended.
-    pub fn pointer_mut(&self, empty: &Empty) -> *mut u8 {
+    pub(crate) fn pointer_mut(&self, empty: &Empty) -> *mut u8 {
         let (region, base, _) = self.place(empty.buffer);
         region.pointer(base, self.capacity(empty))
     }
 
     /// The bytes of an empty buffer, to be filled by ourselves.
-    pub fn bytes_mut(&mut self, empty: &mut Empty) -> &mut [u8] {
+    pub(crate) fn bytes_mut(&mut self, empty: &mut Empty) -> &mut [u8] {
         let capacity = self.capacity(empty);
         let (region, base, leases) = self.place(empty.buffer);
         assert!(leases == 0, "writing to a buffer that is lent");
@@ -217,7 +226,7 @@ impl Buffers {
     }
 
     /// Makes a filled buffer into the first lease of it. Panics when `len` is more than its capacity.
-    pub fn lend(&mut self, filled: Empty, offset: usize, len: usize) -> Lease {
+    pub(crate) fn lend(&mut self, filled: Empty, offset: usize, len: usize) -> Lease {
         assert!(
             offset + len <= self.capacity(&filled),
             "{offset}+{len} bytes in a buffer of {}",
@@ -231,7 +240,7 @@ impl Buffers {
     }
 
     /// Puts an empty buffer back unused.
-    pub fn put_back(&mut self, empty: Empty) {
+    pub(crate) fn put_back(&mut self, empty: Empty) {
         let number = empty.buffer as usize;
         if number < self.shared_leases.len() {
             self.shared_idle.push(empty.buffer);
@@ -281,6 +290,10 @@ impl Buffers {
     fn block(&self, buffer: u32) -> Option<&Block> {
         let slot = (buffer as usize).checked_sub(self.shared_leases.len())?;
         self.blocks.get(slot)?.as_ref()
+    }
+
+    fn size(&self, buffer: u32) -> usize {
+        self.block(buffer).map_or(self.config.shared_size as usize, |block| block.size as usize)
     }
 
     fn place(&self, buffer: u32) -> (&Region, usize, u32) {
@@ -361,5 +374,23 @@ mod tests {
         buffers.release(lease);
         assert_eq!(buffers.bytes(&twin), [0]);
         buffers.release(twin);
+    }
+
+    #[test]
+    #[should_panic(expected = "not lent")]
+    fn a_lease_of_another_driver_reads_nothing() {
+        let (mut one, other) = (small(), small());
+        let empty = one.take_shared().unwrap();
+        let lease = one.lend(empty, 0, 4);
+        other.bytes(&lease);
+    }
+
+    #[test]
+    #[should_panic(expected = "not lent")]
+    fn a_lease_of_another_driver_gives_nothing_back() {
+        let (mut one, mut other) = (small(), small());
+        let empty = one.take_shared().unwrap();
+        let lease = one.lend(empty, 0, 4);
+        other.release(lease);
     }
 }

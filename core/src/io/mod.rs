@@ -27,7 +27,8 @@ mod table;
 pub mod uring;
 
 pub use any::{AnyDriver, DriverChoice, open};
-pub use buffers::{Buffers, BuffersConfig, Empty, Lease};
+pub(crate) use buffers::Empty;
+pub use buffers::{Buffers, BuffersConfig, Lease};
 pub use config::{DriverConfig, DriverKind, Features, ListenOptions, StreamOptions};
 pub use op_table::{OpTable, Step, UserData};
 pub(crate) use sendq::SendQueue;
@@ -282,16 +283,16 @@ pub trait Driver {
 
     /// The buffers that leases point into.
     fn buffers(&self) -> &Buffers;
-    /// The same, to retain or release.
-    fn buffers_mut(&mut self) -> &mut Buffers;
     /// The bytes of a lease.
     fn bytes(&self, lease: &Lease) -> &[u8] {
         self.buffers().bytes(lease)
     }
+    /// A second reference to the same bytes, to be sent or released as well.
+    fn retain(&mut self, lease: &Lease) -> Lease;
+    /// Cuts off the first `count` bytes as a lease of their own. Panics when there are fewer.
+    fn split(&mut self, lease: &mut Lease, count: usize) -> Lease;
     /// Gives a lease back.
-    fn release(&mut self, lease: Lease) {
-        self.buffers_mut().release(lease);
-    }
+    fn release(&mut self, lease: Lease);
 
     /// One turn: submits all wishes, waits until something happened or `timeout` has passed (`None`: no limit; zero: do not
     /// wait), appends events. Errors are the driver's own end (the ring is unusable), never a stream's.

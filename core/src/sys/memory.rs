@@ -33,7 +33,6 @@ impl Region {
     }
 
     /// Bytes in the region, at least a page.
-    #[expect(clippy::len_without_is_empty, reason = "a region is never empty")]
     pub fn len(&self) -> usize {
         self.len
     }

@@ -142,7 +142,7 @@ impl RawAddress {
     }
 
     /// As an IP address and port; `None` for other families.
-    pub fn to_address(&self) -> Option<SocketAddr> {
+    pub fn to_address(self) -> Option<SocketAddr> {
         match i32::from(self.storage.ss_family) {
             libc::AF_INET => {
                 // SAFETY: the family says that the storage holds a `sockaddr_in`, which is plain bytes and fits.

@@ -97,7 +97,7 @@ fn operate(world: &mut World, way: &mut Way, random: &mut Random) {
                 let driver = &mut node.driver;
                 let count = random.below(lease.len() as u64 + 1) as usize;
                 way.sent.extend(driver.bytes(&lease));
-                let head = driver.buffers_mut().split(&mut lease, count);
+                let head = driver.split(&mut lease, count);
                 driver.send(way.sender, Chunk::Lease(head));
                 driver.send(way.sender, Chunk::Lease(lease));
             }

@@ -18,7 +18,7 @@ pub use sockets::{News, Sockets, Token, Train};
 
 use super::{
     Buffers, Chunk, Close, DatagramId, Driver, DriverConfig, DriverKind, Errno, Event, Features, Instant,
-    ListenOptions, ListenerId, StreamId, StreamOptions, Table, Waker, sendq,
+    Lease, ListenOptions, ListenerId, StreamId, StreamOptions, Table, Waker, sendq,
 };
 use accepts::Listener;
 use datagrams::Datagrams;
@@ -334,8 +334,16 @@ impl<S: Sockets> Driver for ReadinessDriver<S> {
         &self.work.buffers
     }
 
-    fn buffers_mut(&mut self) -> &mut Buffers {
-        &mut self.work.buffers
+    fn retain(&mut self, lease: &Lease) -> Lease {
+        self.work.buffers.retain(lease)
+    }
+
+    fn split(&mut self, lease: &mut Lease, count: usize) -> Lease {
+        self.work.buffers.split(lease, count)
+    }
+
+    fn release(&mut self, lease: Lease) {
+        self.work.buffers.release(lease);
     }
 
     fn turn(&mut self, timeout: Option<Duration>, events: &mut Vec<Event>) -> std::io::Result<()> {

@@ -58,7 +58,8 @@ struct Listener {
 }
 
 impl UringDriver {
-    /// Sets up the ring and its buffers. Errors: see [`Ring::new`].
+    /// Sets up the ring and its buffers. Errors: `ENOSYS`, `EPERM` (io_uring is missing or forbidden), `ENOMEM`,
+    /// `EMFILE`; `Unsupported` on kernels without extended waits.
     pub fn new(mut config: DriverConfig) -> io::Result<UringDriver> {
         config.mask.splice &= crate::sys::splice::is_safe();
         let ring = Ring::new(&config)?;
@@ -86,7 +87,7 @@ impl UringDriver {
         })
     }
 
-    /// The descriptor of [`Driver::fd`]. Errors: see [`Ring::event_fd`].
+    /// The descriptor of [`Driver::fd`]. Errors: `EMFILE`; `EEXIST` on another thread than the ring's.
     pub fn borrow_fd(&self) -> io::Result<BorrowedFd<'_>> {
         self.ring.event_fd()
     }
@@ -297,8 +298,14 @@ impl Driver for UringDriver {
     fn buffers(&self) -> &Buffers {
         self.ring.buffers()
     }
-    fn buffers_mut(&mut self) -> &mut Buffers {
-        self.ring.buffers_mut()
+    fn retain(&mut self, lease: &Lease) -> Lease {
+        self.ring.buffers_mut().retain(lease)
+    }
+    fn split(&mut self, lease: &mut Lease, count: usize) -> Lease {
+        self.ring.buffers_mut().split(lease, count)
+    }
+    fn release(&mut self, lease: Lease) {
+        self.ring.buffers_mut().release(lease);
     }
 
     fn turn(&mut self, timeout: Option<Duration>, events: &mut Vec<Event>) -> io::Result<()> {

@@ -160,11 +160,6 @@ impl Ring {
         self.table.in_flight()
     }
 
-    /// Completions of operations that nobody knew.
-    pub fn stale(&self) -> u64 {
-        self.table.stale()
-    }
-
     /// Wishes that wait for the next `enter`.
     pub fn queued(&self) -> usize {
         self.queued
@@ -597,7 +592,7 @@ fn discard(done: &mut Vec<Done>) {
 }
 
 /// Takes over a descriptor that an accept of ours has just returned.
-pub fn adopt(fd: u32) -> OwnedFd {
+pub(crate) fn adopt(fd: u32) -> OwnedFd {
     // SAFETY: the kernel made the descriptor for this completion; nobody else knows it.
     unsafe { OwnedFd::from_raw_fd(fd as RawFd) }
 }

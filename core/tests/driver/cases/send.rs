@@ -53,8 +53,8 @@ pub fn leases_are_split_and_sent(make: &Make) {
         for (stream, mut lease) in std::mem::take(&mut world.right.held) {
             let driver = &mut world.right.driver;
             let half = lease.len() / 2;
-            let head = driver.buffers_mut().split(&mut lease, half);
-            let twin = driver.buffers_mut().retain(&head);
+            let head = driver.split(&mut lease, half);
+            let twin = driver.retain(&head);
             driver.release(twin);
             driver.send(stream, Chunk::Lease(head));
             driver.send(stream, Chunk::Lease(lease));
