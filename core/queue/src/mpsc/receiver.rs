@@ -74,6 +74,13 @@ impl<T> Receiver<T> {
         self.shared.senders.load(Ordering::Acquire) == 0
     }
 
+    /// Lets senders send no more. What is in the ring stays to be received, and an item may still come from a sender that
+    /// was about to send it; one that comes when nobody receives any longer stays in the ring until its last sender goes.
+    pub fn close(&mut self) {
+        // Release: pairs with the Acquire in `Sender::is_closed`.
+        self.shared.receiver_gone.store(true, Ordering::Release);
+    }
+
     /// The number of items the ring holds: what was asked for, rounded up to a power of two.
     pub fn capacity(&self) -> usize {
         self.shared.slots.len()
@@ -117,8 +124,8 @@ impl<T> Receiver<T> {
 
 impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
-        // Relaxed: only a hint to senders; the last owner of the ring drops what is left in it.
-        self.shared.receiver_gone.store(true, Ordering::Relaxed);
+        // The last owner of the ring drops what is left in it.
+        self.close();
     }
 }
 

@@ -73,11 +73,11 @@ impl<T> Sender<T> {
         Ok(batch.next.wrapping_sub(first))
     }
 
-    /// Whether the receiver is gone.
+    /// Whether the receiver is gone, or has closed the ring. What its thread did before that is visible to a caller that gets `true`.
     #[inline]
     pub fn is_closed(&self) -> bool {
-        // Relaxed: nothing of the receiver's is read on the strength of this.
-        self.shared.receiver_gone.load(Ordering::Relaxed)
+        // Acquire: pairs with the Release in `Receiver::close`: who asked for something finds the answer that came before.
+        self.shared.receiver_gone.load(Ordering::Acquire)
     }
 
     /// The number of items the ring holds: what was asked for, rounded up to a power of two.

@@ -66,6 +66,20 @@ fn handle_that_slept_through_many_laps_still_sends() {
 }
 
 #[test]
+fn a_closed_ring_is_emptied_and_takes_nothing_more() {
+    let (sender, mut receiver) = ring(4);
+    sender.try_send(1).unwrap();
+    sender.try_send(2).unwrap();
+    receiver.close();
+    assert!(sender.is_closed());
+    assert_eq!(sender.try_send(3), Err(SendError::Closed(3)));
+    assert_eq!((receiver.recv(), receiver.recv()), (Ok(1), Ok(2)));
+    assert_eq!(receiver.recv(), Err(RecvError::Empty), "the sender is still there");
+    drop(sender);
+    assert_eq!(receiver.recv(), Err(RecvError::Closed));
+}
+
+#[test]
 fn ends_see_each_other_go() {
     let (sender, mut receiver) = ring(2);
     let other = sender.clone();
