@@ -208,13 +208,8 @@ impl<D: Driver> Shard<D> {
     ///
     /// Errors: as [`Shard::turn`].
     pub fn turn_for(&mut self, timeout: Option<Duration>) -> Result<()> {
-        let thread = std::thread::current().id();
-        if *self.thread.get_or_insert(thread) != thread {
-            return Err(Error::new(
-                Code::WrongThread,
-                "the shard belongs to the thread of its first turn; use a node to be called from any thread",
-            ));
-        }
+        self.check_thread()?;
+        self.thread.get_or_insert_with(|| std::thread::current().id());
         let due = self.next_timeout();
         let timeout = match (timeout, due) {
             (Some(timeout), Some(due)) => Some(timeout.min(due)),
@@ -240,6 +235,17 @@ impl<D: Driver> Shard<D> {
             );
         }
         result.map_err(|error| Error::from_io("turn the driver", &error))
+    }
+
+    /// What reaches the driver is for the thread of the first turn alone; before that turn any thread may prepare the shard.
+    fn check_thread(&self) -> Result<()> {
+        if self.thread.is_none_or(|thread| thread == std::thread::current().id()) {
+            return Ok(());
+        }
+        Err(Error::new(
+            Code::WrongThread,
+            "the shard belongs to the thread of its first turn; use a node to be called from any thread",
+        ))
     }
 
     fn route(&mut self, event: Event) {
@@ -332,28 +338,55 @@ impl<D: Driver> Shard<D> {
         std::mem::take(&mut self.woken)
     }
 
-    /// Adds a forwarder for a service of this shard alone.
+    /// Adds a forwarder for a service of this shard alone. The number of one that was removed is used again.
     ///
-    /// Errors: `BadConfiguration`.
+    /// Errors: `BadConfiguration`, `TooLarge` (65535 forwarders are there), `WrongThread`.
     pub fn add_forwarder(&mut self, config: ForwarderConfig) -> Result<ForwarderId> {
+        self.check_thread()?;
         config.check()?;
-        Ok(self.attach(Service::new(config, 1)))
+        let free = self.forwarders.iter().position(Option::is_none).unwrap_or(self.forwarders.len());
+        if free >= FORWARDERS_MAX {
+            return Err(too_many_forwarders());
+        }
+        let id = ForwarderId(free as u16);
+        self.attach_at(id, Service::new(config, 1))?;
+        Ok(id)
     }
 
-    /// Adds this shard's forwarder of a service that several shards share.
-    pub(crate) fn attach(&mut self, service: Arc<Service>) -> ForwarderId {
-        let index = self.forwarders.len() as u16;
-        let seed = self.seed ^ (u64::from(index) << 32) ^ self.index as u64;
-        self.forwarders.push(Some(Forwarder::new(index, self.index, service, seed)));
-        ForwarderId(index)
+    /// Adds this shard's forwarder of a service that several shards share, under the number that it has on all of them. Returns its
+    /// counters.
+    ///
+    /// Errors: `AlreadyExists`, `TooLarge`.
+    pub(crate) fn attach_at(&mut self, id: ForwarderId, service: Arc<Service>) -> Result<Arc<CounterBlock>> {
+        let index = usize::from(id.0);
+        if index >= FORWARDERS_MAX {
+            return Err(too_many_forwarders());
+        }
+        if index >= self.forwarders.len() {
+            self.forwarders.resize_with(index + 1, || None);
+        }
+        if self.forwarders[index].is_some() {
+            return Err(Error::new(Code::AlreadyExists, format!("there is a forwarder {index} already")));
+        }
+        // What one of the same number left behind is not of this one.
+        self.events.retain(|(owner, _)| *owner != id.0);
+        let seed = self.seed ^ (u64::from(id.0) << 32) ^ self.index as u64;
+        let forwarder = Forwarder::new(id.0, self.index, service, seed);
+        let counters = Arc::clone(forwarder.counters());
+        self.forwarders[index] = Some(forwarder);
+        Ok(counters)
     }
 
     /// Ends a forwarder with all its connections.
+    ///
+    /// Errors: `NoSuchForwarder`, `WrongThread`.
     pub fn remove_forwarder(&mut self, id: ForwarderId) -> Result<()> {
-        self.with_forwarder(id.0, |forwarder, io| forwarder.close_all(io))
-            .ok_or_else(|| no_such_forwarder(id))?;
+        self.check_thread()?;
+        let service = Arc::clone(self.forwarder(id)?.service());
+        self.with_forwarder(id.0, |forwarder, io| forwarder.close_all(io));
         self.listeners.retain(|(_, owner)| *owner != id.0);
         self.forwarders[usize::from(id.0)] = None;
+        service.end_shard(self.index);
         Ok(())
     }
 
@@ -372,13 +405,14 @@ impl<D: Driver> Shard<D> {
 
     /// Accepts clients of a forwarder on an address; port 0 lets the system choose. Returns the address.
     ///
-    /// Errors: `AddressInUse`, `PermissionDenied`, `AddressNotAvailable`, `NoSuchForwarder`.
+    /// Errors: `AddressInUse`, `PermissionDenied`, `AddressNotAvailable`, `NoSuchForwarder`, `WrongThread`.
     pub fn listen(
         &mut self,
         id: ForwarderId,
         address: SocketAddr,
         options: &ListenOptions,
     ) -> Result<SocketAddr> {
+        self.check_thread()?;
         self.forwarder(id)?;
         let listener = self
             .driver
@@ -390,8 +424,9 @@ impl<D: Driver> Shard<D> {
 
     /// Accepts clients of a forwarder on a socket that is bound and listens already.
     ///
-    /// Errors: `NotAListener`, `NoSuchForwarder`.
+    /// Errors: `NotAListener`, `NoSuchForwarder`, `WrongThread`.
     pub fn listen_fd(&mut self, id: ForwarderId, fd: OwnedFd) -> Result<Option<SocketAddr>> {
+        self.check_thread()?;
         self.forwarder(id)?;
         let listener = self
             .driver
@@ -412,7 +447,10 @@ impl<D: Driver> Shard<D> {
     }
 
     /// Appends a back end to the child list.
+    ///
+    /// Errors: `NoSuchForwarder`, `WrongThread`.
     pub fn add_backend(&mut self, id: ForwarderId, config: BackendConfig) -> Result<BackendKey> {
+        self.check_thread()?;
         let now = self.time();
         let service = Arc::clone(self.forwarder(id)?.service());
         let key = service.add(config, now);
@@ -420,12 +458,16 @@ impl<D: Driver> Shard<D> {
         Ok(key)
     }
 
-    /// Sets or takes away the local instance, which serves while the child list is empty.
+    /// Sets or takes away the local instance, which serves while the child list is empty. The one before gets no new requests and
+    /// finishes what is in flight there; `BackendDrained` tells when that is done. To cut it, remove it by its key.
+    ///
+    /// Errors: `NoSuchForwarder`, `WrongThread`.
     pub fn set_local(
         &mut self,
         id: ForwarderId,
         config: Option<BackendConfig>,
     ) -> Result<Option<BackendKey>> {
+        self.check_thread()?;
         let now = self.time();
         let service = Arc::clone(self.forwarder(id)?.service());
         let key = service.set_local(config, now);
@@ -435,39 +477,48 @@ impl<D: Driver> Shard<D> {
 
     /// Gives a back end no new requests. `BackendDrained` tells when nothing is in flight, or that `deadline` has passed.
     ///
-    /// Errors: `NoSuchBackend`, `WrongState` (it is draining already).
+    /// Errors: `NoSuchBackend`, `WrongState` (it is draining already), `WrongThread`.
     pub fn drain_backend(&mut self, id: ForwarderId, key: BackendKey, deadline: Duration) -> Result<()> {
-        let backend = self.backend(id, key)?;
-        if !self.forwarder(id)?.service().drain(key) {
-            return Err(Error::new(
-                Code::WrongState,
-                format!("back end {} ({}) is draining already", key.0, backend.config.name),
-            ));
-        }
-        self.with_forwarder(id.0, |forwarder, io| forwarder.drain(io, key, deadline));
+        self.check_thread()?;
+        drain(self.forwarder(id)?.service(), key, self.time() + deadline)?;
+        self.with_forwarder(id.0, |forwarder, io| forwarder.on_list_changed(io));
         Ok(())
     }
 
     /// Takes a back end off the list at once: what is in flight there is tried elsewhere where that is allowed, else answered 502 or cut.
     ///
-    /// Errors: `NoSuchBackend`.
+    /// Errors: `NoSuchBackend`, `WrongThread`.
     pub fn remove_backend(&mut self, id: ForwarderId, key: BackendKey) -> Result<()> {
+        self.check_thread()?;
         let removed = self.forwarder(id)?.service().remove(key);
         removed.ok_or_else(|| no_such_backend(key))?;
         self.with_forwarder(id.0, |forwarder, io| forwarder.on_list_changed(io));
         Ok(())
     }
 
-    /// Looks at the child list again after another shard changed it.
+    /// Looks at all services again after another thread changed one or closed it.
     pub(crate) fn list_changed(&mut self) {
         for index in 0..self.forwarders.len() as u16 {
-            self.with_forwarder(index, |forwarder, io| forwarder.on_list_changed(io));
+            let id = ForwarderId(index);
+            match self.forwarder(id) {
+                Ok(forwarder) if forwarder.service().is_closed() => {
+                    if let Err(error) = self.remove_forwarder(id) {
+                        self.log.push(LogLevel::Error, format!("forwarder {index} stays: {error}"));
+                    }
+                }
+                Ok(_) => drop(self.with_forwarder(index, |forwarder, io| forwarder.on_list_changed(io))),
+                Err(_) => {}
+            }
         }
     }
 
-    /// Sees to the end of a drain that was begun for the whole service.
-    pub(crate) fn watch_drain(&mut self, id: ForwarderId, key: BackendKey, deadline: Duration) {
-        self.with_forwarder(id.0, |forwarder, io| forwarder.drain(io, key, deadline));
+    /// The shard ends: nothing of it is in flight any more, and no drain waits for it.
+    pub(crate) fn end_services(&mut self) {
+        for (index, forwarder) in self.forwarders.iter().enumerate() {
+            for backend in forwarder.iter().flat_map(Forwarder::end_with_shard) {
+                self.events.push((index as u16, ForwardEvent::BackendDrained { backend, in_flight: 0 }));
+            }
+        }
     }
 
     /// A back end of a forwarder.
@@ -524,6 +575,26 @@ pub(crate) fn backends(service: &Service, now: Instant) -> Vec<BackendStatus> {
     local.chain(children.list.iter().map(|backend| status(backend, false))).collect()
 }
 
+/// Gives a back end of a service no new requests.
+///
+/// Errors: `NoSuchBackend`, `WrongState` (it is draining already).
+pub(crate) fn drain(service: &Service, key: BackendKey, deadline: Instant) -> Result<()> {
+    let backend = service.find(key).ok_or_else(|| no_such_backend(key))?;
+    if service.drain(key, deadline) {
+        return Ok(());
+    }
+    if backend.state() == BackendState::Removed {
+        // By somebody else, in this moment.
+        return Err(no_such_backend(key));
+    }
+    let name = &backend.config.name;
+    Err(Error::new(Code::WrongState, format!("back end {} ({name}) is draining already", key.0)))
+}
+
+pub(crate) fn too_many_forwarders() -> Error {
+    Error::new(Code::TooLarge, format!("there are {FORWARDERS_MAX} forwarders, which is as many as may be"))
+}
+
 pub(crate) fn no_such_forwarder(id: ForwarderId) -> Error {
     Error::new(Code::NoSuchForwarder, format!("there is no forwarder {}", id.0))
 }
@@ -532,7 +603,12 @@ pub(crate) fn no_such_backend(key: BackendKey) -> Error {
     Error::new(Code::NoSuchBackend, format!("there is no back end {} on the child list", key.0))
 }
 
+/// Forwarders of a shard: their numbers have 16 bits, and one is left over.
+pub(crate) const FORWARDERS_MAX: usize = 65_535;
 /// Submissions that follow a turn's work before the caller gets the loop back.
 const FLUSHES_MAX: usize = 4;
 /// Events that wait for the owner.
 const EVENTS_KEPT_MAX: usize = 4096;
+
+#[cfg(test)]
+mod tests;

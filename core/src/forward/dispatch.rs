@@ -3,7 +3,7 @@
 use super::client::{ClientId, Link, LinkId, Phase, Role};
 use super::service::{Backend, View};
 use super::side::Side;
-use super::{ForwardEvent, Forwarder, Io, Mode, ProxyProtocol, Timer, TimerKey};
+use super::{ForwardEvent, Forwarder, Io, Mode, ProxyProtocol};
 use crate::counters::Counter;
 use crate::io::{Chunk, Close, Driver, Errno, Instant, SpliceEnd, StreamOptions};
 use clustercore_proto::forward::http::HeadScan;
@@ -47,6 +47,7 @@ impl Forwarder {
             }
         }
         self.idle.retain(|_, links| !links.is_empty());
+        self.see_drains(io);
         self.schedule_health(io);
     }
 
@@ -357,27 +358,6 @@ impl Forwarder {
         io.owners.clear(link.side.stream);
         io.driver
             .close(link.side.stream, if link.client.is_some() { Close::Abort } else { Close::AfterSend });
-    }
-
-    pub(super) fn tell_drained<D: Driver>(&mut self, io: &mut Io<'_, D>, backend: &Backend) {
-        if backend.take_drained() {
-            self.emit(io, ForwardEvent::BackendDrained { backend: backend.key, in_flight: 0 });
-        }
-    }
-
-    /// No new requests for a back end; an event tells when nothing is in flight, or that the deadline has passed.
-    pub(crate) fn drain<D: Driver>(
-        &mut self,
-        io: &mut Io<'_, D>,
-        key: super::BackendKey,
-        deadline: std::time::Duration,
-    ) {
-        self.refresh(io);
-        if let Some(backend) = self.service.find(key) {
-            self.tell_drained(io, &backend);
-            let at = io.now + deadline;
-            io.wheel.insert(at, TimerKey { forwarder: self.index, what: Timer::Drain(key) });
-        }
     }
 
     /// The child list has changed: exchanges on removed back ends fail over or end, waiting requests go to new ones.

@@ -10,6 +10,7 @@
 mod client;
 mod config;
 mod dispatch;
+mod drain;
 mod failure;
 mod flow;
 mod health;

@@ -4,13 +4,16 @@
 //! when it changed. In-flight counts are one padded cell per shard and back end with a single writer, summed by readers, so that
 //! levels are the service's, not a shard's. Health changes rarely: a lock that is taken on failures, and on successes only
 //! while a back end is not fully trusted.
+//!
+//! A drain is over when every shard knows of it and nothing is in flight on any: a shard that has not heard yet may be about to
+//! begin a request. A shard that has ended knows of every drain and has nothing in flight.
 
 use super::config::{BackendConfig, ForwarderConfig};
 use crate::io::Instant;
 use clustercore_proto::policy::{
     BackendKey, Candidates, FailureKind, Health, HealthChange, HealthState, Level, Load, Thresholds,
 };
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -19,7 +22,10 @@ use std::time::Duration;
 pub struct Service {
     /// Settings, the same on every shard.
     pub config: ForwarderConfig,
-    shards: usize,
+    /// Its forwarders are to go.
+    closed: AtomicBool,
+    /// Which shards have no forwarder of it any more. Written under the lock of `children`, so that no back end is added past it.
+    ended: Box<[AtomicBool]>,
     version: AtomicU64,
     children: RwLock<Arc<Children>>,
     next_key: AtomicU32,
@@ -32,6 +38,15 @@ pub struct Children {
     pub list: Vec<Arc<Backend>>,
     /// The local instance, which serves while the list is empty.
     pub local: Option<Arc<Backend>>,
+    /// Former local instances: no new requests, they finish what is in flight.
+    pub retiring: Vec<Arc<Backend>>,
+}
+
+impl Children {
+    /// All of them: the list, the local instance, former ones.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Backend>> {
+        self.list.iter().chain(&self.local).chain(&self.retiring)
+    }
 }
 
 /// Where a back end of the child list stands.
@@ -61,6 +76,8 @@ pub struct Backend {
     /// When a failure has been long enough ago to stop counting successes, in driver nanoseconds.
     trust_again_ns: AtomicU64,
     health: Option<Mutex<Health>>,
+    /// When a drain is given up, in driver nanoseconds. Written before the state says `Draining`.
+    drain_deadline_ns: AtomicU64,
     drained_told: AtomicBool,
 }
 
@@ -68,6 +85,8 @@ pub struct Backend {
 #[derive(Debug, Default)]
 #[repr(align(128))]
 struct ShardCell {
+    /// The shard has seen the drain: it begins no request here any more.
+    knows_drain: AtomicBool,
     in_flight: AtomicU32,
     requests: AtomicU64,
     failures: AtomicU64,
@@ -79,7 +98,8 @@ impl Service {
     pub fn new(config: ForwarderConfig, shards: usize) -> Arc<Service> {
         Arc::new(Service {
             config,
-            shards: shards.max(1),
+            closed: AtomicBool::new(false),
+            ended: (0..shards.max(1)).map(|_| AtomicBool::new(false)).collect(),
             version: AtomicU64::new(1),
             children: RwLock::default(),
             next_key: AtomicU32::new(1),
@@ -115,11 +135,12 @@ impl Service {
             key,
             weight: AtomicU32::new(config.weight.max(1)),
             state: AtomicU32::new(BackendState::Active as u32),
-            shards: (0..self.shards).map(|_| ShardCell::default()).collect(),
+            shards: self.ended.iter().map(|_| ShardCell::default()).collect(),
             // A new one warms up: slow start is the health machine's.
             untrusted: AtomicBool::new(health.is_some()),
             trust_again_ns: AtomicU64::new(0),
             health,
+            drain_deadline_ns: AtomicU64::new(u64::MAX),
             drained_told: AtomicBool::new(false),
             config,
         })
@@ -129,47 +150,104 @@ impl Service {
     pub fn add(&self, config: BackendConfig, now: Instant) -> BackendKey {
         let backend = self.make(config, now);
         let key = backend.key;
-        self.change(|children| children.list.push(backend));
+        self.change(|children| {
+            self.skip_ended(&backend);
+            children.list.push(backend);
+        });
         key
     }
 
-    /// Sets or removes the local instance.
+    /// Sets or removes the local instance. The one before gets no new requests and finishes what is in flight there.
     pub fn set_local(&self, config: Option<BackendConfig>, now: Instant) -> Option<BackendKey> {
         let backend = config.map(|config| self.make(config, now));
         let key = backend.as_ref().map(|backend| backend.key);
-        let old = self.change(|children| std::mem::replace(&mut children.local, backend));
-        if let Some(old) = old {
-            old.set_state(BackendState::Removed);
-        }
+        self.change(|children| {
+            if let Some(backend) = &backend {
+                self.skip_ended(backend);
+            }
+            if let Some(old) = std::mem::replace(&mut children.local, backend) {
+                old.begin_drain(Instant::MAX);
+                children.retiring.push(old);
+            }
+            // Those whose drain was told at its deadline are nobody's to take off: they go when they are done.
+            children.retiring.retain(|old| !old.is_told() || old.in_flight() > 0);
+        });
         key
     }
 
-    /// The back end of that key, the local instance too.
+    /// The back end of that key, the local instance and former ones too.
     pub fn find(&self, key: BackendKey) -> Option<Arc<Backend>> {
-        let children = self.children();
-        children.list.iter().chain(children.local.iter()).find(|backend| backend.key == key).cloned()
+        self.children().iter().find(|backend| backend.key == key).cloned()
     }
 
-    /// No new requests from now on. `false` when it is not there or is draining already.
-    pub fn drain(&self, key: BackendKey) -> bool {
-        let Some(backend) = self.find(key) else { return false };
-        if backend.state() != BackendState::Active {
-            return false;
-        }
-        backend.set_state(BackendState::Draining);
-        self.change(|_| ());
-        true
+    /// No new requests from now on; at `deadline` the drain is given up. `false` when it is not there, is draining already or removed.
+    pub fn drain(&self, key: BackendKey, deadline: Instant) -> bool {
+        self.change(|children| {
+            children
+                .iter()
+                .find(|backend| backend.key == key)
+                .is_some_and(|backend| backend.begin_drain(deadline))
+        })
     }
 
-    /// Takes it off the list.
+    /// Takes it off the list, or ends a former local instance.
     pub fn remove(&self, key: BackendKey) -> Option<Arc<Backend>> {
-        let removed = self.change(|children| {
-            let index = children.list.iter().position(|backend| backend.key == key)?;
-            Some(children.list.remove(index))
-        })?;
-        removed.set_state(BackendState::Removed);
-        Some(removed)
+        self.change(|children| {
+            let removed = take(&mut children.list, key).or_else(|| take(&mut children.retiring, key))?;
+            removed.state.store(BackendState::Removed as u32, Ordering::Release);
+            Some(removed)
+        })
     }
+
+    /// Forgets a former local instance that has nothing in flight any more.
+    pub(crate) fn forget_retired(&self, key: BackendKey) {
+        if self.children().retiring.iter().any(|backend| backend.key == key) {
+            self.change(|children| take(&mut children.retiring, key));
+        }
+    }
+
+    /// The forwarders of all shards are to go, each when its shard looks next.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+    }
+
+    /// Whether the forwarders are to go.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// Whether no shard has a forwarder of it any more.
+    pub(crate) fn is_ended(&self) -> bool {
+        self.ended.iter().all(|ended| ended.load(Ordering::Acquire))
+    }
+
+    /// A shard has ended, well or not, or its forwarder has: nothing of it is in flight any more, and no drain waits for it, now or
+    /// later.
+    pub(crate) fn end_shard(&self, shard: usize) {
+        self.change(|children| {
+            // Release: who finds all ended finds their forwarders gone.
+            self.ended[shard].store(true, Ordering::Release);
+            for backend in children.iter() {
+                backend.shards[shard].in_flight.store(0, Ordering::Relaxed);
+                backend.note_drain(shard);
+            }
+        });
+    }
+
+    /// No drain of a new back end waits for what has ended.
+    fn skip_ended(&self, backend: &Backend) {
+        for (shard, ended) in self.ended.iter().enumerate() {
+            // Relaxed: under the lock, see `end_shard`.
+            if ended.load(Ordering::Relaxed) {
+                backend.note_drain(shard);
+            }
+        }
+    }
+}
+
+fn take(list: &mut Vec<Arc<Backend>>, key: BackendKey) -> Option<Arc<Backend>> {
+    let index = list.iter().position(|backend| backend.key == key)?;
+    Some(list.remove(index))
 }
 
 impl Backend {
@@ -182,8 +260,16 @@ impl Backend {
         }
     }
 
-    fn set_state(&self, state: BackendState) {
-        self.state.store(state as u32, Ordering::Release);
+    /// From active to draining and from nothing else: what was removed stays removed. Called under the lock of the list alone, so
+    /// that the deadline is that of the drain which begins.
+    fn begin_drain(&self, deadline: Instant) -> bool {
+        if self.state() != BackendState::Active {
+            return false;
+        }
+        self.drain_deadline_ns.store(deadline.as_nanos(), Ordering::Relaxed);
+        // Release: who sees the state finds the deadline.
+        let (active, draining) = (BackendState::Active as u32, BackendState::Draining as u32);
+        self.state.compare_exchange(active, draining, Ordering::Release, Ordering::Relaxed).is_ok()
     }
 
     /// Its share relative to others.
@@ -299,16 +385,45 @@ impl Backend {
         self.untrusted.store(!trusted, Ordering::Relaxed);
     }
 
-    /// `true` once: when draining is over and nobody was told yet.
+    /// A shard sees the state. When it is draining, the shard begins no request here from now on; the first time it gets the deadline.
+    pub(crate) fn see_drain(&self, shard: usize) -> Option<Instant> {
+        // Relaxed: this shard is the only writer while it lives.
+        if self.state() != BackendState::Draining || self.shards[shard].knows_drain.load(Ordering::Relaxed) {
+            return None;
+        }
+        self.note_drain(shard);
+        Some(Instant::from_nanos(self.drain_deadline_ns.load(Ordering::Relaxed)))
+    }
+
+    fn note_drain(&self, shard: usize) {
+        // Release: who reads that this shard knows finds every request that it had begun before.
+        self.shards[shard].knows_drain.store(true, Ordering::Release);
+    }
+
+    /// `true` once: when draining is over and nobody was told yet. Ask after the end of a request and after [`Backend::see_drain`].
     pub(crate) fn take_drained(&self) -> bool {
-        self.state() == BackendState::Draining
+        if self.state() != BackendState::Draining || self.is_told() {
+            return false;
+        }
+        // SeqCst: pairs with itself on the other shards. Each writes (a request has ended, it knows of the drain), passes the fence,
+        // and reads what all wrote: the last one to pass sees everything, so that somebody tells.
+        fence(Ordering::SeqCst);
+        // Acquire: with the release of `note_drain`, before the counts are read.
+        self.shards.iter().all(|cell| cell.knows_drain.load(Ordering::Acquire))
             && self.in_flight() == 0
             && !self.drained_told.swap(true, Ordering::AcqRel)
     }
 
     /// `true` once: when the drain's deadline has passed and nobody was told yet.
-    pub(crate) fn take_drain_expired(&self) -> bool {
-        self.state() == BackendState::Draining && !self.drained_told.swap(true, Ordering::AcqRel)
+    pub(crate) fn take_drain_expired(&self, now: Instant) -> bool {
+        self.state() == BackendState::Draining
+            // A timer of a forwarder that had this number before knows another deadline.
+            && now.as_nanos() >= self.drain_deadline_ns.load(Ordering::Relaxed)
+            && !self.drained_told.swap(true, Ordering::AcqRel)
+    }
+
+    fn is_told(&self) -> bool {
+        self.drained_told.load(Ordering::Acquire)
     }
 }
 
@@ -346,3 +461,6 @@ impl Candidates for View<'_> {
         self.list[index].config.in_flight_max
     }
 }
+
+#[cfg(test)]
+mod tests;

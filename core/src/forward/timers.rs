@@ -2,7 +2,7 @@
 
 use super::client::{ClientId, LinkId, Phase};
 use super::side::Reading;
-use super::{ForwardEvent, Forwarder, Io, Timer, TimerKey};
+use super::{Forwarder, Io, Timer, TimerKey};
 use crate::counters::Counter;
 use crate::io::{Close, Driver, StreamId};
 use clustercore_proto::policy::FailureKind;
@@ -48,14 +48,7 @@ impl Forwarder {
             Timer::Queue => self.on_queue_timer(io),
             Timer::Health => self.on_health_timer(io),
             Timer::Accept => self.resume_accepting(io),
-            Timer::Drain(key) => {
-                if let Some(backend) = self.service.find(key)
-                    && backend.take_drain_expired()
-                {
-                    let in_flight = backend.in_flight();
-                    self.emit(io, ForwardEvent::BackendDrained { backend: key, in_flight });
-                }
-            }
+            Timer::Drain(key) => self.on_drain_timer(io, key),
         }
     }
 

@@ -3,136 +3,30 @@
 //! Commands go in through one bounded queue per shard, events and log records come out through one ring per shard, with one
 //! eventfd that is readable when something waits. A wake-up is a system call and is made only when the other side sleeps.
 
+mod builder;
 mod command;
+mod link;
+mod services;
 mod worker;
 
-use crate::counters::{COUNTERS, Counter, CounterBlock};
+pub use builder::NodeBuilder;
+
+use crate::counters::{COUNTERS, Counter};
 use crate::error::{Code, Error, Result};
 use crate::forward::{BackendConfig, ForwardEvent, ForwarderConfig, Latency, Service};
-use crate::io::{DriverChoice, DriverConfig, ListenOptions, Waker};
+use crate::io::ListenOptions;
 use crate::log::{LogLevel, LogRecord};
-use crate::shard::{BackendStatus, ForwarderId, Shard, backends, no_such_backend, no_such_forwarder};
+use crate::shard::{BackendStatus, ForwarderId, Shard, backends, drain, no_such_backend};
 use clustercore_proto::policy::BackendKey;
 use clustercore_queue::bell::Bell;
-use clustercore_queue::{mpsc, spsc};
-use command::{Command, Message};
+use clustercore_queue::spsc;
+use command::Message;
+use link::ShardLink;
+use services::{Entry, Services};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
-use std::sync::mpsc as channel;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use std::thread::JoinHandle;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-
-/// Builds a [`Node`].
-#[derive(Clone, Debug)]
-pub struct NodeBuilder {
-    shards: usize,
-    choice: DriverChoice,
-    config: DriverConfig,
-    queue_depth: usize,
-    seed: u64,
-}
-
-impl Default for NodeBuilder {
-    fn default() -> Self {
-        NodeBuilder {
-            shards: 1,
-            choice: DriverChoice::Auto,
-            config: DriverConfig::default(),
-            queue_depth: 1024,
-            seed: 0,
-        }
-    }
-}
-
-impl NodeBuilder {
-    /// Threads with a shard each, 1 to 256 (default 1).
-    pub fn shards(mut self, shards: usize) -> Self {
-        self.shards = shards;
-        self
-    }
-    /// Which driver (default: io_uring where the system allows it).
-    pub fn driver(mut self, choice: DriverChoice) -> Self {
-        self.choice = choice;
-        self
-    }
-    /// Sizes and bounds of each shard.
-    pub fn config(mut self, config: DriverConfig) -> Self {
-        self.config = config;
-        self
-    }
-    /// Spins this long before a shard blocks.
-    pub fn spin(mut self, spin: Duration) -> Self {
-        self.config.spin_ns = spin.as_nanos() as u64;
-        self
-    }
-    /// Commands and events that may wait, per shard, 16 to 65536 (default 1024).
-    pub fn queue_depth(mut self, depth: usize) -> Self {
-        self.queue_depth = depth;
-        self
-    }
-    /// Seed of the random choices.
-    pub fn seed(mut self, seed: u64) -> Self {
-        self.seed = seed;
-        self
-    }
-
-    /// Starts the threads.
-    ///
-    /// Errors: `InvalidArgument`, `IoUringForbidden`, `UnsupportedKernel`, `OutOfMemory`, `DescriptorsExhausted`.
-    pub fn build(self) -> Result<Node> {
-        if !(1..=256).contains(&self.shards) {
-            let text = format!("a node of {} shards; it must be 1 to 256", self.shards);
-            return Err(Error::new(Code::InvalidArgument, text));
-        }
-        if !(16..=65_536).contains(&self.queue_depth) {
-            let text = format!("queue_depth is {}; it must be 16 to 65536", self.queue_depth);
-            return Err(Error::new(Code::InvalidArgument, text));
-        }
-        let flags = rustix::event::EventfdFlags::CLOEXEC | rustix::event::EventfdFlags::NONBLOCK;
-        let fd = rustix::event::eventfd(0, flags)
-            .map_err(|error| Error::from_io("make an eventfd", &error.into()))?;
-        let shared = Arc::new(Outlet { bell: Bell::new(), fd });
-        // Armed from the start: the descriptor tells of events before the first poll too.
-        std::mem::forget(shared.bell.prepare_sleep());
-        let mut links = Vec::new();
-        let mut inlets = Vec::new();
-        let mut reports = Vec::new();
-        for index in 0..self.shards {
-            let (commands, inbox) = mpsc::ring(self.queue_depth);
-            let (outbox, messages) = spsc::ring(self.queue_depth);
-            let (driver, report) = crate::io::open(self.choice, self.config)?;
-            let mut shard = Shard::with_driver(driver, report.clone(), self.seed);
-            shard.set_index(index);
-            let waker = shard.waker().ok_or(Error::from(Code::Internal))?;
-            let bell = Arc::new(Bell::new());
-            let worker = worker::Worker {
-                shard,
-                inbox,
-                bell: Arc::clone(&bell),
-                outbox,
-                outlet: Arc::clone(&shared),
-                kept: Default::default(),
-            };
-            let thread = std::thread::Builder::new()
-                .name(format!("clustercore-{index}"))
-                .spawn(move || worker.run())
-                .map_err(|error| Error::from_io("start a shard's thread", &error))?;
-            links.push(ShardLink { commands, bell, waker, thread: Mutex::new(Some(thread)) });
-            inlets.push(messages);
-            reports.push(report);
-        }
-        Ok(Node {
-            shared: Arc::new(Shared {
-                links,
-                outlet: shared,
-                messages: Mutex::new(inlets),
-                services: RwLock::default(),
-                report: reports.swap_remove(0),
-            }),
-        })
-    }
-}
 
 /// An event with the forwarder that it came from.
 pub type NodeEvent = (ForwarderId, ForwardEvent);
@@ -147,22 +41,8 @@ struct Shared {
     links: Vec<ShardLink>,
     outlet: Arc<Outlet>,
     messages: Mutex<Vec<spsc::Consumer<Message>>>,
-    services: RwLock<Vec<Option<Entry>>>,
+    services: Services,
     report: String,
-}
-
-/// A service with the counters of each shard's forwarder.
-#[derive(Clone)]
-struct Entry {
-    service: Arc<Service>,
-    counters: Vec<Arc<CounterBlock>>,
-}
-
-struct ShardLink {
-    commands: mpsc::Sender<Command>,
-    bell: Arc<Bell>,
-    waker: Waker,
-    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// Where messages of all shards come out.
@@ -263,58 +143,69 @@ impl Node {
     }
 
     fn is_closed(&self) -> bool {
-        self.shared.links.iter().all(|link| link.commands.is_closed())
+        self.shared.links.iter().all(ShardLink::is_ended)
     }
 
     /// Sends a command to one shard and waits for its answer.
     fn ask<T: Send + 'static>(
         &self,
         index: usize,
-        act: impl FnOnce(&mut Shard) -> T + Send + 'static,
+        act: impl FnOnce(&mut Shard) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let (reply, answer) = channel::sync_channel(1);
-        let command = Command::Run(Box::new(move |shard| {
-            // The asker may have gone; then nobody wants the answer.
-            let _ = reply.send(act(shard));
-        }));
-        self.shared.links[index].send(command)?;
-        answer.recv().map_err(|_| Error::new(Code::Closed, "the node is closed"))
+        self.shared.links[index].ask(act)?
     }
 
     fn entry(&self, id: ForwarderId) -> Result<Entry> {
-        let services = self.shared.services.read().unwrap_or_else(PoisonError::into_inner);
-        services.get(usize::from(id.0)).cloned().flatten().ok_or_else(|| no_such_forwarder(id))
+        self.shared.services.get(id)
     }
 
-    /// Adds a forwarder: one service, on every shard.
+    /// Adds a forwarder: one service, on every shard. The number of one that was removed is used again.
     ///
-    /// Errors: `BadConfiguration`, `Closed`.
+    /// Errors: `BadConfiguration`, `Closed`, `QueueFull`, `TooLarge` (65535 forwarders are there); nothing has been added then.
     pub fn add_forwarder(&self, config: ForwarderConfig) -> Result<ForwarderId> {
         config.check()?;
         let service = Service::new(config, self.shards());
-        // The lock orders the commands of two callers, so that every shard gives the same number.
-        let mut services = self.shared.services.write().unwrap_or_else(PoisonError::into_inner);
-        let mut counters = Vec::new();
-        for index in 0..self.shards() {
+        let id = self.shared.services.hold()?;
+        let attach = |index| {
             let service = Arc::clone(&service);
-            counters.push(self.ask(index, move |shard| {
-                let id = shard.attach(service);
-                shard.counters(id).cloned()
-            })??);
+            self.ask(index, move |shard| shard.attach_at(id, service))
+        };
+        let mut counters = Vec::with_capacity(self.shards());
+        for index in 0..self.shards() {
+            match attach(index) {
+                Ok(block) => counters.push(block),
+                Err(error) => {
+                    // This shard and those after it have none; the others take theirs off.
+                    (index..self.shards()).for_each(|index| service.end_shard(index));
+                    self.shared.services.give_up(id, Arc::clone(&service));
+                    self.end_forwarder(&service);
+                    return Err(error);
+                }
+            }
         }
-        services.push(Some(Entry { service, counters }));
-        Ok(ForwarderId((services.len() - 1) as u16))
+        self.shared.services.fill(id, Entry { service, counters });
+        Ok(id)
     }
 
-    /// Ends a forwarder with all its connections.
+    /// Ends a forwarder with all its connections. When it returns they are closed, save on a shard whose command queue is full: there
+    /// it happens next.
+    ///
+    /// Errors: `NoSuchForwarder`.
     pub fn remove_forwarder(&self, id: ForwarderId) -> Result<()> {
-        self.entry(id)?;
-        for index in 0..self.shards() {
-            self.ask(index, move |shard| shard.remove_forwarder(id))??;
-        }
-        let mut services = self.shared.services.write().unwrap_or_else(PoisonError::into_inner);
-        services[usize::from(id.0)] = None;
+        let service = self.shared.services.take(id)?;
+        self.end_forwarder(&service);
         Ok(())
+    }
+
+    /// Lets all shards end their forwarder of a service.
+    fn end_forwarder(&self, service: &Service) {
+        service.close();
+        // No queue can be too full for this. Where no shard is left nothing is left to end.
+        let _ = self.tell_shards();
+        for index in 0..self.shards() {
+            // A shard looks at its services before it answers.
+            let _ = self.ask(index, |_| Ok(()));
+        }
     }
 
     /// Accepts clients on an address, on every shard. Returns the address, with the port that the system chose for port 0.
@@ -325,7 +216,7 @@ impl Node {
         let mut address = address;
         let options = ListenOptions { reuse_port: self.shards() > 1, ..ListenOptions::default() };
         for index in 0..self.shards() {
-            address = self.ask(index, move |shard| shard.listen(id, address, &options))??;
+            address = self.ask(index, move |shard| shard.listen(id, address, &options))?;
         }
         Ok(address)
     }
@@ -338,26 +229,30 @@ impl Node {
         let mut address = None;
         for index in 0..self.shards() {
             let twin = fd.try_clone().map_err(|error| Error::from_io("duplicate the descriptor", &error))?;
-            address = self.ask(index, move |shard| shard.listen_fd(id, twin))??;
+            address = self.ask(index, move |shard| shard.listen_fd(id, twin))?;
         }
         Ok(address)
     }
 
-    fn tell_shards(&self, make: impl Fn() -> Command) -> Result<()> {
-        self.shared.links.iter().try_for_each(|link| link.send(make()))
+    /// Tells all shards that a child list has changed. No queue can be too full for that.
+    ///
+    /// Errors: `Closed` when no shard is left.
+    fn tell_shards(&self) -> Result<()> {
+        self.shared.links.iter().for_each(ShardLink::change_list);
+        if self.is_closed() { Err(Error::new(Code::Closed, "the node is closed")) } else { Ok(()) }
     }
 
     /// Appends a back end to the child list of every shard.
     pub fn add_backend(&self, id: ForwarderId, config: BackendConfig) -> Result<BackendKey> {
         let key = self.entry(id)?.service.add(config, crate::io::clock::now());
-        self.tell_shards(|| Command::Run(Box::new(Shard::list_changed)))?;
+        self.tell_shards()?;
         Ok(key)
     }
 
-    /// Sets or takes away the local instance, which serves while the child list is empty.
+    /// Sets or takes away the local instance, which serves while the child list is empty. See [`Shard::set_local`].
     pub fn set_local(&self, id: ForwarderId, config: Option<BackendConfig>) -> Result<Option<BackendKey>> {
         let key = self.entry(id)?.service.set_local(config, crate::io::clock::now());
-        self.tell_shards(|| Command::Run(Box::new(Shard::list_changed)))?;
+        self.tell_shards()?;
         Ok(key)
     }
 
@@ -365,14 +260,9 @@ impl Node {
     ///
     /// Errors: `NoSuchBackend`, `WrongState` (it is draining already).
     pub fn drain_backend(&self, id: ForwarderId, key: BackendKey, deadline: Duration) -> Result<()> {
-        let service = self.entry(id)?.service;
-        service.find(key).ok_or_else(|| no_such_backend(key))?;
-        if !service.drain(key) {
-            return Err(Error::new(Code::WrongState, format!("back end {} is draining already", key.0)));
-        }
-        self.tell_shards(|| {
-            Command::Run(Box::new(move |shard: &mut Shard| shard.watch_drain(id, key, deadline)))
-        })
+        let deadline = crate::io::clock::now() + deadline;
+        drain(&self.entry(id)?.service, key, deadline)?;
+        self.tell_shards()
     }
 
     /// Takes a back end off the list at once, see [`Shard::remove_backend`].
@@ -380,7 +270,7 @@ impl Node {
     /// Errors: `NoSuchBackend`.
     pub fn remove_backend(&self, id: ForwarderId, key: BackendKey) -> Result<()> {
         self.entry(id)?.service.remove(key).ok_or_else(|| no_such_backend(key))?;
-        self.tell_shards(|| Command::Run(Box::new(Shard::list_changed)))
+        self.tell_shards()
     }
 
     /// Changes a back end's share.
@@ -417,13 +307,13 @@ impl Node {
         self.entry(id)?;
         let mut sum = Latency::default();
         for index in 0..self.shards() {
-            let part = self.ask(index, move |shard| -> Result<Latency> {
+            let part = self.ask(index, move |shard| {
                 let part = shard.latency(id)?.clone();
                 if reset {
                     shard.forwarder_mut(id)?.reset_latency();
                 }
                 Ok(part)
-            })??;
+            })?;
             // Same bounds, so adding cannot fail.
             let _ = sum.first_byte.add(&part.first_byte);
             let _ = sum.last_byte.add(&part.last_byte);
@@ -437,46 +327,11 @@ impl Node {
     }
 }
 
-impl ShardLink {
-    fn send(&self, command: Command) -> Result<()> {
-        match self.commands.try_send(command) {
-            Ok(()) => {
-                if self.bell.ring() {
-                    self.waker.wake();
-                }
-                Ok(())
-            }
-            Err(mpsc::SendError::Full(_)) => Err(Error::new(
-                Code::QueueFull,
-                format!("{} commands wait for the shard already", self.commands.capacity()),
-            )),
-            Err(mpsc::SendError::Closed(_)) => Err(Error::new(Code::Closed, "the node is closed")),
-        }
-    }
-}
-
 impl Shared {
     fn close(&self) {
-        for link in &self.links {
-            let mut command = Command::Stop;
-            // A full queue empties as the shard turns.
-            for _ in 0..STOP_TRIES_MAX {
-                match link.commands.try_send(command) {
-                    Ok(()) => break,
-                    Err(mpsc::SendError::Full(back)) => {
-                        command = back;
-                        std::thread::sleep(Duration::from_millis(1));
-                    }
-                    Err(mpsc::SendError::Closed(_)) => break,
-                }
-            }
-            link.waker.wake();
-            if let Some(thread) = lock(&link.thread).take()
-                && thread.thread().id() != std::thread::current().id()
-            {
-                let _ = thread.join();
-            }
-        }
+        // All at once, then one by one.
+        self.links.iter().for_each(ShardLink::stop);
+        self.links.iter().for_each(ShardLink::join);
         self.outlet.ring();
     }
 }
@@ -506,8 +361,6 @@ pub(crate) fn level_of(event: &ForwardEvent) -> LogLevel {
         _ => LogLevel::Info,
     }
 }
-
-const STOP_TRIES_MAX: usize = 1000;
 
 #[cfg(test)]
 mod tests;

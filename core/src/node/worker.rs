@@ -1,6 +1,6 @@
 //! A shard's thread.
 
-use super::command::{Command, Message};
+use super::command::{Command, Message, Signals};
 use super::{Outlet, level_of};
 use crate::log::{LogLevel, LogRecord};
 use crate::shard::Shard;
@@ -10,14 +10,26 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// The thread's end. However it ends, also by a panic, `drop` tells those who wait for it; the fields go in their order.
 pub(super) struct Worker {
-    pub shard: Shard,
     pub inbox: mpsc::Receiver<Command>,
+    pub signals: Arc<Signals>,
+    pub shard: Shard,
     pub bell: Arc<Bell>,
     pub outbox: spsc::Producer<Message>,
-    pub outlet: Arc<Outlet>,
     /// Messages that found the ring full: kept, and told again later.
     pub kept: VecDeque<Message>,
+    /// Last: pollers are woken when all else is gone.
+    pub outlet: LastRing,
+}
+
+/// Rings the outlet when it goes.
+pub(super) struct LastRing(pub Arc<Outlet>);
+
+impl Drop for LastRing {
+    fn drop(&mut self) {
+        self.0.ring();
+    }
 }
 
 impl Worker {
@@ -26,16 +38,20 @@ impl Worker {
         loop {
             let mut commands = Vec::new();
             self.inbox.drain(&mut |command| commands.push(command), COMMANDS_MAX);
+            // After the commands were taken: who changed a list and then sent one finds the change seen to.
+            if self.signals.take_list_changed() {
+                self.shard.list_changed();
+            }
             for command in commands {
-                match command {
-                    Command::Run(act) => act(&mut self.shard),
-                    Command::Stop => return self.outlet.ring(),
-                }
+                command(&mut self.shard);
+            }
+            if self.signals.is_stopping() {
+                return;
             }
             // What the commands brought about is told before the sleep.
             self.publish();
             let doze = self.bell.prepare_sleep();
-            let timeout = if !self.inbox.is_empty() {
+            let timeout = if !self.inbox.is_empty() || !self.signals.is_quiet() {
                 Some(Duration::ZERO)
             } else if self.kept.is_empty() {
                 None
@@ -47,12 +63,7 @@ impl Worker {
             self.shard.take_woken();
             self.publish();
             if let Err(error) = turned {
-                self.keep(Message::Log(LogRecord {
-                    level: LogLevel::Error,
-                    text: format!("the shard ends: {error}"),
-                }));
-                self.publish();
-                return self.outlet.ring();
+                return self.keep_error(format!("the shard ends: {error}"));
             }
         }
     }
@@ -82,12 +93,28 @@ impl Worker {
             self.kept.pop_front();
         }
         if published {
-            self.outlet.ring();
+            self.outlet.0.ring();
         }
     }
 
-    fn keep(&mut self, message: Message) {
-        self.kept.push_back(message);
+    fn keep_error(&mut self, text: String) {
+        self.kept.push_back(Message::Log(LogRecord { level: LogLevel::Error, text }));
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.keep_error("the shard ends: its thread has panicked".to_owned());
+        }
+        // Drains that wait for this shard end with it.
+        self.shard.end_services();
+        self.publish();
+        // Those who asked and get no answer find out: the command that answers them goes.
+        self.inbox.close();
+        while let Ok(command) = self.inbox.recv() {
+            drop(command);
+        }
     }
 }
 

@@ -1,0 +1,84 @@
+use super::*;
+
+fn shard() -> Shard {
+    Shard::builder().driver(DriverChoice::Epoll).build().unwrap()
+}
+
+#[test]
+fn whoever_turns_first_owns_the_shard() {
+    let mut shard = shard();
+    let any = "127.0.0.1:0".parse().unwrap();
+    let web = shard.add_forwarder(ForwarderConfig::default()).unwrap();
+    shard.listen(web, any, &ListenOptions::default()).expect("before the first turn anybody may");
+    let config = || BackendConfig::new("127.0.0.1:9".parse().unwrap());
+    let key = shard.add_backend(web, config()).unwrap();
+    let mut shard = std::thread::spawn(move || {
+        shard.turn().unwrap();
+        shard
+    })
+    .join()
+    .unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let results = [
+        shard.turn(),
+        shard.add_forwarder(ForwarderConfig::default()).map(drop),
+        shard.listen(web, any, &ListenOptions::default()).map(drop),
+        shard.listen_fd(web, listener.into()).map(drop),
+        shard.add_backend(web, config()).map(drop),
+        shard.set_local(web, Some(config())).map(drop),
+        shard.drain_backend(web, key, Duration::from_secs(1)),
+        shard.remove_backend(web, key),
+        shard.remove_forwarder(web),
+    ];
+    for (call, result) in results.into_iter().enumerate() {
+        assert_eq!(result.map_err(|error| error.code()), Err(Code::WrongThread), "call {call}");
+    }
+    let status = shard.backends(web).unwrap();
+    assert_eq!(status.len(), 1, "nothing of it was done");
+    assert_eq!((status[0].key, status[0].state), (key, BackendState::Active));
+}
+
+#[test]
+fn numbers_of_removed_forwarders_are_used_again() {
+    let mut shard = shard();
+    let [first, second] = [(); 2].map(|()| shard.add_forwarder(ForwarderConfig::default()).unwrap());
+    let key = shard.add_backend(first, BackendConfig::new("127.0.0.1:9".parse().unwrap())).unwrap();
+    shard.drain_backend(first, key, Duration::from_secs(1)).unwrap();
+    shard.remove_forwarder(first).unwrap();
+    assert_eq!(shard.remove_forwarder(first).unwrap_err().code(), Code::NoSuchForwarder);
+    assert_eq!(shard.add_forwarder(ForwarderConfig::default()).unwrap(), first);
+    assert_eq!(shard.events().count(), 0, "the event was of the one before");
+    let third = shard.add_forwarder(ForwarderConfig::default()).unwrap();
+    assert!(third != first && third != second);
+    let service = Service::new(ForwarderConfig::default(), 1);
+    let twice = shard.attach_at(second, Arc::clone(&service)).unwrap_err();
+    assert_eq!(twice.code(), Code::AlreadyExists);
+    let beyond = shard.attach_at(ForwarderId(u16::MAX), service).unwrap_err();
+    assert_eq!(beyond.code(), Code::TooLarge);
+}
+
+#[test]
+fn a_later_deadline_is_not_met_by_an_older_forwarders_timer() {
+    let mut shard = shard();
+    let config = || BackendConfig::new("127.0.0.1:9".parse().unwrap());
+    // The same number and the same key as the next one's.
+    let web = shard.add_forwarder(ForwarderConfig::default()).unwrap();
+    let key = shard.add_backend(web, config()).unwrap();
+    shard.drain_backend(web, key, Duration::from_millis(1)).unwrap();
+    shard.remove_forwarder(web).unwrap();
+    let web = shard.add_forwarder(ForwarderConfig::default()).unwrap();
+    assert_eq!(shard.add_backend(web, config()).unwrap(), key);
+    shard.backend(web, key).unwrap().on_start(0);
+    shard.drain_backend(web, key, Duration::from_millis(60)).unwrap();
+    let begun = std::time::Instant::now();
+    let mut told = Vec::new();
+    for _ in 0..100 {
+        shard.turn_for(Some(Duration::from_millis(10))).unwrap();
+        told.extend(shard.events());
+        if !told.is_empty() {
+            break;
+        }
+    }
+    assert!(begun.elapsed() >= Duration::from_millis(60), "told before its own deadline");
+    assert_eq!(told, [(web, ForwardEvent::BackendDrained { backend: key, in_flight: 1 })]);
+}
