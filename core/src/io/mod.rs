@@ -19,6 +19,7 @@ mod buffers;
 pub(crate) mod clock;
 mod config;
 pub mod epoll;
+mod lingering;
 mod op_table;
 mod readiness;
 mod sendq;
@@ -30,6 +31,7 @@ pub use any::{AnyDriver, DriverChoice, open};
 pub(crate) use buffers::Empty;
 pub use buffers::{Buffers, BuffersConfig, Lease};
 pub use config::{DriverConfig, DriverKind, Features, ListenOptions, StreamOptions};
+pub(crate) use lingering::Lingering;
 pub use op_table::{OpTable, Step, UserData};
 pub(crate) use sendq::SendQueue;
 pub(crate) use table::Table;
@@ -70,7 +72,8 @@ impl Errno {
 /// How a stream ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Close {
-    /// What is queued is sent first, then the socket is closed.
+    /// What is queued is sent first, then the socket is closed. A quarter of `streams_max` may linger so at a time, and none for more than a
+    /// minute in which the peer takes nothing; beyond that the one closed first is reset.
     AfterSend,
     /// At once; what is queued is dropped and the peer gets a reset.
     Abort,

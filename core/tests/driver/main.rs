@@ -18,7 +18,7 @@ macro_rules! suite {
             use super::*;
             suite!(@tests $make;
                 accept_and_echo, large_transfers_both_ways, a_slow_reader_loses_nothing, half_close,
-                write_after_the_peer_closed_fails, abort_resets, close_after_send_delivers_all, connect_refused,
+                write_after_the_peer_closed_fails, abort_resets, close_after_send_delivers_all, few_closed_streams_may_linger, connect_refused,
                 stale_ids_are_ignored, accept_pause_and_resume, a_full_table_refuses_and_recovers,
                 unlisten_leaves_streams_alone,
                 recv_stop_and_again, recv_block_is_once, few_buffers_still_make_progress,

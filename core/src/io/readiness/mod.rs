@@ -18,7 +18,7 @@ pub use sockets::{News, Sockets, Token, Train};
 
 use super::{
     Buffers, Chunk, Close, DatagramId, Driver, DriverConfig, DriverKind, Errno, Event, Features, Instant,
-    Lease, ListenOptions, ListenerId, StreamId, StreamOptions, Table, Waker, sendq,
+    Lease, Lingering, ListenOptions, ListenerId, StreamId, StreamOptions, Table, Waker, sendq,
 };
 use accepts::Listener;
 use datagrams::Datagrams;
@@ -35,6 +35,7 @@ pub struct ReadinessDriver<S: Sockets> {
     config: DriverConfig,
     now: Instant,
     streams: Table<Stream<S>>,
+    lingering: Lingering,
     listeners: BTreeMap<u32, Listener<S>>,
     datagrams: BTreeMap<u32, Datagrams<S>>,
     /// Numbers of listeners and datagram sockets are never used again.
@@ -59,6 +60,7 @@ impl<S: Sockets> ReadinessDriver<S> {
             config,
             now: sockets.now(),
             streams: Table::with_capacity(config.streams_max),
+            lingering: Lingering::new(config.streams_max),
             listeners: BTreeMap::new(),
             datagrams: BTreeMap::new(),
             number_next: 0,
@@ -91,12 +93,23 @@ impl<S: Sockets> ReadinessDriver<S> {
         self.streams.insert(Stream::new(socket, phase)).map_err(|_| Errno(libc::ENFILE).to_io())
     }
 
+    /// Ends a stream for good; what is queued is dropped.
+    fn remove(&mut self, stream: StreamId, how: Close) {
+        let Some(mut removed) = self.streams.remove(stream) else { return };
+        removed.queue.clear(&mut self.work.buffers, &mut self.work.spare);
+        if how == Close::Abort {
+            self.sockets.set_abort(&removed.socket);
+        }
+    }
+
     fn drive_stream(&mut self, id: StreamId, events: &mut Vec<Event>) {
         let Some(stream) = self.streams.get_mut(id) else { return };
         let keep = stream.drive(id, &mut self.sockets, &mut self.work, events);
         let source = if stream.splice.is_some() { Some(id) } else { stream.spliced_by };
         if !keep {
+            // Only what its owner has closed is done by itself.
             self.streams.remove(id);
+            self.lingering.removed();
         } else if let Some(source) = source {
             self.drive_splice(source, events);
         }
@@ -283,14 +296,14 @@ impl<S: Sockets> Driver for ReadinessDriver<S> {
             found.closing = true;
             found.receive = Receive::Idle;
             self.sockets.set_send_patience(&found.socket, LINGER_MAX);
+            let closing = |id| self.streams.get(id).is_some_and(|found| found.closing);
+            if let Some(oldest) = self.lingering.add(stream, closing) {
+                self.remove(oldest, Close::Abort);
+                self.lingering.removed();
+            }
             return;
         }
-        if let Some(mut removed) = self.streams.remove(stream) {
-            removed.queue.clear(&mut self.work.buffers, &mut self.work.spare);
-            if how == Close::Abort {
-                self.sockets.set_abort(&removed.socket);
-            }
-        }
+        self.remove(stream, how);
     }
 
     fn splice(&mut self, source: StreamId, target: StreamId, len: u64) -> bool {

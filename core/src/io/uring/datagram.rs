@@ -15,14 +15,14 @@ impl UringDriver {
     pub(super) fn datagram_bind(&mut self, address: SocketAddr) -> io::Result<DatagramId> {
         let fd = socket::datagram(address)?;
         let offload = self.config.mask.udp_offload && socket::set_datagram_coalescing(&fd);
-        let id = DatagramId(self.datagrams.len() as u32);
-        self.datagrams.push(Some(DatagramSocket { fd, op: None, offload }));
+        let id = DatagramId(self.number());
+        self.datagrams.insert(id.0, DatagramSocket { fd, op: None, offload });
         self.datagram_arm(id, Incoming::new());
         Ok(id)
     }
 
     fn datagram_arm(&mut self, id: DatagramId, incoming: Box<Incoming>) {
-        let Some(Some(socket)) = self.datagrams.get_mut(id.0 as usize) else { return };
+        let Some(socket) = self.datagrams.get_mut(&id.0) else { return };
         match self.ring.recv_message(socket.fd.as_fd(), incoming, Kind::RecvMessage(id)) {
             Ok(op) => socket.op = Some(op),
             Err(error) => {
@@ -34,7 +34,7 @@ impl UringDriver {
     pub(super) fn on_datagrams(&mut self, id: DatagramId, done: Done, events: &mut Vec<Event>) {
         let Held::Incoming(mut incoming) = done.held else { return };
         let block = incoming.block.take();
-        let open = matches!(self.datagrams.get(id.0 as usize), Some(Some(_)));
+        let open = self.datagrams.contains_key(&id.0);
         match (done.result, block, incoming.from()) {
             (Ok(len), Some(block), Some(from)) if open && len > 0 => {
                 let lease = self.ring.buffers_mut().lend(block, 0, len as usize);
@@ -60,7 +60,7 @@ impl UringDriver {
     }
 
     pub(super) fn datagram_send(&mut self, id: DatagramId, to: SocketAddr, bytes: Vec<u8>, segment: u32) {
-        let Some(Some(socket)) = self.datagrams.get(id.0 as usize) else { return };
+        let Some(socket) = self.datagrams.get(&id.0) else { return };
         let segment = segment.clamp(1, 65_535) as usize;
         let trains = if bytes.len() <= segment {
             vec![Outgoing::new(to, bytes, None)]
@@ -77,7 +77,7 @@ impl UringDriver {
             bytes.chunks(segment).map(|part| Outgoing::new(to, part.to_vec(), None)).collect()
         };
         for train in trains {
-            let Some(Some(socket)) = self.datagrams.get(id.0 as usize) else { return };
+            let Some(socket) = self.datagrams.get(&id.0) else { return };
             if let Err(error) = self.ring.send_message(socket.fd.as_fd(), train, Kind::SendMessage(id)) {
                 self.ready.push(Event::DatagramFailed { socket: id, errno: Errno::from_io(&error) });
                 return;
@@ -86,14 +86,14 @@ impl UringDriver {
     }
 
     pub(super) fn on_datagrams_sent(&mut self, id: DatagramId, done: &Done, events: &mut Vec<Event>) {
-        let open = matches!(self.datagrams.get(id.0 as usize), Some(Some(_)));
+        let open = self.datagrams.contains_key(&id.0);
         if let (Err(errno), true) = (done.result, open) {
             events.push(Event::DatagramFailed { socket: id, errno });
         }
     }
 
     pub(super) fn datagram_close(&mut self, id: DatagramId) {
-        let Some(Some(socket)) = self.datagrams.get_mut(id.0 as usize).map(Option::take) else { return };
+        let Some(socket) = self.datagrams.remove(&id.0) else { return };
         if let Some(op) = socket.op {
             self.ring.cancel(op);
         }

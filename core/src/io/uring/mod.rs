@@ -10,7 +10,7 @@ mod stream;
 
 use super::{
     Buffers, Chunk, Close, DatagramId, Driver, DriverConfig, DriverKind, Errno, Event, Features, Instant,
-    Lease, ListenOptions, ListenerId, StreamId, StreamOptions, Table, Waker,
+    Lease, Lingering, ListenOptions, ListenerId, StreamId, StreamOptions, Table, Waker,
 };
 use crate::io::clock;
 use crate::io::sendq::Spare;
@@ -18,6 +18,7 @@ use crate::sys::ring::{Done, Held, Kind, Op, Ring, SendFlight, adopt};
 use crate::sys::socket;
 use crate::sys::splice::Pipe;
 use datagram::DatagramSocket;
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -32,14 +33,17 @@ pub struct UringDriver {
     config: DriverConfig,
     now: Instant,
     streams: Table<Stream>,
-    listeners: Vec<Option<Listener>>,
-    datagrams: Vec<Option<DatagramSocket>>,
+    listeners: BTreeMap<u32, Listener>,
+    datagrams: BTreeMap<u32, DatagramSocket>,
+    /// Numbers of listeners and datagram sockets are never used again, so a late use of one that is closed meets nobody.
+    number_next: u32,
     waker: Waker,
     waker_op: Option<Op>,
     /// Streams with something queued to send.
     dirty: Vec<StreamId>,
     /// Streams that were closed with bytes to send since the turn before.
     parked: Vec<StreamId>,
+    lingering: Lingering,
     /// Events that were ready before the turn.
     ready: Vec<Event>,
     done: Vec<Done>,
@@ -72,12 +76,14 @@ impl UringDriver {
             config,
             now: clock::now(),
             streams: Table::with_capacity(config.streams_max),
-            listeners: Vec::new(),
-            datagrams: Vec::new(),
+            listeners: BTreeMap::new(),
+            datagrams: BTreeMap::new(),
+            number_next: 0,
             waker: Waker(Arc::new(fd)),
             waker_op: None,
             dirty: Vec::new(),
             parked: Vec::new(),
+            lingering: Lingering::new(config.streams_max),
             ready: Vec::new(),
             done: Vec::new(),
             spare: Spare::default(),
@@ -92,8 +98,13 @@ impl UringDriver {
         self.ring.event_fd()
     }
 
+    fn number(&mut self) -> u32 {
+        self.number_next += 1;
+        self.number_next - 1
+    }
+
     fn accept_start(&mut self, listener: ListenerId) {
-        let Some(Some(state)) = self.listeners.get_mut(listener.0 as usize) else { return };
+        let Some(state) = self.listeners.get_mut(&listener.0) else { return };
         if state.op.is_some() || state.paused {
             return;
         }
@@ -107,14 +118,14 @@ impl UringDriver {
     }
 
     fn add_listener(&mut self, fd: OwnedFd) -> ListenerId {
-        let listener = ListenerId(self.listeners.len() as u32);
-        self.listeners.push(Some(Listener { fd, op: None, paused: false }));
+        let listener = ListenerId(self.number());
+        self.listeners.insert(listener.0, Listener { fd, op: None, paused: false });
         self.accept_start(listener);
         listener
     }
 
     fn on_accept(&mut self, listener: ListenerId, done: &Done, events: &mut Vec<Event>) {
-        let Some(Some(state)) = self.listeners.get_mut(listener.0 as usize) else {
+        let Some(state) = self.listeners.get_mut(&listener.0) else {
             // The listener is gone; a connection that was under way goes with it.
             if let Ok(fd) = done.result {
                 drop(adopt(fd));
@@ -151,7 +162,7 @@ impl UringDriver {
     }
 
     fn pause(&mut self, listener: ListenerId) {
-        let Some(Some(state)) = self.listeners.get_mut(listener.0 as usize) else { return };
+        let Some(state) = self.listeners.get_mut(&listener.0) else { return };
         state.paused = true;
         if let Some(op) = state.op {
             self.ring.cancel(op);
@@ -217,19 +228,19 @@ impl Driver for UringDriver {
         Ok(self.add_listener(fd))
     }
     fn listener_address(&self, listener: ListenerId) -> Option<SocketAddr> {
-        socket::local_address(&self.listeners.get(listener.0 as usize)?.as_ref()?.fd)
+        socket::local_address(&self.listeners.get(&listener.0)?.fd)
     }
     fn accept_pause(&mut self, listener: ListenerId) {
         self.pause(listener);
     }
     fn accept_resume(&mut self, listener: ListenerId) {
-        if let Some(Some(state)) = self.listeners.get_mut(listener.0 as usize) {
+        if let Some(state) = self.listeners.get_mut(&listener.0) {
             state.paused = false;
         }
         self.accept_start(listener);
     }
     fn unlisten(&mut self, listener: ListenerId) {
-        let Some(Some(state)) = self.listeners.get_mut(listener.0 as usize).map(Option::take) else { return };
+        let Some(state) = self.listeners.remove(&listener.0) else { return };
         if let Some(op) = state.op {
             self.ring.cancel(op);
         }
@@ -286,7 +297,7 @@ impl Driver for UringDriver {
         self.datagram_bind(address)
     }
     fn datagram_address(&self, socket: DatagramId) -> Option<SocketAddr> {
-        socket::local_address(&self.datagrams.get(socket.0 as usize)?.as_ref()?.fd)
+        socket::local_address(&self.datagrams.get(&socket.0)?.fd)
     }
     fn send_datagrams(&mut self, socket: DatagramId, to: SocketAddr, bytes: Vec<u8>, segment: u32) {
         self.datagram_send(socket, to, bytes, segment);

@@ -359,17 +359,25 @@ impl UringDriver {
     }
 
     pub(super) fn stream_close(&mut self, stream: StreamId, how: Close) {
+        let closed = |state: &Stream| state.finish == Finish::Close;
         let Some(state) = self.streams.get_mut(stream) else { return };
+        if closed(state) {
+            return;
+        }
         if let Some(splice) = state.splice.take() {
             self.splice_drop(*splice);
         }
         let Some(state) = self.streams.get_mut(stream) else { return };
-        if how == Close::Abort && state.finish != Finish::Close {
+        if how == Close::Abort {
             socket::set_abort(&state.fd);
         }
         if how == Close::AfterSend && state.unsent() > 0 && !state.failed {
             state.finish = Finish::Close;
             self.park(stream);
+            let oldest = self.lingering.add(stream, |stream| self.streams.get(stream).is_some_and(closed));
+            if let Some(oldest) = oldest {
+                self.abort(oldest);
+            }
         } else {
             self.remove(stream);
         }
@@ -393,9 +401,20 @@ impl UringDriver {
         }
     }
 
+    /// Ends a stream with a reset for the other side.
+    fn abort(&mut self, stream: StreamId) {
+        if let Some(state) = self.streams.get(stream) {
+            socket::set_abort(&state.fd);
+        }
+        self.remove(stream);
+    }
+
     /// Ends a stream for good. What is in flight is cancelled and comes back to nobody.
     fn remove(&mut self, stream: StreamId) {
         let Some(mut state) = self.streams.remove(stream) else { return };
+        if state.finish == Finish::Close {
+            self.lingering.removed();
+        }
         state.queue.clear(self.ring.buffers_mut(), &mut self.spare);
         // A connect that nobody answers would keep socket and slot for minutes.
         for op in [state.connect_op, state.recv_op, state.send_op].into_iter().flatten() {

@@ -118,3 +118,18 @@ fn what_is_queued_at_the_end_meets_its_own_socket() {
     far.read_to_end(&mut got).unwrap();
     assert_eq!(got, b"last");
 }
+
+#[test]
+fn closed_listeners_and_datagram_sockets_leave_nothing_behind() {
+    let Some(mut driver) = driver() else { return };
+    for _ in 0..200 {
+        let listener = driver.listen(HERE, &ListenOptions::default()).unwrap();
+        let datagram = driver.bind_datagram(HERE).unwrap();
+        driver.turn(Some(Duration::ZERO), &mut Vec::new()).unwrap();
+        driver.unlisten(listener);
+        driver.close_datagram(datagram);
+        assert!(driver.listener_address(listener).is_none() && driver.datagram_address(datagram).is_none());
+    }
+    assert!(driver.listeners.is_empty() && driver.datagrams.is_empty());
+    assert!(until(&mut driver, |driver, _| driver.ring.in_flight() <= 1), "{} left", driver.ring.in_flight());
+}

@@ -126,6 +126,35 @@ pub fn close_after_send_delivers_all(make: &Make) {
     world.finish();
 }
 
+pub fn few_closed_streams_may_linger(make: &Make) {
+    let mut world = make(DriverConfig { streams_max: 16, ..small() });
+    let (_, address) = world.listen();
+    let pairs: Vec<_> = (0..6).map(|_| world.connect(address)).collect();
+    let whole = text(6, world.more_than_sockets_hold() / 2);
+    for (left, _) in &pairs {
+        world.left.send(*left, &whole);
+        world.some_rounds(3);
+        world.left.close(*left, Close::AfterSend);
+        world.left.driver.close(*left, Close::Abort);
+    }
+    world.settle();
+    assert_eq!(world.left.driver.streams_open(), 4, "nobody reads, so all that may linger do");
+    for (_, right) in &pairs {
+        world.right.recv(*right);
+    }
+    for (place, (_, right)) in pairs.iter().enumerate() {
+        world.until(|world| world.right.seen(*right).end || world.right.seen(*right).failed.is_some());
+        let seen = world.right.seen(*right);
+        if place < 2 {
+            assert_eq!((seen.end, seen.failed), (false, Some(Errno(libc::ECONNRESET))), "stream {place}");
+        } else {
+            assert!(seen.end && seen.data == whole, "stream {place}");
+        }
+    }
+    world.until(|world| world.left.driver.streams_open() == 0);
+    world.finish();
+}
+
 pub fn connect_refused(make: &Make) {
     let mut world = make(small());
     let (listener, address) = world.listen();
@@ -229,5 +258,12 @@ pub fn unlisten_leaves_streams_alone(make: &Make) {
     world.until(|world| world.right.seen(right).data == b"still here");
     let (again, _) = world.listen();
     assert_ne!(again, listener, "a number is not used again");
+    for _ in 0..100 {
+        let (closed, address) = world.listen();
+        world.right.driver.unlisten(closed);
+        world.right.driver.unlisten(listener);
+        assert_eq!(world.right.driver.listener_address(closed), None);
+        assert!(address.port() != 0 && world.right.driver.listener_address(again).is_some());
+    }
     world.finish();
 }
