@@ -3,18 +3,22 @@
 //! One turn: submit what was wished for, reap completions, feed the machines, run due timers. The bytes that a turn
 //! produces leave with the next one, in one submission; [`Shard::turn`] does that before it returns.
 
+mod builder;
+mod status;
+
+pub use builder::ShardBuilder;
+pub use status::BackendStatus;
+pub(crate) use status::backends;
+
 use crate::counters::{Counter, CounterBlock};
 use crate::error::{Code, Error, Result};
 use crate::forward::{
     Backend, BackendConfig, BackendState, ForwardEvent, Forwarder, ForwarderConfig, Io, Latency, Owners,
     Service, TimerKey,
 };
-use crate::io::{
-    AnyDriver, Driver, DriverChoice, DriverConfig, DriverKind, Event, Instant, ListenOptions, ListenerId,
-    Waker,
-};
+use crate::io::{AnyDriver, Driver, DriverKind, Event, Instant, ListenOptions, ListenerId, Waker};
 use crate::log::{Log, LogLevel, LogRecord};
-use clustercore_proto::policy::{BackendKey, HealthState, Level};
+use clustercore_proto::policy::BackendKey;
 use clustercore_proto::time::Wheel;
 use std::net::SocketAddr;
 use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
@@ -25,75 +29,6 @@ use std::time::Duration;
 /// A forwarder of a shard or node.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct ForwarderId(pub u16);
-
-/// A back end as it stands now, for people and load managers.
-#[derive(Clone, Debug, PartialEq)]
-pub struct BackendStatus {
-    /// Its key.
-    pub key: BackendKey,
-    /// Its name.
-    pub name: String,
-    /// Where its service listens.
-    pub address: SocketAddr,
-    /// On the child list, draining, removed.
-    pub state: BackendState,
-    /// Healthy, ejected, on trial, warming.
-    pub health: HealthState,
-    /// Low, Medium or High.
-    pub level: Level,
-    /// Requests in flight.
-    pub in_flight: u32,
-    /// Requests begun, ever.
-    pub requests: u64,
-    /// Exchanges that failed, ever.
-    pub failures: u64,
-    /// Share relative to others.
-    pub weight: u32,
-    /// Cores of its node.
-    pub cores: u32,
-    /// Mean time of its completed requests in nanoseconds.
-    pub latency_ns_mean: u64,
-    /// Whether it is the local instance.
-    pub local: bool,
-}
-
-/// Builds a [`Shard`].
-#[derive(Clone, Debug, Default)]
-pub struct ShardBuilder {
-    choice: DriverChoice,
-    config: DriverConfig,
-    seed: u64,
-}
-
-impl ShardBuilder {
-    /// Which driver (default: io_uring where the system allows it).
-    pub fn driver(mut self, choice: DriverChoice) -> Self {
-        self.choice = choice;
-        self
-    }
-    /// Sizes and bounds.
-    pub fn config(mut self, config: DriverConfig) -> Self {
-        self.config = config;
-        self
-    }
-    /// Spins this long before a wait blocks: trades CPU for latency.
-    pub fn spin(mut self, spin: Duration) -> Self {
-        self.config.spin_ns = spin.as_nanos() as u64;
-        self
-    }
-    /// Seed of the random choices (power of two, jitter); the same seed and the same events give the same choices.
-    pub fn seed(mut self, seed: u64) -> Self {
-        self.seed = seed;
-        self
-    }
-    /// Opens the driver.
-    ///
-    /// Errors: `IoUringForbidden`, `UnsupportedKernel`, `OutOfMemory`, `DescriptorsExhausted`.
-    pub fn build(self) -> Result<Shard> {
-        let (driver, report) = crate::io::open(self.choice, self.config)?;
-        Ok(Shard::with_driver(driver, report, self.seed))
-    }
-}
 
 /// One ring, one loop, one owner. Bound to the thread of its first turn.
 pub struct Shard<D: Driver = AnyDriver> {
@@ -550,29 +485,6 @@ impl<D: Driver> Shard<D> {
         // Driver time stands still between turns; only the simulator's is the true one.
         if self.driver.kind() == DriverKind::Sim { self.driver.now() } else { crate::io::clock::now() }
     }
-}
-
-/// All back ends of a service, the local instance first.
-pub(crate) fn backends(service: &Service, now: Instant) -> Vec<BackendStatus> {
-    let children = service.children();
-    let thresholds = service.config.router.thresholds;
-    let status = |backend: &Arc<Backend>, local: bool| BackendStatus {
-        key: backend.key,
-        name: backend.config.name.clone(),
-        address: backend.config.address,
-        state: backend.state(),
-        health: backend.health_state(now),
-        level: backend.level(thresholds),
-        in_flight: backend.in_flight(),
-        requests: backend.requests(),
-        failures: backend.failures(),
-        weight: backend.weight(),
-        cores: backend.config.cores,
-        latency_ns_mean: backend.latency_ns_mean(),
-        local,
-    };
-    let local = children.local.iter().map(|backend| status(backend, true));
-    local.chain(children.list.iter().map(|backend| status(backend, false))).collect()
 }
 
 /// Gives a back end of a service no new requests.

@@ -1,4 +1,5 @@
 use super::*;
+use crate::io::DriverChoice;
 
 fn shard() -> Shard {
     Shard::builder().driver(DriverChoice::Epoll).build().unwrap()

@@ -158,3 +158,24 @@ fn items_sent_to_a_leaving_receiver_are_dropped() {
         assert_eq!(Arc::strong_count(&token), 1);
     });
 }
+
+#[test]
+fn what_was_done_before_the_close_is_seen_after_it() {
+    // An asker that finds the ring closed looks for its answer a last time.
+    loom::model(|| {
+        let answered = Arc::new(AtomicBool::new(false));
+        let (sender, mut receiver) = ring::<Box<i32>>(1);
+        let answer = Arc::clone(&answered);
+        let other = thread::spawn(move || {
+            answer.store(true, Ordering::Relaxed);
+            receiver.close();
+            while receiver.recv().is_ok() {}
+        });
+        let sent = sender.try_send(Box::new(1));
+        if sender.is_closed() {
+            assert!(answered.load(Ordering::Relaxed));
+        }
+        assert!(!matches!(sent, Err(SendError::Full(_))));
+        other.join().unwrap();
+    });
+}
