@@ -158,3 +158,37 @@ fn what_finds_no_room_to_be_closed_is_closed_all_the_same() {
         assert_eq!(std::io::Read::read(&mut far, &mut [0; 1]).unwrap(), 0, "the near end is closed");
     }
 }
+
+#[test]
+fn a_large_send_tells_what_the_socket_took_and_a_small_one_is_sent_whole() {
+    let Some(mut ring) = ring() else { return };
+    let (near, mut far) = UnixStream::pair().unwrap();
+    near.set_nonblocking(true).unwrap();
+    let mut done = Vec::new();
+    let mut left = 0;
+    // Nobody reads: the large one must come back all the same, the small one must not.
+    for len in [4 << 20, WHOLE_BYTES_MAX] {
+        let mut flight = SendFlight::new();
+        flight.chunks.push(Chunk::Owned(vec![7; len]));
+        flight.len = len;
+        ring.send(near.as_fd(), flight, Kind::Send(STREAM)).unwrap();
+        ring.enter(Some(Duration::from_millis(100)), Duration::ZERO, &mut done).unwrap();
+        for done in done.drain(..) {
+            assert_eq!(len, 4 << 20, "the socket is full");
+            let count = done.result.unwrap() as usize;
+            assert!(count > 0 && count < len, "{count} of {len}");
+            left += count;
+        }
+    }
+    assert!(left > 0, "the large one has come back");
+    far.set_nonblocking(true).unwrap();
+    let mut bytes = vec![0; 64 << 10];
+    for _ in 0..10_000 {
+        while std::io::Read::read(&mut far, &mut bytes).is_ok_and(|count| count > 0) {}
+        ring.enter(Some(Duration::from_millis(5)), Duration::ZERO, &mut done).unwrap();
+        if !done.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(done[0].result, Ok(WHOLE_BYTES_MAX as u32));
+}
