@@ -15,7 +15,6 @@ use std::time::Duration;
 pub use clustercore_proto::time::Instant;
 
 mod any;
-mod buffers;
 pub(crate) mod clock;
 mod config;
 pub mod epoll;
@@ -27,9 +26,9 @@ pub mod sim;
 mod table;
 pub mod uring;
 
+pub(crate) use crate::sys::buffers::Empty;
+pub use crate::sys::buffers::{Buffers, BuffersConfig, Lease};
 pub use any::{AnyDriver, DriverChoice, open};
-pub(crate) use buffers::Empty;
-pub use buffers::{Buffers, BuffersConfig, Lease};
 pub use config::{DriverConfig, DriverKind, Features, ListenOptions, StreamOptions};
 pub(crate) use lingering::Lingering;
 pub use op_table::{OpTable, Step, UserData};

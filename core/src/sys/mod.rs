@@ -1,5 +1,6 @@
 //! Floor 2: the kernel. The only folder of this crate with `unsafe`: memory lent to the kernel, the ring, sockets.
 
+pub(crate) mod buffers;
 pub(crate) mod memory;
 pub mod probe;
 pub(crate) mod ring;

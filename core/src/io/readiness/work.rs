@@ -1,8 +1,8 @@
 //! What all sockets of a readiness driver share: buffers, and the lists of those to look at again.
 
 use super::sockets::Token;
-use crate::io::buffers::{Buffers, Empty};
 use crate::io::sendq::Spare;
+use crate::sys::buffers::{Buffers, Empty};
 
 /// Buffers and lists. A token is in one of the lists exactly when the flag `queued` of its owner is set.
 pub struct Work {
