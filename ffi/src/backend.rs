@@ -187,7 +187,7 @@ pub unsafe extern "C" fn clc_forwarder_add_backend(
         }
         // SAFETY: per the contract above.
         let config = unsafe { config(options) }?;
-        let key = match forwarder.owner() {
+        let key = match forwarder.owner()? {
             (Owner::Shard(core), id) => core.with(|state| state.shard.add_backend(id, config)),
             (Owner::Node(core), id) => core.node()?.add_backend(id, config),
         }?;
@@ -217,7 +217,7 @@ pub unsafe extern "C" fn clc_forwarder_set_local(
         let forwarder = unsafe { forwarder.as_ref() }.ok_or_else(|| null("forwarder"))?;
         // SAFETY: per the contract above.
         let config = if options.is_null() { None } else { Some(unsafe { config(options) }?) };
-        let key = match forwarder.owner() {
+        let key = match forwarder.owner()? {
             (Owner::Shard(core), id) => core.with(|state| state.shard.set_local(id, config)),
             (Owner::Node(core), id) => core.node()?.set_local(id, config),
         }?;
@@ -247,7 +247,7 @@ pub unsafe extern "C" fn clc_forwarder_drain_backend(
         // SAFETY: NULL or a live forwarder that is only shared, per the contract above.
         let forwarder = unsafe { forwarder.as_ref() }.ok_or_else(|| null("forwarder"))?;
         let (key, deadline) = (BackendKey(backend), Duration::from_nanos(deadline_ns));
-        match forwarder.owner() {
+        match forwarder.owner()? {
             (Owner::Shard(core), id) => core.with(|state| state.shard.drain_backend(id, key, deadline)),
             (Owner::Node(core), id) => core.node()?.drain_backend(id, key, deadline),
         }
@@ -270,7 +270,7 @@ pub unsafe extern "C" fn clc_forwarder_remove_backend(
     boundary(|| {
         // SAFETY: NULL or a live forwarder that is only shared, per the contract above.
         let forwarder = unsafe { forwarder.as_ref() }.ok_or_else(|| null("forwarder"))?;
-        match forwarder.owner() {
+        match forwarder.owner()? {
             (Owner::Shard(core), id) => {
                 core.with(|state| state.shard.remove_backend(id, BackendKey(backend)))
             }
@@ -299,7 +299,7 @@ pub unsafe extern "C" fn clc_forwarder_set_weight(
             return Err(Error::new(Code::InvalidArgument, "weight is 0; it must be at least 1"));
         }
         let key = BackendKey(backend);
-        match forwarder.owner() {
+        match forwarder.owner()? {
             (Owner::Shard(core), id) => core.with(|state| {
                 state.shard.backend(id, key)?.set_weight(weight);
                 Ok(())
@@ -333,7 +333,7 @@ pub unsafe extern "C" fn clc_forwarder_backends(
         if backends_out.is_null() && capacity > 0 {
             return Err(null("backends_out"));
         }
-        let backends = match forwarder.owner() {
+        let backends = match forwarder.owner()? {
             (Owner::Shard(core), id) => core.with(|state| state.shard.backends(id)),
             (Owner::Node(core), id) => core.node()?.backends(id),
         }?;

@@ -178,7 +178,7 @@ pub unsafe extern "C" fn clc_forwarder_counters(
 }
 
 fn read(forwarder: &clc_forwarder, counter: Counter) -> Result<u64> {
-    match (forwarder.counters(), forwarder.owner()) {
+    match (forwarder.counters(), forwarder.owner()?) {
         (Some(block), _) => Ok(block.get(counter)),
         (None, (Owner::Node(core), id)) => core.node()?.counter(id, counter),
         (None, (Owner::Shard(_), _)) => Err(Error::from(Code::Internal)),

@@ -12,6 +12,7 @@ use clustercore::{Code, Error, ForwarderId, Result};
 use std::ffi::{c_char, c_int};
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A forwarder of a shard or of a node. With a shard, the shard's thread may call; with a node, any thread. Counters
 /// may be read by any thread.
@@ -19,6 +20,8 @@ pub struct clc_forwarder {
     owner: Owner,
     id: ForwarderId,
     counters: Option<Arc<CounterBlock>>,
+    /// The number of an ended forwarder is used again: the handle must not reach its next owner.
+    closed: AtomicBool,
 }
 
 pub(crate) enum Owner {
@@ -27,8 +30,13 @@ pub(crate) enum Owner {
 }
 
 impl clc_forwarder {
-    pub(crate) fn owner(&self) -> (&Owner, ForwarderId) {
-        (&self.owner, self.id)
+    /// Whose forwarder it is, and its number there. Errors: `NoSuchForwarder` (it was closed).
+    pub(crate) fn owner(&self) -> Result<(&Owner, ForwarderId)> {
+        if self.closed.load(Ordering::Acquire) {
+            let text = format!("forwarder {} was closed", self.id.0);
+            return Err(Error::new(Code::NoSuchForwarder, text));
+        }
+        Ok((&self.owner, self.id))
     }
 
     /// The counters of a shard's forwarder, which no turn disturbs.
@@ -37,10 +45,12 @@ impl clc_forwarder {
     }
 
     fn close(&self) -> Result<()> {
-        match &self.owner {
-            Owner::Shard(core) => core.with(|state| state.shard.remove_forwarder(self.id)),
-            Owner::Node(core) => core.node()?.remove_forwarder(self.id),
+        match self.owner()? {
+            (Owner::Shard(core), id) => core.with(|state| state.shard.remove_forwarder(id))?,
+            (Owner::Node(core), id) => core.node()?.remove_forwarder(id)?,
         }
+        self.closed.store(true, Ordering::Release);
+        Ok(())
     }
 }
 
@@ -70,7 +80,12 @@ pub unsafe extern "C" fn clc_shard_add_forwarder(
             let id = state.shard.add_forwarder(config)?;
             Ok((id, Arc::clone(state.shard.counters(id)?)))
         })?;
-        let forwarder = clc_forwarder { owner: Owner::Shard(core), id, counters: Some(counters) };
+        let forwarder = clc_forwarder {
+            owner: Owner::Shard(core),
+            id,
+            counters: Some(counters),
+            closed: AtomicBool::new(false),
+        };
         *out = Box::into_raw(Box::new(forwarder));
         Ok(())
     })
@@ -99,7 +114,12 @@ pub unsafe extern "C" fn clc_node_add_forwarder(
         let out = unsafe { forwarder_out.as_mut() }.ok_or_else(|| null("forwarder_out"))?;
         let core = Arc::clone(node.core());
         let id = core.node()?.add_forwarder(config)?;
-        *out = Box::into_raw(Box::new(clc_forwarder { owner: Owner::Node(core), id, counters: None }));
+        *out = Box::into_raw(Box::new(clc_forwarder {
+            owner: Owner::Node(core),
+            id,
+            counters: None,
+            closed: AtomicBool::new(false),
+        }));
         Ok(())
     })
 }
@@ -177,7 +197,7 @@ pub unsafe extern "C" fn clc_forwarder_listen(
         let forwarder = unsafe { forwarder.as_ref() }.ok_or_else(|| null("forwarder"))?;
         // SAFETY: NULL or NUL-terminated, per the contract above.
         let wanted = unsafe { self::address("address", address) }?;
-        let got = match &forwarder.owner {
+        let got = match forwarder.owner()?.0 {
             Owner::Shard(core) => {
                 core.with(|state| state.shard.listen(forwarder.id, wanted, &ListenOptions::default()))
             }
@@ -210,7 +230,7 @@ pub unsafe extern "C" fn clc_forwarder_listen_fd(
         // SAFETY: NULL or a live forwarder that is only shared, per the contract above.
         let forwarder = unsafe { forwarder.as_ref() }.ok_or_else(|| null("forwarder"))?;
         let fd = duplicate(fd)?;
-        let got = match &forwarder.owner {
+        let got = match forwarder.owner()?.0 {
             Owner::Shard(core) => core.with(|state| state.shard.listen_fd(forwarder.id, fd)),
             Owner::Node(core) => core.node()?.listen_fd(forwarder.id, fd),
         }?;

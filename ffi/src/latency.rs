@@ -56,7 +56,7 @@ pub unsafe extern "C" fn clc_forwarder_latency(
         let forwarder = unsafe { forwarder.as_ref() }.ok_or_else(|| null("forwarder"))?;
         // SAFETY: NULL or writable, per the contract above.
         let out = unsafe { latency_out.as_mut() }.ok_or_else(|| null("latency_out"))?;
-        *out = match forwarder.owner() {
+        *out = match forwarder.owner()? {
             (Owner::Shard(core), id) => core.with(|state| {
                 let latency = summary(state.shard.latency(id)?);
                 if reset != 0 {

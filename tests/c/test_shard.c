@@ -459,6 +459,23 @@ static void a_child_of_fork_only_forgets_it(void **state) {
     assert_int_equal(get(fixture, "one"), 200);
 }
 
+static void a_closed_handle_reaches_nobody_elses_forwarder(void **state) {
+    FIXTURE(state);
+    clc_forwarder *first = NULL;
+    clc_forwarder *second = NULL;
+    uint64_t value;
+    assert_ok(clc_shard_add_forwarder(fixture->shard, NULL, &first));
+    assert_ok(clc_forwarder_close(first));
+    /* it may well get the number of the first one */
+    assert_ok(clc_shard_add_forwarder(fixture->shard, NULL, &second));
+    assert_int_equal(clc_forwarder_listen(first, "127.0.0.1:0", NULL), CLC_ERROR_NO_SUCH_FORWARDER);
+    assert_int_equal(clc_forwarder_close(first), CLC_ERROR_NO_SUCH_FORWARDER);
+    clc_forwarder_free(first);
+    assert_ok(clc_forwarder_listen(second, "127.0.0.1:0", NULL));
+    assert_ok(clc_forwarder_counter(second, CLC_COUNTER_REQUESTS, &value));
+    clc_forwarder_free(second);
+}
+
 static void handles_may_be_freed_in_any_order(void **state) {
     (void)state;
     clc_shard *shard;
@@ -494,6 +511,7 @@ int main(void) {
         /* On io_uring buffers that the kernel may still write to are given up, which the leak sanitizer would tell. */
         ON(epoll, it_may_be_freed_when_its_thread_has_gone),
         ON_BOTH(a_child_of_fork_only_forgets_it),
+        ON_BOTH(a_closed_handle_reaches_nobody_elses_forwarder),
         cmocka_unit_test(handles_may_be_freed_in_any_order),
     };
     return cmocka_run_group_tests_name("shard", tests, NULL, NULL);
