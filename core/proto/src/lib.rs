@@ -3,7 +3,9 @@
 #![forbid(unsafe_code)]
 extern crate alloc;
 
+pub mod datagram;
 pub mod forward;
 pub mod policy;
 pub mod random;
 pub mod time;
+pub mod wire;

@@ -1,0 +1,464 @@
+//! One connection: what is sent and not settled, what has arrived, and its path.
+
+mod acknowledge;
+mod ending;
+mod input;
+mod output;
+mod path;
+mod repair;
+mod timers;
+
+pub(super) use ending::State;
+pub(super) use input::Arrival;
+
+use super::config::Config;
+use super::event::{CloseCode, Event, GoneReason};
+use super::id::{Connection, Sequence, StreamId, StreamKind, WireId};
+use super::packet;
+use super::parameters::Parameters;
+use super::pool::Pool;
+use super::receive_stream::ReceiveStream;
+use super::security::Protector;
+use super::send_stream::{Latest, SendStreams, cost};
+use super::sent::Flight;
+use super::writer::{Shape, Writer};
+use crate::time::Instant;
+use acknowledge::Acknowledging;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+use path::Path;
+
+/// Why a message was not taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SendError {
+    /// The connection is not (or no longer) open for sending.
+    NotOpen,
+    /// The send buffer or the window is full; [`Event::Writable`] tells when to try again.
+    WouldBlock,
+    /// The message is longer than the peer (or, on an unreliable stream, a packet) takes.
+    TooLarge {
+        /// Its bytes.
+        len: usize,
+        /// What is taken.
+        max: usize,
+    },
+    /// The peer takes no more streams.
+    TooManyStreams {
+        /// How many it takes.
+        max: usize,
+    },
+}
+
+/// What a connection shares with the others of its endpoint.
+pub(super) struct Shared<'a> {
+    pub config: &'a Config,
+    pub pool: &'a mut Pool,
+    pub events: &'a mut alloc::collections::VecDeque<Event>,
+    pub stats: &'a mut super::stats::Stats,
+}
+
+/// A connection. See the module's text.
+#[derive(Debug)]
+pub(super) struct Machine<P> {
+    pub name: Connection,
+    pub own: WireId,
+    pub peer_id: WireId,
+    pub peer_epoch: u64,
+    pub identity: Option<[u8; 32]>,
+    pub state: State,
+    pub protector: P,
+    /// The server's Accept, until the first data packet shows that it has arrived.
+    pub accept: Option<Vec<u8>>,
+    /// The peer's bounds.
+    peer_limits: Parameters,
+    path: Path,
+    send: Sending,
+    receive: Receiving,
+    /// Numbers of the first packet under the present key, and when that was.
+    key_since: (u64, Instant),
+    key_forget: Option<Instant>,
+    /// Last valid packet.
+    heard: Instant,
+    /// Last packet that asked for an acknowledgement.
+    asked: Instant,
+    /// When the wheel will look at this connection next.
+    pub timer_at: Instant,
+    /// Is in the endpoint's list of those that have something to send.
+    pub is_ready: bool,
+    /// Counts among the endpoint's half-open ones.
+    pub is_half_open: bool,
+    /// The address under which the endpoint knows it.
+    pub entered_as: SocketAddr,
+}
+
+/// The direction of sending.
+#[derive(Debug)]
+struct Sending {
+    number_next: u64,
+    /// Highest number that the peer has acknowledged.
+    acknowledged: Option<u64>,
+    flight: Flight,
+    main: Writer,
+    repair: Writer,
+    streams: SendStreams,
+    used: u64,
+    credit: u64,
+    /// A send was refused since the last `Writable`.
+    is_blocked: bool,
+    latest_due: u32,
+    ping_due: bool,
+    loss_due: Option<Instant>,
+    probes_sent: u32,
+    /// Packets that may leave whatever the window says.
+    probe_credit: u32,
+    /// Last progress while something is in flight.
+    progress: Instant,
+    pace_due: Option<Instant>,
+    /// Later packets that make one lost.
+    reordering: u64,
+}
+
+/// The direction of receiving.
+#[derive(Debug)]
+struct Receiving {
+    acknowledging: Acknowledging,
+    streams: Vec<ReceiveStream>,
+    last: usize,
+    charged: u64,
+    consumed: u64,
+    credit: u64,
+    window_due: bool,
+    stream_windows_due: Vec<StreamId>,
+    /// Some message is half received: when to look whether it makes progress.
+    reassembly_due: Option<Instant>,
+}
+
+/// What a new connection begins with.
+pub(super) struct Beginning<P> {
+    pub name: Connection,
+    pub own: WireId,
+    pub peer_id: WireId,
+    pub peer: SocketAddr,
+    pub peer_epoch: u64,
+    pub identity: Option<[u8; 32]>,
+    pub protector: P,
+    pub limits: Parameters,
+    pub state: State,
+}
+
+impl<P: Protector> Machine<P> {
+    pub fn new(now: Instant, config: &Config, beginning: Beginning<P>) -> Machine<P> {
+        let Beginning { name, own, peer_id, peer, peer_epoch, identity, protector, limits, state } =
+            beginning;
+        Machine {
+            name,
+            own,
+            peer_id,
+            peer_epoch,
+            identity,
+            state,
+            protector,
+            accept: None,
+            peer_limits: limits,
+            path: Path::new(now, config, peer, limits.packet_bytes_max as usize),
+            send: Sending {
+                number_next: 0,
+                acknowledged: None,
+                flight: Flight::default(),
+                main: Writer::default(),
+                repair: Writer::default(),
+                streams: SendStreams::default(),
+                used: 0,
+                credit: limits.receive_window,
+                is_blocked: false,
+                latest_due: 0,
+                ping_due: false,
+                loss_due: None,
+                probes_sent: 0,
+                probe_credit: 0,
+                progress: now,
+                pace_due: None,
+                reordering: REORDERING_MIN,
+            },
+            receive: Receiving {
+                acknowledging: Acknowledging::default(),
+                streams: Vec::new(),
+                last: 0,
+                charged: 0,
+                consumed: 0,
+                credit: config.receive_window as u64,
+                window_due: false,
+                stream_windows_due: Vec::new(),
+                reassembly_due: None,
+            },
+            key_since: (0, now),
+            key_forget: None,
+            heard: now,
+            asked: now,
+            timer_at: Instant::MAX,
+            is_ready: false,
+            is_half_open: false,
+            entered_as: peer,
+        }
+    }
+
+    /// The client's handshake has ended: it took one round trip, and the server is told by a ping.
+    pub fn on_opened(&mut self, rtt: core::time::Duration) {
+        self.path.rtt.sample(rtt, core::time::Duration::ZERO);
+        self.send.ping_due = true;
+    }
+
+    /// Whether what it has to send must wait for time or acknowledgements.
+    pub fn is_waiting(&self) -> bool {
+        self.send.pace_due.is_some() || !self.send.flight.is_empty()
+    }
+
+    /// Where the peer is.
+    pub fn peer(&self) -> SocketAddr {
+        self.path.peer
+    }
+
+    /// The token of a Reset from this peer.
+    pub fn reset_token(&self) -> [u8; 16] {
+        self.peer_limits.reset_token
+    }
+
+    /// Bytes that wait to be sent or acknowledged.
+    pub fn buffered(&self) -> usize {
+        self.send.flight.bytes() as usize + self.send.main.bytes() + self.send.repair.bytes()
+    }
+
+    /// Smoothed round trip, congestion window, longest packet: for people.
+    pub fn path_report(&self) -> super::stats::PathReport {
+        self.path.report(self.send.flight.bytes())
+    }
+
+    fn shape(&self) -> Shape {
+        let packet_bytes = self.path.search.packet_bytes();
+        let window_half = usize::try_from(self.path.control.window() / 2).unwrap_or(usize::MAX);
+        let burst = usize::try_from(self.path.pacer.burst()).unwrap_or(usize::MAX);
+        let train_bytes_max = TRAIN_BYTES_MAX.min(burst).min(window_half).max(2 * packet_bytes);
+        Shape { packet_bytes, trailer: self.protector.trailer_bytes(), train_bytes_max }
+    }
+
+    /// Takes a message to be sent.
+    #[inline]
+    pub fn send(
+        &mut self,
+        shared: &mut Shared<'_>,
+        stream: StreamId,
+        payload: &[u8],
+    ) -> Result<Sequence, SendError> {
+        if stream.is_reliable() {
+            let sequence = self.admit(shared.config, stream, payload.len())?;
+            if !self.send.main.message_if_room(stream, sequence, payload) {
+                let shape = self.shape();
+                self.send.main.message(shared.pool, shape, stream, sequence, payload);
+            }
+            return Ok(sequence);
+        }
+        self.send_free(shared, stream, payload)
+    }
+
+    /// Room to write a message of at most `len` bytes in place, at most what fits a packet; its sequence.
+    pub fn claim(
+        &mut self,
+        shared: &mut Shared<'_>,
+        stream: StreamId,
+        len: usize,
+    ) -> Result<(super::builder::Claim, Sequence), SendError> {
+        let shape = self.shape();
+        let max = shape.room().saturating_sub(super::writer::MESSAGE_HEAD_MAX);
+        if len > max || !stream.is_reliable() {
+            return Err(SendError::TooLarge { len, max: if stream.is_reliable() { max } else { 0 } });
+        }
+        let sequence = self.admit(shared.config, stream, len)?;
+        let claim = self.send.main.claim(shared.pool, shape, stream, sequence, len);
+        claim.map(|claim| (claim, sequence)).ok_or(SendError::TooLarge { len, max })
+    }
+
+    /// The bytes of a claim.
+    pub fn claimed(&mut self, claim: &super::builder::Claim) -> Option<&mut [u8]> {
+        Some(self.send.main.open()?.claimed(claim))
+    }
+
+    /// Ends a claim of `claimed` bytes with the `len` that were written.
+    pub fn commit(&mut self, claim: &super::builder::Claim, stream: StreamId, claimed: usize, len: usize) {
+        if let Some(open) = self.send.main.open() {
+            open.commit(claim, len);
+        }
+        // What was claimed and not written costs nothing.
+        let spare = (claimed - len) as u64;
+        self.send.used -= spare;
+        if let Some(stream) = self.send.streams.get(stream) {
+            stream.used -= spare;
+        }
+    }
+
+    /// Whether a reliable message of `len` bytes may be sent now; takes its credit and its sequence.
+    #[inline]
+    fn admit(&mut self, config: &Config, stream: StreamId, len: usize) -> Result<Sequence, SendError> {
+        if !self.state.is_sending() {
+            return Err(SendError::NotOpen);
+        }
+        if len as u64 > self.peer_limits.message_bytes_max.min(config.message_bytes_max as u64) {
+            let max = self.peer_limits.message_bytes_max.min(config.message_bytes_max as u64) as usize;
+            return Err(SendError::TooLarge { len, max });
+        }
+        let cost = cost(len);
+        if self.buffered() + len > config.send_buffer_bytes || self.send.used + cost > self.send.credit {
+            self.send.is_blocked = true;
+            return Err(SendError::WouldBlock);
+        }
+        let state = match self.send.streams.get(stream) {
+            Some(state) => state,
+            None => self.open_stream(stream)?,
+        };
+        if state.used + cost > state.credit {
+            self.send.is_blocked = true;
+            return Err(SendError::WouldBlock);
+        }
+        state.used += cost;
+        let sequence = state.next;
+        state.next += 1;
+        self.send.used += cost;
+        Ok(sequence)
+    }
+
+    fn open_stream(&mut self, stream: StreamId) -> Result<&mut super::send_stream::SendStream, SendError> {
+        let max = self.peer_limits.streams_max as usize;
+        if self.send.streams.len() >= max {
+            return Err(SendError::TooManyStreams { max });
+        }
+        Ok(self.send.streams.open(stream, self.peer_limits.stream_window))
+    }
+
+    /// Sends on a stream without credit.
+    fn send_free(
+        &mut self,
+        shared: &mut Shared<'_>,
+        stream: StreamId,
+        payload: &[u8],
+    ) -> Result<Sequence, SendError> {
+        if !self.state.is_sending() {
+            return Err(SendError::NotOpen);
+        }
+        let shape = self.shape();
+        // A latest message is read from its slot when the packet is written, whatever the path takes then.
+        let max = shape.room().min(packet::INIT_BYTES - packet::HEADER_BYTES - shape.trailer)
+            - super::writer::MESSAGE_HEAD_MAX;
+        let max = if stream.kind() == StreamKind::Latest {
+            max
+        } else {
+            shape.room() - super::writer::MESSAGE_HEAD_MAX
+        };
+        if payload.len() > max {
+            return Err(SendError::TooLarge { len: payload.len(), max });
+        }
+        if stream.kind() == StreamKind::Unreliable {
+            if self.buffered() + payload.len() > shared.config.send_buffer_bytes {
+                self.send.is_blocked = true;
+                return Err(SendError::WouldBlock);
+            }
+            self.send.main.unreliable(shared.pool, shape, stream, payload);
+            return Ok(0);
+        }
+        if self.send.streams.get(stream).is_none() {
+            self.open_stream(stream)?;
+        }
+        let Some(state) = self.send.streams.get(stream) else { return Err(SendError::NotOpen) };
+        let sequence = state.next;
+        state.next += 1;
+        let was_due = state.latest.as_ref().is_some_and(|latest| latest.is_due);
+        let mut bytes = state.latest.take().map_or_else(Vec::new, |latest| latest.payload);
+        bytes.clear();
+        bytes.extend_from_slice(payload);
+        state.latest = Some(Latest { payload: bytes, sequence, is_due: true });
+        self.send.latest_due += u32::from(!was_due);
+        Ok(sequence)
+    }
+
+    /// The owner has consumed messages that cost so much of the window.
+    pub fn consume(&mut self, config: &Config, stream: StreamId, cost: u64) {
+        if cost == 0 {
+            return;
+        }
+        let receive = &mut self.receive;
+        receive.consumed = (receive.consumed + cost).min(receive.charged);
+        let window = config.receive_window as u64;
+        if receive.consumed + window - receive.credit >= window / 4 {
+            receive.credit = receive.consumed + window;
+            receive.window_due = true;
+        }
+        let Some(state) = find_stream(&mut receive.streams, &mut receive.last, stream) else { return };
+        state.consumed = (state.consumed + cost).min(state.charged);
+        let window = config.stream_window as u64;
+        if state.consumed + window - state.credit >= window / 4 {
+            state.credit = state.consumed + window;
+            if !receive.stream_windows_due.contains(&stream) {
+                receive.stream_windows_due.push(stream);
+            }
+        }
+    }
+
+    /// Whether `transmit` has something to do.
+    pub fn wants_to_send(&self) -> bool {
+        self.has_data()
+            || self.has_control()
+            || self.receive.acknowledging.is_due_now()
+            || self.path.has_challenge_due()
+    }
+
+    fn has_data(&self) -> bool {
+        self.send.latest_due > 0 || !self.send.repair.is_empty() || !self.send.main.is_empty()
+    }
+
+    fn has_control(&self) -> bool {
+        self.receive.window_due
+            || !self.receive.stream_windows_due.is_empty()
+            || self.send.ping_due
+            || self.path.has_response_due()
+            || self.state.has_close_due()
+    }
+
+    /// What must hold between calls, for tests.
+    pub fn check_invariants(&self) {
+        self.send.flight.check_invariants();
+        assert!(self.send.used <= self.send.credit);
+        assert!(self.receive.charged <= self.receive.credit);
+        assert!(self.receive.consumed <= self.receive.charged);
+        self.receive.streams.iter().for_each(ReceiveStream::check_invariants);
+    }
+
+    fn tell_gone(&mut self, shared: &mut Shared<'_>, reason: GoneReason) {
+        let unconfirmed = self.unconfirmed();
+        shared.events.push_back(Event::Gone { connection: self.name, reason, unconfirmed });
+    }
+
+    /// The peer broke the protocol: it is told so, and the owner too.
+    fn violate(&mut self, now: Instant, shared: &mut Shared<'_>, code: CloseCode) {
+        shared.stats.violations += 1;
+        self.tell_gone(shared, GoneReason::Violation(code));
+        self.state = State::closing(now + self.linger(), code as u64, Vec::new());
+    }
+}
+
+/// The stream of that id among those sorted by id; `last` remembers where it was.
+#[inline]
+fn find_stream<'a>(
+    streams: &'a mut [ReceiveStream],
+    last: &mut usize,
+    stream: StreamId,
+) -> Option<&'a mut ReceiveStream> {
+    if streams.get(*last).is_some_and(|state| state.id == stream) {
+        return streams.get_mut(*last);
+    }
+    let place = streams.binary_search_by_key(&stream, |state| state.id).ok()?;
+    *last = place;
+    streams.get_mut(place)
+}
+
+/// RFC 9002, 6.1.1.
+const REORDERING_MIN: u64 = 3;
+/// UDP payload that one send may carry, with some room for an acknowledgement behind it.
+const TRAIN_BYTES_MAX: usize = 65_000;
