@@ -504,6 +504,52 @@ typedef enum clc_reason {
 } clc_reason;
 
 /**
+ * What a pool says to a request.
+ */
+typedef enum clc_pool_answer_kind {
+  /**
+   * None for you; `refusal` says why.
+   */
+  CLC_POOL_ANSWER_KIND_REFUSED = 0,
+  /**
+   * Here is one: `lease`.
+   */
+  CLC_POOL_ANSWER_KIND_GRANTED = 1,
+  /**
+   * Wait: `lease`, another service's, was revoked in your favour. Ask again when it has been given back or is over.
+   */
+  CLC_POOL_ANSWER_KIND_REVOKE = 2,
+} clc_pool_answer_kind;
+
+/**
+ * Why a service gets no node now.
+ */
+typedef enum clc_refusal {
+  /**
+   * Does not apply.
+   */
+  CLC_REFUSAL_NONE = 0,
+  /**
+   * It holds `held` nodes, which is its maximum.
+   */
+  CLC_REFUSAL_AT_MAXIMUM = 1,
+  /**
+   * The `idle` idle nodes are kept for the minima of others, and nobody holds more than is fair.
+   */
+  CLC_REFUSAL_KEPT_FOR_MINIMA = 2,
+  /**
+   * None of `nodes` nodes is idle, and nobody holds more than is fair beside its `held`.
+   */
+  CLC_REFUSAL_FAIR_SHARE = 3,
+} clc_refusal;
+
+/**
+ * Learns where Medium and High begin from response times against requests in flight. Pure: it has no clock and no thread.
+ * One thread at a time may call it.
+ */
+typedef struct clc_auto_thresholds clc_auto_thresholds;
+
+/**
  * A forwarder of a shard or of a node. With a shard, the shard's thread may call; with a node, any thread. Counters
  * may be read by any thread.
  */
@@ -513,6 +559,13 @@ typedef struct clc_forwarder clc_forwarder;
  * A node: shards on threads of its own. Any thread may call it.
  */
 typedef struct clc_node clc_node;
+
+/**
+ * Leases nodes to services by minimum, maximum and weight. Pure: it has no clock, no thread, and reaches no node. Nodes and
+ * services are numbers of the caller's choice; times are nanoseconds of any clock, and one before a time that was given
+ * counts as that one. One thread at a time may call it.
+ */
+typedef struct clc_pool clc_pool;
 
 /**
  * Decides from a sequence of samples. Pure: it has no clock, no thread, and starts nothing. One thread at a time
@@ -531,6 +584,44 @@ typedef struct clc_shard clc_shard;
  * CLC_OK (0), or one of the negative numbers of clustercore_errors.h.
  */
 typedef int32_t clc_status;
+
+/**
+ * How the learning goes. 0 means the default in every field but the first.
+ */
+typedef struct clc_auto_thresholds_options {
+  /**
+   * sizeof(clc_auto_thresholds_options)
+   */
+  size_t struct_size;
+  /**
+   * An average that was not renewed for so long no longer counts, in nanoseconds (10 min).
+   */
+  uint64_t forget_after_ns;
+  /**
+   * Where Medium begins until something has been learnt, in per cent as in clc_scaler_options.
+   */
+  uint32_t medium_percent;
+  /**
+   * Where High begins until something has been learnt, in per cent as in clc_scaler_options.
+   */
+  uint32_t high_percent;
+  /**
+   * Cores of the server that is observed (1).
+   */
+  uint32_t cores;
+  /**
+   * Response time up to which a server counts as unburdened, in per cent of the least time (135): Medium is there.
+   */
+  uint32_t knee_ratio_percent;
+  /**
+   * Response time from which on a server counts as High, in per cent of the least time (300).
+   */
+  uint32_t high_ratio_percent;
+  /**
+   * Observations that a concurrency must have before its average counts (50).
+   */
+  uint32_t samples_min;
+} clc_auto_thresholds_options;
 
 /**
  * A back end to be added. 0 and NULL mean the default where there is one. The strings are copied.
@@ -973,6 +1064,147 @@ typedef struct clc_event {
 typedef void (*clc_log_sink)(void *user, uint32_t level, const char *text);
 
 /**
+ * Lengths of time of a pool, in nanoseconds. 0 means the default in every field but the first and the last; 1 is as good as
+ * none.
+ */
+typedef struct clc_pool_options {
+  /**
+   * sizeof(clc_pool_options)
+   */
+  size_t struct_size;
+  /**
+   * From a grant or a renewal to the end of the lease (5 s).
+   */
+  uint64_t lease_ns;
+  /**
+   * From the end of a lease until the node may go to somebody else: more than clocks can drift apart in one lease and
+   * the last messages can be under way (1 s).
+   */
+  uint64_t guard_ns;
+  /**
+   * How long the holder of a revoked lease may drain; until the end promised last, if that is later (30 s).
+   */
+  uint64_t revoke_grace_ns;
+  /**
+   * How long a node that was given back for a service is kept for that one (5 s).
+   */
+  uint64_t reserve_ns;
+  /**
+   * Tokens rise from here: the last one of the life before, or 0.
+   */
+  uint64_t token;
+} clc_pool_options;
+
+/**
+ * The right of a service to use a node for a while.
+ */
+typedef struct clc_lease {
+  /**
+   * The fencing token: larger than that of every lease before, of any node; never 0.
+   */
+  uint64_t token;
+  /**
+   * From this moment of the pool's clock on it is over, unless renewed; in nanoseconds.
+   */
+  uint64_t expires_ns;
+  /**
+   * The node.
+   */
+  uint32_t node;
+  /**
+   * Who may use it.
+   */
+  uint32_t service;
+  /**
+   * 0.
+   */
+  uint64_t reserved;
+} clc_lease;
+
+/**
+ * What a service may have of a pool. 0 means the default in every field but the first.
+ */
+typedef struct clc_share_options {
+  /**
+   * sizeof(clc_share_options)
+   */
+  size_t struct_size;
+  /**
+   * Nodes kept for it (0).
+   */
+  uint32_t nodes_min;
+  /**
+   * Nodes it never exceeds (no limit); CLC_NONE for none at all.
+   */
+  uint32_t nodes_max;
+  /**
+   * Its part beside the others' when nodes are short (1).
+   */
+  uint32_t weight;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+} clc_share_options;
+
+/**
+ * The answer to a request; fields that do not apply are 0.
+ */
+typedef struct clc_pool_answer {
+  /**
+   * The lease that is granted, or revoked.
+   */
+  struct clc_lease lease;
+  /**
+   * A clc_pool_answer_kind.
+   */
+  uint32_t kind;
+  /**
+   * A clc_refusal.
+   */
+  uint32_t refusal;
+  /**
+   * Nodes that the service holds.
+   */
+  uint32_t held;
+  /**
+   * Idle nodes of the pool.
+   */
+  uint32_t idle;
+  /**
+   * Nodes of the pool.
+   */
+  uint32_t nodes;
+  /**
+   * 0.
+   */
+  uint32_t reserved[3];
+} clc_pool_answer;
+
+/**
+ * A lease that goes on.
+ */
+typedef struct clc_renewal {
+  /**
+   * Its new end, in nanoseconds of the pool's clock.
+   */
+  uint64_t expires_ns;
+  /**
+   * When it was revoked: drain and give back by then, it will not be renewed beyond; in nanoseconds of the pool's
+   * clock, else 0.
+   */
+  uint64_t give_back_by_ns;
+  /**
+   * 1 when it was revoked, else 0.
+   */
+  uint32_t is_revoked;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+} clc_renewal;
+
+/**
  * What a scaler goes by. 0 means the default in every field but the first.
  */
 typedef struct clc_scaler_options {
@@ -1131,6 +1363,72 @@ typedef struct clc_decision {
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
+
+/**
+ * Writes the defaults into `*options`, whose size is `struct_size`: sizeof(clc_auto_thresholds_options).
+ *
+ * Errors: NULL_ARGUMENT, UNKNOWN_STRUCT_SIZE. Any thread may call this.
+ *
+ * # Safety
+ * `options` is NULL or has room for `struct_size` bytes.
+ */
+clc_status clc_auto_thresholds_options_init(struct clc_auto_thresholds_options *options, size_t struct_size);
+
+/**
+ * Makes one that has learnt nothing yet. `options` may be NULL for the defaults. Ends with clc_auto_thresholds_free.
+ *
+ * Errors: NULL_ARGUMENT, UNKNOWN_STRUCT_SIZE, BAD_CONFIGURATION. Any thread may call this.
+ *
+ * # Safety
+ * `options` is NULL or a struct of the size that it says; `thresholds_out` is NULL or writable.
+ */
+clc_status clc_auto_thresholds_new(const struct clc_auto_thresholds_options *options,
+                                   struct clc_auto_thresholds **thresholds_out);
+
+/**
+ * Ends it. NULL is fine. Any thread may call this.
+ *
+ * # Safety
+ * `thresholds` is NULL or one that was not freed before; no other call on it is running.
+ */
+void clc_auto_thresholds_free(struct clc_auto_thresholds *thresholds);
+
+/**
+ * A request that was sent as one of `in_flight` (itself included) was answered after `latency_ns`. `now_ns` is the time on
+ * any clock that never goes back, in nanoseconds.
+ *
+ * Errors: NULL_ARGUMENT, INVALID_ARGUMENT. One thread at a time may call this.
+ *
+ * # Safety
+ * `thresholds` is NULL or a live one that no other thread uses now.
+ */
+clc_status clc_auto_thresholds_observe(struct clc_auto_thresholds *thresholds,
+                                       uint64_t now_ns,
+                                       uint32_t in_flight,
+                                       uint64_t latency_ns);
+
+/**
+ * From where on a load is Medium, and High, as far as that is known now: in per cent, as clc_scaler_options takes them.
+ *
+ * Errors: NULL_ARGUMENT. One thread at a time may call this.
+ *
+ * # Safety
+ * `thresholds` is NULL or a live one that nobody changes now; the outputs are NULL or writable.
+ */
+clc_status clc_auto_thresholds_get(const struct clc_auto_thresholds *thresholds,
+                                   uint32_t *medium_percent_out,
+                                   uint32_t *high_percent_out);
+
+/**
+ * The least average response time in nanoseconds; UINT64_MAX before there is one.
+ *
+ * Errors: NULL_ARGUMENT. One thread at a time may call this.
+ *
+ * # Safety
+ * `thresholds` is NULL or a live one that nobody changes now; `latency_ns_out` is NULL or writable.
+ */
+clc_status clc_auto_thresholds_latency_min_ns(const struct clc_auto_thresholds *thresholds,
+                                              uint64_t *latency_ns_out);
 
 /**
  * Writes the defaults into `*options`, whose size is `struct_size`: sizeof(clc_backend_options). The address is left
@@ -1479,6 +1777,192 @@ clc_status clc_node_set_log_sink(struct clc_node *node,
  * `node` is NULL or a live node.
  */
 const char *clc_node_driver_report(const struct clc_node *node);
+
+/**
+ * Makes a pool without nodes and services. `options` may be NULL for the defaults. Ends with clc_pool_free.
+ *
+ * Errors: NULL_ARGUMENT, UNKNOWN_STRUCT_SIZE. Any thread may call this.
+ *
+ * # Safety
+ * `options` is NULL or a struct of the size that it says; `pool_out` is NULL or writable.
+ */
+clc_status clc_pool_new(const struct clc_pool_options *options, struct clc_pool **pool_out);
+
+/**
+ * Ends a pool; nobody is told. NULL is fine. Any thread may call this.
+ *
+ * # Safety
+ * `pool` is NULL or a pool that was not freed before; no other call on it is running.
+ */
+void clc_pool_free(struct clc_pool *pool);
+
+/**
+ * Adds a node.
+ *
+ * Errors: NULL_ARGUMENT, ALREADY_EXISTS. One thread at a time may call this.
+ *
+ * # Safety
+ * `pool` is NULL or a live pool that no other thread uses now.
+ */
+clc_status clc_pool_add_node(struct clc_pool *pool, uint32_t node);
+
+/**
+ * Takes a node out, for good or because it died. `ended_out` may be NULL, else `*ended_out` is the lease that ends by this, or
+ * all zero when the node was not leased.
+ *
+ * Errors: NULL_ARGUMENT, NO_SUCH_NODE. One thread at a time may call this.
+ *
+ * # Safety
+ * `pool` is NULL or a live pool that no other thread uses now; `ended_out` is NULL or writable.
+ */
+clc_status clc_pool_remove_node(struct clc_pool *pool,
+                                uint32_t node,
+                                struct clc_lease *ended_out);
+
+/**
+ * Announces a service, or changes what it may have; leases it holds already stay. `options` may be NULL for the defaults.
+ *
+ * Errors: NULL_ARGUMENT, UNKNOWN_STRUCT_SIZE, INVALID_ARGUMENT; BAD_CONFIGURATION when the minimum is above the maximum, or the
+ * minima sum up to more than there are nodes. Nothing has changed then. One thread at a time may call this.
+ *
+ * # Safety
+ * `pool` is NULL or a live pool that no other thread uses now; `options` is NULL or a struct of the size that it says.
+ */
+clc_status clc_pool_add_service(struct clc_pool *pool,
+                                uint32_t service,
+                                const struct clc_share_options *options);
+
+/**
+ * Forgets a service: it gets nothing more. Its leases end as others do.
+ *
+ * Errors: NULL_ARGUMENT, NO_SUCH_SERVICE. One thread at a time may call this.
+ *
+ * # Safety
+ * `pool` is NULL or a live pool that no other thread uses now.
+ */
+clc_status clc_pool_remove_service(struct clc_pool *pool, uint32_t service);
+
+/**
+ * Asks for one more node for a service. Asking again while a revocation in its favour is open does not revoke another.
+ * A refusal is an answer, not an error.
+ *
+ * Errors: NULL_ARGUMENT, NO_SUCH_SERVICE. One thread at a time may call this.
+ *
+ * # Safety
+ * `pool` is NULL or a live pool that no other thread uses now; `answer_out` is NULL or writable.
+ */
+clc_status clc_pool_request(struct clc_pool *pool,
+                            uint64_t now_ns,
+                            uint32_t service,
+                            struct clc_pool_answer *answer_out);
+
+/**
+ * Renews the lease of a node.
+ *
+ * Errors: NULL_ARGUMENT, NO_SUCH_NODE; STALE_TOKEN when the lease is over or another's. With the last two the holder must not
+ * use the node any more. One thread at a time may call this.
+ *
+ * # Safety
+ * `pool` is NULL or a live pool that no other thread uses now; `renewal_out` is NULL or writable.
+ */
+clc_status clc_pool_renew(struct clc_pool *pool,
+                          uint64_t now_ns,
+                          uint32_t node,
+                          uint64_t token,
+                          struct clc_renewal *renewal_out);
+
+/**
+ * Gives a node back before its time; the service there must have been stopped.
+ *
+ * Errors: NULL_ARGUMENT, NO_SUCH_NODE, STALE_TOKEN; the node is not touched then. One thread at a time may call this.
+ *
+ * # Safety
+ * `pool` is NULL or a live pool that no other thread uses now.
+ */
+clc_status clc_pool_release(struct clc_pool *pool,
+                            uint64_t now_ns,
+                            uint32_t node,
+                            uint64_t token);
+
+/**
+ * Frees the nodes whose leases ended at least the guard time ago, and writes those leases into `leases_out`;
+ * `*leases_len_out` is how many there are. With too little room nothing happens and nothing is written but that number.
+ *
+ * Errors: NULL_ARGUMENT, BUFFER_TOO_SMALL. One thread at a time may call this.
+ *
+ * # Safety
+ * `pool` is NULL or a live pool that no other thread uses now; `leases_out` has room for `capacity` structs, or is NULL and
+ * `capacity` is 0; `leases_len_out` is NULL or writable.
+ */
+clc_status clc_pool_expire(struct clc_pool *pool,
+                           uint64_t now_ns,
+                           struct clc_lease *leases_out,
+                           size_t capacity,
+                           size_t *leases_len_out);
+
+/**
+ * Writes all leases into `leases_out`, by node; `*leases_len_out` is how many there are. With too little room nothing is
+ * written but that number.
+ *
+ * Errors: NULL_ARGUMENT, BUFFER_TOO_SMALL. One thread at a time may call this.
+ *
+ * # Safety
+ * `pool` is NULL or a live pool that nobody changes now; `leases_out` has room for `capacity` structs, or is NULL and
+ * `capacity` is 0; `leases_len_out` is NULL or writable.
+ */
+clc_status clc_pool_leases(const struct clc_pool *pool,
+                           struct clc_lease *leases_out,
+                           size_t capacity,
+                           size_t *leases_len_out);
+
+/**
+ * How many nodes requests of a service would be granted now, one after the other.
+ *
+ * Errors: NULL_ARGUMENT, NO_SUCH_SERVICE. One thread at a time may call this.
+ *
+ * # Safety
+ * `pool` is NULL or a live pool that nobody changes now; `nodes_out` is NULL or writable.
+ */
+clc_status clc_pool_idle_for(const struct clc_pool *pool, uint32_t service, uint32_t *nodes_out);
+
+/**
+ * When clc_pool_expire is due next, in nanoseconds of the pool's clock; UINT64_MAX when there is nothing to wait for.
+ *
+ * Errors: NULL_ARGUMENT. One thread at a time may call this.
+ *
+ * # Safety
+ * `pool` is NULL or a live pool that nobody changes now; `at_ns_out` is NULL or writable.
+ */
+clc_status clc_pool_next_expiry_ns(const struct clc_pool *pool,
+                                   uint64_t *at_ns_out);
+
+/**
+ * The last token given out: keep it over a restart, for clc_pool_options. 0 for NULL. One thread at a time may call this.
+ *
+ * # Safety
+ * `pool` is NULL or a live pool that nobody changes now.
+ */
+uint64_t clc_pool_token(const struct clc_pool *pool);
+
+/**
+ * Writes the defaults into `*options`, whose size is `struct_size`: sizeof(clc_pool_options).
+ *
+ * Errors: NULL_ARGUMENT, UNKNOWN_STRUCT_SIZE. Any thread may call this.
+ *
+ * # Safety
+ * `options` is NULL or has room for `struct_size` bytes.
+ */
+clc_status clc_pool_options_init(struct clc_pool_options *options, size_t struct_size);
+
+/**
+ * Writes the defaults into `*options`, whose size is `struct_size`: sizeof(clc_share_options).
+ *
+ * Errors: NULL_ARGUMENT, UNKNOWN_STRUCT_SIZE. Any thread may call this.
+ *
+ * # Safety
+ * `options` is NULL or has room for `struct_size` bytes.
+ */
+clc_status clc_share_options_init(struct clc_share_options *options, size_t struct_size);
 
 /**
  * Writes the defaults into `*options`, whose size is `struct_size`: sizeof(clc_scaler_options).

@@ -11,11 +11,13 @@
 //! | `shard`, `shard_options`, `node` | the two kinds of owner |
 //! | `forwarder`, `forwarder_options`, `backend`, `counter`, `latency` | a forwarder of either |
 //! | `event`, `log` | what it has to say |
-//! | `scaler` | the machine that decides when to borrow a back end |
+//! | `scaler`, `auto_thresholds` | the machine that decides when to borrow a back end; thresholds that are learnt |
+//! | `pool`, `pool_options`, `lease` | the nodes that several services borrow from |
 
 // The names are those of the C interface.
 #![allow(non_camel_case_types)]
 
+mod auto_thresholds;
 mod backend;
 mod counter;
 mod event;
@@ -23,9 +25,12 @@ mod fork;
 mod forwarder;
 mod forwarder_options;
 mod latency;
+mod lease;
 mod log;
 mod node;
 mod options;
+mod pool;
+mod pool_options;
 mod scaler;
 mod shard;
 mod shard_options;
@@ -33,15 +38,19 @@ mod status;
 mod text;
 mod version;
 
+pub use auto_thresholds::*;
 pub use backend::*;
 pub use counter::*;
 pub use event::*;
 pub use forwarder::*;
 pub use forwarder_options::*;
 pub use latency::*;
+pub use lease::*;
 pub use log::*;
 pub use node::*;
 pub use options::CLC_NONE;
+pub use pool::*;
+pub use pool_options::*;
 pub use scaler::*;
 pub use shard::*;
 pub use shard_options::*;

@@ -447,7 +447,7 @@ class Scaler:
     The reason to add must last `hold_add` seconds, the reason to remove `hold_remove`; between two
     decisions lie at least `cool_down` seconds. From `backends_min` to `backends_max` back ends. Requests in
     flight per core from `medium_per_core` on are Medium, from `high_per_core` on High. Raises
-    InvalidArgument.
+    InvalidArgument, BadConfiguration.
     """
 
     def __new__(
@@ -486,7 +486,8 @@ class AutoThresholds:
     `medium_per_core` and `high_per_core` hold until something has been learnt; `cores` are those of the
     server that is observed. Medium is at the knee: the concurrency up to which responses take at most
     `knee_ratio` of the least time; High where they take `high_ratio` of it. An average counts from
-    `samples_min` observations on, until `forget_after` seconds without a new one. Raises InvalidArgument.
+    `samples_min` observations on, until `forget_after` seconds without a new one. Raises InvalidArgument,
+    BadConfiguration.
     """
 
     def __new__(

@@ -11,6 +11,11 @@ pub fn invalid(text: impl Into<String>) -> Error {
     Error::new(Code::InvalidArgument, text)
 }
 
+/// An error about two settings that contradict each other.
+pub fn contradiction(text: impl Into<String>) -> Error {
+    Error::new(Code::BadConfiguration, text)
+}
+
 /// A length of time from seconds: 0 or more, and finite.
 pub fn seconds(name: &str, value: f64) -> Result<Duration> {
     match Duration::try_from_secs_f64(value) {

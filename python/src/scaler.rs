@@ -1,6 +1,6 @@
 //! The scaler: when the child list grows and when it shrinks.
 
-use crate::argument::{count, invalid, moment, per_core, seconds};
+use crate::argument::{contradiction, count, moment, per_core, seconds};
 use crate::errors::Answer;
 use clustercore::Result;
 use clustercore::proto::policy::{
@@ -17,7 +17,7 @@ use std::time::Duration;
 /// The reason to add must last `hold_add` seconds, the reason to remove `hold_remove`; between two
 /// decisions lie at least `cool_down` seconds. From `backends_min` to `backends_max` back ends. Requests in
 /// flight per core from `medium_per_core` on are Medium, from `high_per_core` on High. Raises
-/// InvalidArgument.
+/// InvalidArgument, BadConfiguration.
 #[pyclass(frozen, module = "clustercore")]
 pub struct Scaler(Mutex<clustercore::proto::policy::Scaler>);
 
@@ -61,13 +61,13 @@ impl Scaler {
         if config.backends_min > config.backends_max {
             let text =
                 format!("backends_min is {backends_min}; it must not be above backends_max ({backends_max})");
-            return Err(invalid(text).into());
+            return Err(contradiction(text).into());
         }
         if config.thresholds.medium > config.thresholds.high {
             let text = format!(
                 "medium_per_core is {medium_per_core}; it must not be above high_per_core ({high_per_core})"
             );
-            return Err(invalid(text).into());
+            return Err(contradiction(text).into());
         }
         Ok(Scaler(Mutex::new(clustercore::proto::policy::Scaler::new(config))))
     }

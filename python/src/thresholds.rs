@@ -1,6 +1,6 @@
 //! Thresholds learnt from response time against concurrency.
 
-use crate::argument::{count, moment, per_core, seconds};
+use crate::argument::{contradiction, count, moment, per_core, seconds};
 use crate::errors::Answer;
 use clustercore::proto::policy::{AutoConfig, Thresholds};
 use pyo3::prelude::*;
@@ -11,7 +11,8 @@ use std::sync::{Mutex, PoisonError};
 /// `medium_per_core` and `high_per_core` hold until something has been learnt; `cores` are those of the
 /// server that is observed. Medium is at the knee: the concurrency up to which responses take at most
 /// `knee_ratio` of the least time; High where they take `high_ratio` of it. An average counts from
-/// `samples_min` observations on, until `forget_after` seconds without a new one. Raises InvalidArgument.
+/// `samples_min` observations on, until `forget_after` seconds without a new one. Raises InvalidArgument,
+/// BadConfiguration.
 #[pyclass(frozen, module = "clustercore")]
 pub struct AutoThresholds(Mutex<clustercore::proto::policy::AutoThresholds>);
 
@@ -29,11 +30,18 @@ impl AutoThresholds {
         samples_min: i64,
         forget_after: f64,
     ) -> Answer<AutoThresholds> {
+        let start = Thresholds {
+            medium: per_core("medium_per_core", medium_per_core)?,
+            high: per_core("high_per_core", high_per_core)?,
+        };
+        if start.medium > start.high {
+            let text = format!(
+                "medium_per_core is {medium_per_core}; it must not be above high_per_core ({high_per_core})"
+            );
+            return Err(contradiction(text).into());
+        }
         let config = AutoConfig {
-            start: Thresholds {
-                medium: per_core("medium_per_core", medium_per_core)?,
-                high: per_core("high_per_core", high_per_core)?,
-            },
+            start,
             cores: count("cores", cores, 1..=65_536)?,
             // Hundredths, as thresholds are.
             knee_per_cent: per_core("knee_ratio", knee_ratio)?,

@@ -34,9 +34,9 @@ def test_the_scaler_fills_the_minimum_and_keeps_the_maximum() -> None:
 
 
 def test_the_scaler_refuses_nonsense() -> None:
-    with pytest.raises(clustercore.InvalidArgument, match="backends_min is 3; it must not be above"):
+    with pytest.raises(clustercore.BadConfiguration, match="backends_min is 3; it must not be above"):
         clustercore.Scaler(backends_min=3, backends_max=2)
-    with pytest.raises(clustercore.InvalidArgument, match="medium_per_core is 3; it must not be above"):
+    with pytest.raises(clustercore.BadConfiguration, match="medium_per_core is 3; it must not be above"):
         clustercore.Scaler(medium_per_core=3, high_per_core=2)
     scaler = clustercore.Scaler()
     with pytest.raises(clustercore.InvalidArgument, match='state is "ended"; it must be "starting"'):
@@ -148,3 +148,5 @@ def test_thresholds_are_learnt_from_latency() -> None:
     assert learner.latency_min() == pytest.approx(0.010)
     with pytest.raises(clustercore.InvalidArgument, match="in_flight is 0"):
         learner.observe(0, 0, 1)
+    with pytest.raises(clustercore.BadConfiguration, match="must not be above high_per_core"):
+        clustercore.AutoThresholds(medium_per_core=4, high_per_core=2)

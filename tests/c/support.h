@@ -43,6 +43,16 @@
 
 #define assert_null_argument(call, name) assert_fails(call, CLC_ERROR_NULL_ARGUMENT, name " is NULL")
 
+/* Each size that the struct never had is refused; `call` uses it as `size`. */
+#define WRONG_SIZES(type, call)                                                                \
+    do {                                                                                       \
+        size_t sizes_[] = {0, 1, sizeof(type) - 8, sizeof(type) + 8, SIZE_MAX};                \
+        for (size_t i_ = 0; i_ < sizeof sizes_ / sizeof sizes_[0]; i_++) {                     \
+            size_t size = sizes_[i_];                                                          \
+            assert_fails(call, CLC_ERROR_UNKNOWN_STRUCT_SIZE, "the struct_size of " #type);    \
+        }                                                                                      \
+    } while (0)
+
 #define SECOND_NS INT64_C(1000000000)
 
 static inline int64_t now_ns(void) {

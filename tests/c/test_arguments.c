@@ -1,15 +1,6 @@
 /* What a caller can get wrong: NULL everywhere, struct sizes, values, addresses, descriptors. */
 #include "support.h"
 
-#define WRONG_SIZES(type, call)                                                                \
-    do {                                                                                       \
-        size_t sizes_[] = {0, 1, sizeof(type) - 8, sizeof(type) + 8, SIZE_MAX};                \
-        for (size_t i_ = 0; i_ < sizeof sizes_ / sizeof sizes_[0]; i_++) {                     \
-            size_t size = sizes_[i_];                                                          \
-            assert_fails(call, CLC_ERROR_UNKNOWN_STRUCT_SIZE, "the struct_size of " #type);    \
-        }                                                                                      \
-    } while (0)
-
 struct fixture {
     clc_shard *shard;
     clc_forwarder *forwarder;

@@ -18,6 +18,7 @@ pub enum Order {
     Bench { arguments: Vec<String> },
     Sim { seed: u64 },
     Generate { check: bool },
+    Abi { accept: bool },
     Doctor,
     Loom,
     Fuzz { name: String, seconds: u64 },
@@ -41,7 +42,8 @@ pub fn parse(words: impl Iterator<Item = OsString>) -> Result<Order> {
         "e2e" => alone(parser, only(&["e2e", "apps", "browser"])),
         "bench" => Ok(Order::Bench { arguments: rest(parser)? }),
         "sim" => sim(parser),
-        "gen" => generate(parser),
+        "gen" => flag(parser, "check", |check| Order::Generate { check }),
+        "abi" => flag(parser, "accept", |accept| Order::Abi { accept }),
         "doctor" => alone(parser, Order::Doctor),
         "loom" => alone(parser, Order::Loom),
         "fuzz" => fuzz(parser),
@@ -114,15 +116,16 @@ fn sim(mut parser: Parser) -> Result<Order> {
     Ok(Order::Sim { seed: seed.context("sim wants --seed N")? })
 }
 
-fn generate(mut parser: Parser) -> Result<Order> {
-    let mut check = false;
+/// A command with one switch.
+fn flag(mut parser: Parser, name: &str, order: impl Fn(bool) -> Order) -> Result<Order> {
+    let mut is_set = false;
     while let Some(argument) = parser.next()? {
         match argument {
-            Arg::Long("check") => check = true,
+            Arg::Long(word) if word == name => is_set = true,
             other => return Err(other.unexpected().into()),
         }
     }
-    Ok(Order::Generate { check })
+    Ok(order(is_set))
 }
 
 fn fuzz(mut parser: Parser) -> Result<Order> {
@@ -153,6 +156,7 @@ cargo xtask <command>
   fuzz NAME [--seconds N]        one fuzz target, 60 seconds unless said
   e2e                            end-to-end, product and browser tests
   gen [--check]                  write (or compare) header, error table and their twins
+  abi [--accept]                 compare the C interface with the committed one (or commit to the present one)
   doctor                         what this machine offers
   tidy                           dead links, leftovers, outgrown files
   setup                          install what the tests need; every command above does it by itself
@@ -188,6 +192,14 @@ mod tests {
     }
 
     #[test]
+    fn a_switch_is_off_unless_given() {
+        assert!(matches!(parsed("abi").unwrap(), Order::Abi { accept: false }));
+        assert!(matches!(parsed("abi --accept").unwrap(), Order::Abi { accept: true }));
+        assert!(matches!(parsed("gen --check").unwrap(), Order::Generate { check: true }));
+        assert!(parsed("gen --accept").is_err());
+    }
+
+    #[test]
     fn bench_hands_everything_over() {
         match parsed("bench check service --runs 5").unwrap() {
             Order::Bench { arguments } => assert_eq!(arguments, ["check", "service", "--runs", "5"]),
@@ -204,9 +216,10 @@ mod tests {
 
     #[test]
     fn every_command_is_in_the_help() {
-        for command in
-            ["run", "test", "check", "bench", "sim", "loom", "fuzz", "e2e", "gen", "doctor", "tidy", "setup"]
-        {
+        for command in [
+            "run", "test", "check", "bench", "sim", "loom", "fuzz", "e2e", "gen", "abi", "doctor", "tidy",
+            "setup",
+        ] {
             assert!(HELP.contains(&format!("\n  {command} ")), "{command}");
         }
     }

@@ -1,6 +1,7 @@
 //! `cargo xtask ...`: set-up, run, test, check, generate, simulate, bench. The only build script language
 //! of the project is Rust.
 
+mod abi;
 mod artefacts;
 mod command_line;
 mod doctor;
@@ -45,6 +46,7 @@ fn execute(order: Order) -> Result<bool> {
         Order::Bench { arguments } => bench(&arguments)?,
         Order::Sim { seed } => steps::simulate(seed)?,
         Order::Generate { check } => generate::run(check)?,
+        Order::Abi { accept } => compare_abi(accept)?,
         Order::Doctor => doctor::run(),
         Order::Loom => {
             steps::loom(false)?;
@@ -65,6 +67,11 @@ fn run(arguments: &[String]) -> Result<()> {
     demo.args(["demo", "--front", FRONT, "--console", CONSOLE]).args(arguments);
     demo.env("CLUSTERCORE_PROGRAMS", artefacts::release());
     Err(demo.exec()).with_context(|| format!("cannot start {}", program.display()))
+}
+
+fn compare_abi(accept: bool) -> Result<()> {
+    setup::ensure(Purpose::Test)?;
+    if accept { abi::accept() } else { abi::check() }
 }
 
 fn bench(arguments: &[String]) -> Result<()> {

@@ -7,6 +7,8 @@
 //! that cannot be completed is cut by a reset, so that nobody takes it for whole. What waits (requests, bytes, connections) is bounded by
 //! [`ForwarderConfig`].
 
+mod backend;
+mod choice;
 mod client;
 mod config;
 mod dispatch;
@@ -16,6 +18,7 @@ mod flow;
 mod health;
 mod input;
 mod reply;
+mod request;
 mod serve;
 pub mod service;
 mod side;

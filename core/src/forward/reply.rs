@@ -1,8 +1,8 @@
 //! The response's way back, and the end of an exchange.
 
 use super::client::{ClientId, LinkId, Phase};
-use super::dispatch::JOIN_MAX;
 use super::flow::{Flow, LARGE};
+use super::request::JOIN_MAX;
 use super::side::Reading;
 use super::{Forwarder, Io, ProxyProtocol};
 use crate::counters::Counter;

@@ -7,7 +7,7 @@ use super::worker::{LastRing, Worker};
 use super::{Node, Outlet, Shared};
 use crate::error::{Code, Error, Result};
 use crate::io::{DriverChoice, DriverConfig};
-use crate::shard::Shard;
+use crate::shard::ShardBuilder;
 use clustercore_queue::bell::Bell;
 use clustercore_queue::{mpsc, spsc};
 use std::sync::{Arc, Mutex};
@@ -17,21 +17,14 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 pub struct NodeBuilder {
     shards: usize,
-    choice: DriverChoice,
-    config: DriverConfig,
+    /// What each of them is made like.
+    shard: ShardBuilder,
     queue_depth: usize,
-    seed: u64,
 }
 
 impl Default for NodeBuilder {
     fn default() -> Self {
-        NodeBuilder {
-            shards: 1,
-            choice: DriverChoice::Auto,
-            config: DriverConfig::default(),
-            queue_depth: 1024,
-            seed: 0,
-        }
+        NodeBuilder { shards: 1, shard: ShardBuilder::default(), queue_depth: 1024 }
     }
 }
 
@@ -43,17 +36,17 @@ impl NodeBuilder {
     }
     /// Which driver (default: io_uring where the system allows it).
     pub fn driver(mut self, choice: DriverChoice) -> Self {
-        self.choice = choice;
+        self.shard = self.shard.driver(choice);
         self
     }
     /// Sizes and bounds of each shard.
     pub fn config(mut self, config: DriverConfig) -> Self {
-        self.config = config;
+        self.shard = self.shard.config(config);
         self
     }
     /// Spins this long before a shard blocks.
     pub fn spin(mut self, spin: Duration) -> Self {
-        self.config.spin_ns = spin.as_nanos() as u64;
+        self.shard = self.shard.spin(spin);
         self
     }
     /// Commands and events that may wait, per shard, 16 to 65536 (default 1024).
@@ -63,7 +56,7 @@ impl NodeBuilder {
     }
     /// Seed of the random choices.
     pub fn seed(mut self, seed: u64) -> Self {
-        self.seed = seed;
+        self.shard = self.shard.seed(seed);
         self
     }
 
@@ -92,9 +85,8 @@ impl NodeBuilder {
         for index in 0..self.shards {
             let (commands, inbox) = mpsc::ring(self.queue_depth);
             let (outbox, messages) = spsc::ring(self.queue_depth);
-            let (driver, report) = crate::io::open(self.choice, self.config)?;
-            let mut shard = Shard::with_driver(driver, report.clone(), self.seed);
-            shard.set_index(index);
+            let shard = self.shard.build_at(index)?;
+            reports.push(shard.driver_report().to_owned());
             let waker = shard.waker().ok_or(Error::from(Code::Internal))?;
             let (bell, signals) = (Arc::new(Bell::new()), Arc::new(Signals::default()));
             let worker = Worker {
@@ -113,7 +105,6 @@ impl NodeBuilder {
             let thread = Mutex::new(Some(thread));
             links.push(ShardLink { index, commands, signals, bell, waker, thread });
             inlets.push(messages);
-            reports.push(report);
         }
         Ok(Node {
             shared: Arc::new(Shared {

@@ -38,7 +38,16 @@ impl ShardBuilder {
     ///
     /// Errors: `IoUringForbidden`, `UnsupportedKernel`, `OutOfMemory`, `DescriptorsExhausted`.
     pub fn build(self) -> Result<Shard> {
+        self.build_at(0)
+    }
+
+    /// Opens the driver of one of the shards of a node.
+    ///
+    /// Errors: as [`ShardBuilder::build`].
+    pub(crate) fn build_at(&self, index: usize) -> Result<Shard> {
         let (driver, report) = crate::io::open(self.choice, self.config)?;
-        Ok(Shard::with_driver(driver, report, self.seed))
+        let mut shard = Shard::with_driver(driver, report, self.seed);
+        shard.set_index(index);
+        Ok(shard)
     }
 }

@@ -1,5 +1,7 @@
 use super::*;
-use crate::io::DriverChoice;
+use crate::forward::{BackendConfig, BackendState, ForwarderConfig, Service};
+use crate::io::{DriverChoice, ListenOptions};
+use std::sync::Arc;
 
 fn shard() -> Shard {
     Shard::builder().driver(DriverChoice::Epoll).build().unwrap()

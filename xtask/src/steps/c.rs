@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::Outcome;
 use crate::setup::CARGO_C;
-use crate::{artefacts, process, workspace};
+use crate::{abi, artefacts, process, workspace};
 
 /// Compiles the headers as C11 and C++17, then builds each `tests/c/test_*.c` and each example with the
 /// address and undefined-behaviour sanitizers and runs it.
@@ -27,6 +27,14 @@ pub fn tests(_quick: bool) -> Result<Outcome> {
         process::run(&mut process::command(program), MINUTE)?;
     }
     Ok(Outcome::Passed)
+}
+
+/// Compares the binary interface with the committed description.
+pub fn abi(_quick: bool) -> Result<Outcome> {
+    if let Some(missing) = abi::missing() {
+        return Ok(Outcome::Skipped(missing));
+    }
+    abi::check().map(|()| Outcome::Passed)
 }
 
 /// Installs the library with cargo-c into a staging folder and checks what a C user meets there: the

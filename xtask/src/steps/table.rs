@@ -19,6 +19,7 @@ pub const STEPS: &[Step] = &[
     test("loom", "every ordering of the queues, model checked", rust::loom),
     test("sim", "simulations with a few seeds", rust::simulations),
     test("c", "headers in C11 and C++17, C tests under the address sanitizer", c::tests).after_setup(),
+    test("c-abi", "the C interface is still that of programs compiled before", c::abi).after_setup(),
     test("c-installed", "the C library as cargo-c installs it", c::installed).after_setup(),
     test("python", "tests of the Python module", python::module).after_setup(),
     test("apps", "tests of the products", python::apps).after_setup(),

@@ -204,7 +204,7 @@ impl Pool {
     pub fn expire(&mut self, now: Instant, ended: &mut impl FnMut(Lease)) {
         let guard = self.config.guard;
         loop {
-            let due = self.nodes.iter().find(|(_, holding)| holding.free_at(guard) <= now);
+            let due = self.nodes.iter().find(|(_, holding)| holding.is_over(now, guard));
             let Some((&node, &holding)) = due else { break };
             if let Holding::Leased { lease, .. } = holding {
                 ended(lease);
@@ -217,6 +217,26 @@ impl Pool {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let guard = self.config.guard;
         self.nodes.values().map(|holding| holding.free_at(guard)).filter(|at| *at < Instant::MAX).min()
+    }
+
+    /// The leases that `expire` would end at this moment, by node.
+    pub fn ended(&self, now: Instant) -> impl Iterator<Item = Lease> + '_ {
+        let guard = self.config.guard;
+        let over = self.nodes.values().filter(move |holding| holding.is_over(now, guard));
+        over.filter_map(|holding| match holding {
+            Holding::Leased { lease, .. } => Some(*lease),
+            _ => None,
+        })
+    }
+
+    /// Whether this node is one of the pool's.
+    pub fn has_node(&self, node: NodeKey) -> bool {
+        self.nodes.contains_key(&node)
+    }
+
+    /// Whether this service was announced and not forgotten since.
+    pub fn has_service(&self, service: ServiceKey) -> bool {
+        self.services.contains_key(&service)
     }
 
     /// Nodes leased to `service`, revoked ones included.

@@ -11,6 +11,6 @@ pub use instant::Instant;
 pub use wheel::Wheel;
 
 /// Whole nanoseconds of a length of time, saturating after 584 years.
-pub(crate) fn nanos(length: Duration) -> u64 {
+pub fn nanos(length: Duration) -> u64 {
     u64::try_from(length.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -40,6 +40,11 @@ impl Holding {
         }
     }
 
+    /// Whether somebody's time here is over. An idle node has no end, not even at the last moment that there is.
+    pub(super) fn is_over(&self, now: Instant, guard: Duration) -> bool {
+        !matches!(self, Holding::Idle) && self.free_at(guard) <= now
+    }
+
     /// When its time is over.
     pub(super) fn free_at(&self, guard: Duration) -> Instant {
         match self {

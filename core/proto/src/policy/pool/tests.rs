@@ -47,8 +47,11 @@ fn revoked(answer: Answer) -> Lease {
 
 fn ended(pool: &mut Pool, ms: u64) -> Vec<NodeKey> {
     let mut nodes = Vec::new();
+    let announced: Vec<NodeKey> = pool.ended(at(ms)).map(|lease| lease.node).collect();
     pool.expire(at(ms), &mut |lease| nodes.push(lease.node));
     pool.check_invariants();
+    assert_eq!(announced.len(), nodes.len(), "what `ended` says is what `expire` ends");
+    assert!(announced.iter().all(|node| nodes.contains(node)));
     nodes
 }
 
@@ -73,6 +76,26 @@ fn settle(pool: &mut Pool) -> Vec<u32> {
         }
     }
     panic!("nodes are passed round in circles");
+}
+
+#[test]
+fn expiry_ends_at_the_last_moment_that_there_is() {
+    let mut pool = pool(2, &[(0, 2, 1)]);
+    let lease = granted(pool.request(at(0), A));
+    let mut nodes = Vec::new();
+    pool.expire(Instant::MAX, &mut |lease| nodes.push(lease.node));
+    assert_eq!(nodes, [lease.node]);
+    assert_eq!((pool.idle(), pool.ended(Instant::MAX).count()), (2, 0));
+}
+
+#[test]
+fn it_knows_its_nodes_and_services() {
+    let mut pool = pool(1, &[(0, 1, 1)]);
+    assert!(pool.has_node(NodeKey(0)) && !pool.has_node(NodeKey(1)));
+    assert!(pool.has_service(A) && !pool.has_service(B));
+    pool.remove_node(NodeKey(0));
+    pool.remove_service(A);
+    assert!(!pool.has_node(NodeKey(0)) && !pool.has_service(A));
 }
 
 #[test]
