@@ -106,7 +106,7 @@ impl std::fmt::Display for ForwardEvent {
     }
 }
 
-/// A timer of the wheel: whose, and the stream that it was set for.
+/// A timer of the wheel: whose, and what it was set for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct TimerKey {
     pub forwarder: u16,
@@ -116,7 +116,8 @@ pub(crate) struct TimerKey {
 /// What a timer is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Timer {
-    Client(ClientId, StreamId),
+    /// Of a client's slot, whoever has it then: one entry serves all the short connections that come and go meanwhile.
+    Client(ClientId),
     Link(LinkId, StreamId),
     Probe(u32, StreamId),
     Queue,
@@ -144,6 +145,8 @@ pub struct Forwarder {
     version: u64,
     router: Router,
     clients: Slots<Client>,
+    /// When the wheel looks at each slot of `clients` next; `MAX` where it does not. Outlives the client in the slot.
+    client_timers: Vec<Instant>,
     links: Slots<Link>,
     probes: Slots<Probe>,
     idle: HashMap<BackendKey, Vec<LinkId>>,
@@ -160,6 +163,8 @@ pub struct Forwarder {
     latency: Latency,
     #[expect(clippy::vec_box, reason = "the boxes themselves are reused, they do not move")]
     spare: Vec<Box<Exchange>>,
+    #[expect(clippy::vec_box, reason = "the boxes themselves are reused, they do not move")]
+    spare_clients: Vec<Box<Client>>,
     health_timer: Instant,
 }
 
@@ -191,6 +196,7 @@ impl Forwarder {
             version: 0,
             router,
             clients: Slots::default(),
+            client_timers: Vec::new(),
             links: Slots::default(),
             probes: Slots::default(),
             idle: HashMap::new(),
@@ -204,6 +210,7 @@ impl Forwarder {
             counters: Arc::default(),
             latency: Latency::default(),
             spare: Vec::new(),
+            spare_clients: Vec::new(),
             health_timer: Instant::MAX,
             service,
         }
@@ -309,8 +316,8 @@ impl<T> Default for Slots<T> {
 }
 
 impl<T> Slots<T> {
-    fn insert(&mut self, value: T) -> u32 {
-        let value = Some(Box::new(value));
+    fn insert(&mut self, value: impl Into<Box<T>>) -> u32 {
+        let value = Some(value.into());
         match self.free.pop() {
             Some(index) => {
                 self.slots[index as usize] = value;

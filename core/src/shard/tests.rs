@@ -83,3 +83,52 @@ fn a_later_deadline_is_not_met_by_an_older_forwarders_timer() {
     assert!(begun.elapsed() >= Duration::from_millis(60), "told before its own deadline");
     assert_eq!(told, [(web, ForwardEvent::BackendDrained { backend: key, in_flight: 1 })]);
 }
+
+/// A shard with a forwarder that listens, and where.
+fn listening(config: ForwarderConfig) -> (Shard, ForwarderId, SocketAddr) {
+    let mut shard = shard();
+    let web = shard.add_forwarder(config).unwrap();
+    let address = shard.listen(web, "127.0.0.1:0".parse().unwrap(), &ListenOptions::default()).unwrap();
+    (shard, web, address)
+}
+
+/// Turns until as many clients are open.
+fn turn_until_open(shard: &mut Shard, web: ForwarderId, clients: u64) {
+    for _ in 0..2000 {
+        if shard.forwarder(web).unwrap().counters().get(Counter::ClientsOpen) == clients {
+            return;
+        }
+        shard.turn_for(Some(Duration::from_millis(5))).unwrap();
+    }
+    panic!("never {clients} clients");
+}
+
+#[test]
+fn short_connections_share_the_timer_of_their_slot() {
+    let (mut shard, web, address) = listening(ForwarderConfig::default());
+    for _ in 0..50 {
+        let client = std::net::TcpStream::connect(address).unwrap();
+        turn_until_open(&mut shard, web, 1);
+        drop(client);
+        turn_until_open(&mut shard, web, 0);
+    }
+    assert_eq!(shard.forwarder(web).unwrap().counters().get(Counter::ClientsAccepted), 50);
+    assert!(shard.wheel.len() <= 2, "{} timers wait for clients that are gone", shard.wheel.len());
+}
+
+#[test]
+fn a_client_in_a_used_slot_has_a_deadline_of_its_own() {
+    let idle_timeout = Duration::from_millis(60);
+    let (mut shard, web, address) = listening(ForwarderConfig { idle_timeout, ..ForwarderConfig::default() });
+    let first = std::net::TcpStream::connect(address).unwrap();
+    turn_until_open(&mut shard, web, 1);
+    drop(first);
+    turn_until_open(&mut shard, web, 0);
+    std::thread::sleep(Duration::from_millis(30));
+    let begun = std::time::Instant::now();
+    let _second = std::net::TcpStream::connect(address).unwrap();
+    turn_until_open(&mut shard, web, 1);
+    turn_until_open(&mut shard, web, 0);
+    assert!(begun.elapsed() >= idle_timeout, "closed at the deadline of the client before");
+    assert_eq!(shard.forwarder(web).unwrap().counters().get(Counter::IdleTimeouts), 1);
+}
