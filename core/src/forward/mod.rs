@@ -14,6 +14,7 @@ mod drain;
 mod failure;
 mod flow;
 mod health;
+mod id;
 mod input;
 mod reply;
 mod serve;
@@ -24,6 +25,7 @@ mod tunnel;
 
 pub(crate) use client::{Owners, Role};
 pub use config::{BackendConfig, ForwarderConfig, Mode, ProxyProtocol};
+pub use id::ForwarderId;
 pub use service::{Backend, BackendState, Service};
 
 use crate::counters::CounterBlock;
@@ -132,13 +134,13 @@ pub(crate) struct Io<'a, D> {
     pub owners: &'a mut Owners,
     pub wheel: &'a mut Wheel<TimerKey>,
     pub now: Instant,
-    pub events: &'a mut Vec<(u16, ForwardEvent)>,
+    pub events: &'a mut Vec<(ForwarderId, ForwardEvent)>,
 }
 
 /// One service's forwarder on one shard.
 #[derive(Debug)]
 pub struct Forwarder {
-    index: u16,
+    id: ForwarderId,
     shard: usize,
     service: Arc<Service>,
     children: Arc<Children>,
@@ -186,11 +188,11 @@ impl Default for Latency {
 }
 
 impl Forwarder {
-    pub(crate) fn new(index: u16, shard: usize, service: Arc<Service>, seed: u64) -> Forwarder {
+    pub(crate) fn new(id: ForwarderId, shard: usize, service: Arc<Service>, seed: u64) -> Forwarder {
         let router = Router::new(service.config.router, seed);
         let queue = RequestQueue::new(service.config.queue_max);
         Forwarder {
-            index,
+            id,
             shard,
             children: service.children(),
             version: 0,
@@ -214,6 +216,11 @@ impl Forwarder {
             health_timer: Instant::MAX,
             service,
         }
+    }
+
+    /// What it is called by.
+    pub fn id(&self) -> ForwarderId {
+        self.id
     }
 
     /// The service it is part of.
@@ -253,7 +260,7 @@ impl Forwarder {
     }
 
     fn emit<D: Driver>(&self, io: &mut Io<'_, D>, event: ForwardEvent) {
-        io.events.push((self.index, event));
+        io.events.push((self.id, event));
     }
 
     /// An event of one of its streams.

@@ -32,7 +32,7 @@ impl Forwarder {
         client.side.read(io.driver);
         let direct = config.mode == Mode::Tcp && phase == Phase::Idle;
         let id = self.clients.insert(client);
-        io.owners.set(stream, self.index, Role::Client(id));
+        io.owners.set(stream, self.id.index(), Role::Client(id));
         self.counters.inc(Counter::ClientsAccepted);
         self.counters.inc(Counter::ClientsOpen);
         self.arm_client(io, id);
@@ -50,7 +50,7 @@ impl Forwarder {
             self.counters.inc(Counter::AcceptFailures);
             io.wheel.insert(
                 io.now + ACCEPT_RETRY,
-                super::TimerKey { forwarder: self.index, what: Timer::Accept },
+                super::TimerKey { forwarder: self.id.index(), what: Timer::Accept },
             );
         }
         for listener in &self.listeners {

@@ -20,7 +20,7 @@ impl Forwarder {
         let timer = &mut self.client_timers[index];
         if look < *timer && client.deadline != Instant::MAX {
             *timer = look;
-            io.wheel.insert(look, TimerKey { forwarder: self.index, what: Timer::Client(id) });
+            io.wheel.insert(look, TimerKey { forwarder: self.id.index(), what: Timer::Client(id) });
         }
     }
 
@@ -29,7 +29,7 @@ impl Forwarder {
         if link.idle_until < link.timer {
             link.timer = link.idle_until;
             let what = Timer::Link(id, link.side.stream);
-            io.wheel.insert(link.idle_until, TimerKey { forwarder: self.index, what });
+            io.wheel.insert(link.idle_until, TimerKey { forwarder: self.id.index(), what });
         }
     }
 
@@ -39,7 +39,7 @@ impl Forwarder {
         let next = self.queue.poll_timeout().map_or(soon, |deadline| deadline.min(soon));
         if self.queue_timer > next || self.queue_timer <= io.now {
             self.queue_timer = next;
-            io.wheel.insert(next, TimerKey { forwarder: self.index, what: Timer::Queue });
+            io.wheel.insert(next, TimerKey { forwarder: self.id.index(), what: Timer::Queue });
         }
     }
 

@@ -40,21 +40,40 @@ fn whoever_turns_first_owns_the_shard() {
 }
 
 #[test]
-fn numbers_of_removed_forwarders_are_used_again() {
+fn a_place_is_used_again_and_the_old_id_reaches_nobody() {
     let mut shard = shard();
     let [first, second] = [(); 2].map(|()| shard.add_forwarder(ForwarderConfig::default()).unwrap());
     let key = shard.add_backend(first, BackendConfig::new("127.0.0.1:9".parse().unwrap())).unwrap();
     shard.drain_backend(first, key, Duration::from_secs(1)).unwrap();
     shard.remove_forwarder(first).unwrap();
     assert_eq!(shard.remove_forwarder(first).unwrap_err().code(), Code::NoSuchForwarder);
-    assert_eq!(shard.add_forwarder(ForwarderConfig::default()).unwrap(), first);
+    let again = shard.add_forwarder(ForwarderConfig::default()).unwrap();
+    assert_eq!((again.index(), again.generation()), (first.index(), first.generation() + 1));
+    let any = "127.0.0.1:0".parse().unwrap();
+    let config = || BackendConfig::new("127.0.0.1:9".parse().unwrap());
+    let results = [
+        shard.listen(first, any, &ListenOptions::default()).map(drop),
+        shard.add_backend(first, config()).map(drop),
+        shard.set_local(first, Some(config())).map(drop),
+        shard.drain_backend(first, key, Duration::from_secs(1)),
+        shard.remove_backend(first, key),
+        shard.remove_forwarder(first),
+        shard.backends(first).map(drop),
+        shard.counters(first).map(drop),
+        shard.latency(first).map(drop),
+        shard.forwarder_mut(first).map(drop),
+    ];
+    for (call, result) in results.into_iter().enumerate() {
+        assert_eq!(result.map_err(|error| error.code()), Err(Code::NoSuchForwarder), "call {call}");
+    }
+    assert!(shard.backends(again).unwrap().is_empty());
     assert_eq!(shard.events().count(), 0, "the event was of the one before");
     let third = shard.add_forwarder(ForwarderConfig::default()).unwrap();
-    assert!(third != first && third != second);
+    assert!(third != again && third != second);
     let service = Service::new(ForwarderConfig::default(), 1);
     let twice = shard.attach_at(second, Arc::clone(&service)).unwrap_err();
     assert_eq!(twice.code(), Code::AlreadyExists);
-    let beyond = shard.attach_at(ForwarderId(u16::MAX), service).unwrap_err();
+    let beyond = shard.attach_at(ForwarderId::new(u16::MAX, 0), service).unwrap_err();
     assert_eq!(beyond.code(), Code::TooLarge);
 }
 
@@ -62,7 +81,7 @@ fn numbers_of_removed_forwarders_are_used_again() {
 fn a_later_deadline_is_not_met_by_an_older_forwarders_timer() {
     let mut shard = shard();
     let config = || BackendConfig::new("127.0.0.1:9".parse().unwrap());
-    // The same number and the same key as the next one's.
+    // The same place and the same key as the next one's.
     let web = shard.add_forwarder(ForwarderConfig::default()).unwrap();
     let key = shard.add_backend(web, config()).unwrap();
     shard.drain_backend(web, key, Duration::from_millis(1)).unwrap();
