@@ -7,6 +7,7 @@ mod builder;
 mod forwarders;
 mod status;
 
+pub use crate::forward::ForwarderId;
 pub use builder::ShardBuilder;
 pub(crate) use forwarders::{FORWARDERS_MAX, drain, no_such_backend, no_such_forwarder, too_many_forwarders};
 pub use status::BackendStatus;
@@ -21,10 +22,6 @@ use std::os::fd::{BorrowedFd, RawFd};
 use std::thread::ThreadId;
 use std::time::Duration;
 
-/// A forwarder of a shard or node.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct ForwarderId(pub u16);
-
 /// One ring, one loop, one owner. Bound to the thread of its first turn.
 pub struct Shard<D: Driver = AnyDriver> {
     driver: D,
@@ -34,9 +31,11 @@ pub struct Shard<D: Driver = AnyDriver> {
     owners: Owners,
     wheel: Wheel<TimerKey>,
     forwarders: Vec<Option<Forwarder>>,
+    /// Who gets each place of `forwarders` next.
+    next_ids: Vec<ForwarderId>,
     listeners: Vec<(ListenerId, u16)>,
     inbox: Vec<Event>,
-    events: Vec<(u16, ForwardEvent)>,
+    events: Vec<(ForwarderId, ForwardEvent)>,
     log: Log,
     woken: bool,
     thread: Option<ThreadId>,
@@ -71,6 +70,7 @@ impl<D: Driver> Shard<D> {
             owners: Owners::default(),
             wheel: Wheel::new(),
             forwarders: Vec::new(),
+            next_ids: Vec::new(),
             listeners: Vec::new(),
             inbox: Vec::new(),
             events: Vec::new(),
@@ -255,7 +255,7 @@ impl<D: Driver> Shard<D> {
 
     /// Events since the last call. They hold no buffers.
     pub fn events(&mut self) -> impl Iterator<Item = (ForwarderId, ForwardEvent)> + '_ {
-        self.events.drain(..).map(|(index, event)| (ForwarderId(index), event))
+        self.events.drain(..)
     }
 
     /// Log records since the last call.

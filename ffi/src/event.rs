@@ -89,7 +89,7 @@ impl clc_event {
     pub(crate) fn new(id: ForwarderId, event: &ForwardEvent) -> clc_event {
         let new = |kind: clc_event_kind, backend| clc_event {
             kind: kind as u32,
-            forwarder: u32::from(id.0),
+            forwarder: u32::from(id),
             backend,
             ..clc_event::default()
         };
@@ -123,7 +123,7 @@ pub(crate) fn record(id: ForwarderId, event: &ForwardEvent) -> LogRecord {
         | ForwardEvent::AcceptPaused { .. } => LogLevel::Warn,
         _ => LogLevel::Info,
     };
-    LogRecord { level, text: format!("forwarder {}: {event}", id.0) }
+    LogRecord { level, text: format!("forwarder {id}: {event}") }
 }
 
 fn explain(cause: Cause) -> (clc_cause, u32, clc_failure) {
@@ -161,16 +161,16 @@ mod tests {
         let cause = Cause::Failures { count: 5, last: FailureKind::Reset };
         let duration = Duration::from_millis(1500);
         let event = ForwardEvent::BackendEjected { backend: BackendKey(3), duration, cause };
-        let seen = clc_event::new(ForwarderId(2), &event);
+        let seen = clc_event::new(ForwarderId::new(2, 0), &event);
         assert_eq!((seen.kind, seen.forwarder, seen.backend), (2, 2, 3));
         assert_eq!((seen.cause, seen.failures, seen.failure), (1, 5, 3));
         assert_eq!((seen.duration_ns, seen.os_error), (1_500_000_000, 0));
-        assert_eq!(record(ForwarderId(2), &event).level, LogLevel::Warn);
+        assert_eq!(record(ForwarderId::new(2, 0), &event).level, LogLevel::Warn);
     }
 
     #[test]
     fn a_pause_names_the_kernels_error() {
-        let seen = clc_event::new(ForwarderId(0), &ForwardEvent::AcceptPaused { errno: 24 });
+        let seen = clc_event::new(ForwarderId::new(0, 0), &ForwardEvent::AcceptPaused { errno: 24 });
         assert_eq!((seen.kind, seen.os_error, seen.backend), (5, 24, 0));
     }
 }

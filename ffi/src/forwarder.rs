@@ -20,7 +20,7 @@ pub struct clc_forwarder {
     owner: Owner,
     id: ForwarderId,
     counters: Option<Arc<CounterBlock>>,
-    /// The number of an ended forwarder is used again: the handle must not reach its next owner.
+    /// Said plainly to who uses the handle still; the id alone would only meet nobody.
     closed: AtomicBool,
 }
 
@@ -33,7 +33,7 @@ impl clc_forwarder {
     /// Whose forwarder it is, and its number there. Errors: `NoSuchForwarder` (it was closed).
     pub(crate) fn owner(&self) -> Result<(&Owner, ForwarderId)> {
         if self.closed.load(Ordering::Acquire) {
-            let text = format!("forwarder {} was closed", self.id.0);
+            let text = format!("forwarder {} was closed", self.id);
             return Err(Error::new(Code::NoSuchForwarder, text));
         }
         Ok((&self.owner, self.id))
@@ -174,7 +174,7 @@ pub unsafe extern "C" fn clc_forwarder_free(forwarder: *mut clc_forwarder) {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clc_forwarder_id(forwarder: *const clc_forwarder) -> u32 {
     // SAFETY: NULL or a live forwarder that is only shared, per the contract above.
-    unsafe { forwarder.as_ref() }.map_or(0, |forwarder| u32::from(forwarder.id.0))
+    unsafe { forwarder.as_ref() }.map_or(0, |forwarder| u32::from(forwarder.id))
 }
 
 /// Accepts clients on an address such as `127.0.0.1:8080` or `[::]:80`; with port 0 the system chooses one. `address_out`

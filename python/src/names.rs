@@ -22,8 +22,8 @@ impl Names {
             return Err(Error::new(Code::AlreadyExists, format!("there is a forwarder {name:?} already")));
         }
         let id = add()?;
-        // The number of a forwarder that has ended is used again.
-        entries.retain(|entry| entry.id != id);
+        // The place of a forwarder that has ended is used again: its name goes, so that there are never more than places.
+        entries.retain(|entry| entry.id.index() != id.index());
         entries.push(Entry { id, name: name.to_owned(), open: true });
         Ok(id)
     }

@@ -26,15 +26,53 @@ pub(super) struct Client {
     pub local: SocketAddr,
     pub phase: Phase,
     pub scan: HeadScan,
-    /// Forwarded and X-Forwarded-* of this client, written once.
-    pub fields: Box<[u8]>,
+    /// Forwarded and X-Forwarded-* of this client, written once, with its second request.
+    pub fields: Vec<u8>,
+    /// There was a request.
+    pub is_served: bool,
     pub exchange: Option<Box<Exchange>>,
     /// When the phase has lasted too long.
     pub deadline: Instant,
-    /// When the wheel looks at this client next.
-    pub timer: Instant,
     /// How far its last answer had got when the clock was last looked at.
     pub progress: u64,
+}
+
+impl Client {
+    /// An empty one, to be begun.
+    pub fn new(limits: &HeadLimits) -> Box<Client> {
+        let nobody = SocketAddr::from(([0, 0, 0, 0], 0));
+        Box::new(Client {
+            side: Side::new(StreamId { index: 0, generation: 0 }),
+            peer: nobody,
+            local: nobody,
+            phase: Phase::Idle,
+            scan: HeadScan::new(limits),
+            fields: Vec::new(),
+            is_served: false,
+            exchange: None,
+            deadline: Instant::MAX,
+            progress: 0,
+        })
+    }
+
+    /// Begins with a connection. What memory it had for the one before is used again.
+    pub fn begin(&mut self, stream: StreamId, peer: SocketAddr, local: SocketAddr, phase: Phase) {
+        self.side.begin(stream);
+        self.peer = peer;
+        self.local = local;
+        self.phase = phase;
+        self.scan.reset();
+        self.fields.clear();
+        self.is_served = false;
+        self.exchange = None;
+        self.deadline = Instant::MAX;
+        self.progress = 0;
+    }
+
+    /// Whether its memory is worth keeping for the next client.
+    pub fn is_small(&self) -> bool {
+        self.side.input.is_small()
+    }
 }
 
 /// Where a client's connection stands.

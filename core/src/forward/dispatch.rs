@@ -138,7 +138,7 @@ impl Forwarder {
             idle_until: Instant::MAX,
             timer: Instant::MAX,
         });
-        io.owners.set(stream, self.index, Role::Link(link_id));
+        io.owners.set(stream, self.id.index(), Role::Link(link_id));
         exchange.link = Some(link_id);
         exchange.reused = false;
         client.phase = Phase::Connecting;

@@ -15,7 +15,7 @@ impl Forwarder {
             let Some(deadline) = backend.see_drain(self.shard) else { continue };
             if deadline < Instant::MAX {
                 let what = Timer::Drain(backend.key);
-                io.wheel.insert(deadline, TimerKey { forwarder: self.index, what });
+                io.wheel.insert(deadline, TimerKey { forwarder: self.id.index(), what });
             }
             self.tell_drained(io, backend);
         }

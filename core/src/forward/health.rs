@@ -32,7 +32,7 @@ impl Forwarder {
         let next = next.max(io.now + HEALTH_TICK);
         if next < self.health_timer || self.health_timer <= io.now {
             self.health_timer = next;
-            io.wheel.insert(next, TimerKey { forwarder: self.index, what: Timer::Health });
+            io.wheel.insert(next, TimerKey { forwarder: self.id.index(), what: Timer::Health });
         }
     }
 
@@ -70,9 +70,9 @@ impl Forwarder {
             received: Vec::new(),
             told: false,
         });
-        io.owners.set(stream, self.index, Role::Probe(id));
+        io.owners.set(stream, self.id.index(), Role::Probe(id));
         let what = Timer::Probe(id, stream);
-        io.wheel.insert(io.now + config.timeout, TimerKey { forwarder: self.index, what });
+        io.wheel.insert(io.now + config.timeout, TimerKey { forwarder: self.id.index(), what });
     }
 
     pub(super) fn on_probe_event<D: Driver>(&mut self, io: &mut Io<'_, D>, id: u32, event: Event) {

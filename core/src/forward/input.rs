@@ -23,6 +23,11 @@ impl Input {
         self.len == 0
     }
 
+    /// Whether it holds no more memory of its own than a few pieces need.
+    pub fn is_small(&self) -> bool {
+        self.chunks.capacity() <= CHUNKS_KEPT_MAX
+    }
+
     /// Adds bytes at the end.
     pub fn push<D: Driver>(&mut self, driver: &mut D, chunk: Chunk) {
         let len = match &chunk {
@@ -158,6 +163,8 @@ impl Input {
     }
 }
 
+/// Pieces that there is room for without another look at it.
+const CHUNKS_KEPT_MAX: usize = 16;
 /// A lease of up to this many bytes is copied rather than kept waiting.
 pub(super) const PIECE_BYTES_MAX: usize = 2 << 10;
 

@@ -16,6 +16,7 @@ mod drain;
 mod failure;
 mod flow;
 mod health;
+mod id;
 mod input;
 mod reply;
 mod request;
@@ -27,6 +28,7 @@ mod tunnel;
 
 pub(crate) use client::{Owners, Role};
 pub use config::{BackendConfig, ForwarderConfig, Mode, ProxyProtocol};
+pub use id::ForwarderId;
 pub use service::{Backend, BackendState, Service};
 
 use crate::counters::CounterBlock;
@@ -109,7 +111,7 @@ impl std::fmt::Display for ForwardEvent {
     }
 }
 
-/// A timer of the wheel: whose, and the stream that it was set for.
+/// A timer of the wheel: whose, and what it was set for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct TimerKey {
     pub forwarder: u16,
@@ -119,7 +121,8 @@ pub(crate) struct TimerKey {
 /// What a timer is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Timer {
-    Client(ClientId, StreamId),
+    /// Of a client's slot, whoever has it then: one entry serves all the short connections that come and go meanwhile.
+    Client(ClientId),
     Link(LinkId, StreamId),
     Probe(u32, StreamId),
     Queue,
@@ -134,19 +137,21 @@ pub(crate) struct Io<'a, D> {
     pub owners: &'a mut Owners,
     pub wheel: &'a mut Wheel<TimerKey>,
     pub now: Instant,
-    pub events: &'a mut Vec<(u16, ForwardEvent)>,
+    pub events: &'a mut Vec<(ForwarderId, ForwardEvent)>,
 }
 
 /// One service's forwarder on one shard.
 #[derive(Debug)]
 pub struct Forwarder {
-    index: u16,
+    id: ForwarderId,
     shard: usize,
     service: Arc<Service>,
     children: Arc<Children>,
     version: u64,
     router: Router,
     clients: Slots<Client>,
+    /// When the wheel looks at each slot of `clients` next; `MAX` where it does not. Outlives the client in the slot.
+    client_timers: Vec<Instant>,
     links: Slots<Link>,
     probes: Slots<Probe>,
     idle: HashMap<BackendKey, Vec<LinkId>>,
@@ -163,6 +168,8 @@ pub struct Forwarder {
     latency: Latency,
     #[expect(clippy::vec_box, reason = "the boxes themselves are reused, they do not move")]
     spare: Vec<Box<Exchange>>,
+    #[expect(clippy::vec_box, reason = "the boxes themselves are reused, they do not move")]
+    spare_clients: Vec<Box<Client>>,
     health_timer: Instant,
 }
 
@@ -184,16 +191,17 @@ impl Default for Latency {
 }
 
 impl Forwarder {
-    pub(crate) fn new(index: u16, shard: usize, service: Arc<Service>, seed: u64) -> Forwarder {
+    pub(crate) fn new(id: ForwarderId, shard: usize, service: Arc<Service>, seed: u64) -> Forwarder {
         let router = Router::new(service.config.router, seed);
         let queue = RequestQueue::new(service.config.queue_max);
         Forwarder {
-            index,
+            id,
             shard,
             children: service.children(),
             version: 0,
             router,
             clients: Slots::default(),
+            client_timers: Vec::new(),
             links: Slots::default(),
             probes: Slots::default(),
             idle: HashMap::new(),
@@ -207,9 +215,15 @@ impl Forwarder {
             counters: Arc::default(),
             latency: Latency::default(),
             spare: Vec::new(),
+            spare_clients: Vec::new(),
             health_timer: Instant::MAX,
             service,
         }
+    }
+
+    /// What it is called by.
+    pub fn id(&self) -> ForwarderId {
+        self.id
     }
 
     /// The service it is part of.
@@ -249,7 +263,7 @@ impl Forwarder {
     }
 
     fn emit<D: Driver>(&self, io: &mut Io<'_, D>, event: ForwardEvent) {
-        io.events.push((self.index, event));
+        io.events.push((self.id, event));
     }
 
     /// An event of one of its streams.
@@ -312,8 +326,8 @@ impl<T> Default for Slots<T> {
 }
 
 impl<T> Slots<T> {
-    fn insert(&mut self, value: T) -> u32 {
-        let value = Some(Box::new(value));
+    fn insert(&mut self, value: impl Into<Box<T>>) -> u32 {
+        let value = Some(value.into());
         match self.free.pop() {
             Some(index) => {
                 self.slots[index as usize] = value;

@@ -2,13 +2,12 @@
 
 use super::client::{Client, ClientId, Exchange, Phase, Role};
 use super::flow::Flow;
-use super::side::Side;
 use super::{ForwardEvent, Forwarder, Io, Mode, ProxyProtocol, Timer};
 use crate::counters::Counter;
-use crate::io::{Chunk, Close, Driver, Errno, Instant, Lease, ListenerId, StreamId};
+use crate::io::{Chunk, Close, Driver, Errno, Lease, ListenerId, StreamId};
 use clustercore_proto::forward::http::{
-    Framing, HeadScan, Method, Reject, RequestContext, RequestPlan, Version, client_fields,
-    forward_request_resumed, local_response,
+    Framing, Method, Reject, RequestContext, RequestPlan, Version, client_fields, forward_request_resumed,
+    local_response,
 };
 use clustercore_proto::forward::proxy::{self, ProxyHeader};
 use clustercore_proto::policy::Health;
@@ -26,27 +25,14 @@ impl Forwarder {
         let config = &self.service.config;
         let local = io.driver.listener_address(listener).unwrap_or(peer);
         let phase = if config.proxy_in == ProxyProtocol::Off { Phase::Idle } else { Phase::Proxy };
-        let mut client = Client {
-            side: Side::new(stream),
-            peer,
-            local,
-            phase,
-            scan: HeadScan::new(&config.limits),
-            fields: Box::default(),
-            exchange: None,
-            deadline: Instant::MAX,
-            timer: Instant::MAX,
-            progress: 0,
-        };
-        if config.mode == Mode::Http && phase == Phase::Idle {
-            client.fields = self.render_fields(peer, local);
-        }
+        let mut client = self.spare_clients.pop().unwrap_or_else(|| Client::new(&config.limits));
+        client.begin(stream, peer, local, phase);
         client.deadline =
             io.now + if phase == Phase::Proxy { config.head_timeout } else { config.idle_timeout };
         client.side.read(io.driver);
         let direct = config.mode == Mode::Tcp && phase == Phase::Idle;
         let id = self.clients.insert(client);
-        io.owners.set(stream, self.index, Role::Client(id));
+        io.owners.set(stream, self.id.index(), Role::Client(id));
         self.counters.inc(Counter::ClientsAccepted);
         self.counters.inc(Counter::ClientsOpen);
         self.arm_client(io, id);
@@ -64,7 +50,7 @@ impl Forwarder {
             self.counters.inc(Counter::AcceptFailures);
             io.wheel.insert(
                 io.now + ACCEPT_RETRY,
-                super::TimerKey { forwarder: self.index, what: Timer::Accept },
+                super::TimerKey { forwarder: self.id.index(), what: Timer::Accept },
             );
         }
         for listener in &self.listeners {
@@ -83,24 +69,6 @@ impl Forwarder {
                 io.driver.accept_resume(*listener);
             }
         }
-    }
-
-    fn render_fields(&self, client: SocketAddr, local: SocketAddr) -> Box<[u8]> {
-        let config = &self.service.config;
-        if config.trust_forwarded {
-            return Box::default();
-        }
-        let mut fields = Vec::with_capacity(160);
-        let context = RequestContext {
-            client,
-            local,
-            secure: false,
-            via: &config.via,
-            trust_forwarded: false,
-            fields: &[],
-        };
-        client_fields(&context, &mut fields);
-        fields.into_boxed_slice()
     }
 
     pub(super) fn on_client_data<D: Driver>(&mut self, io: &mut Io<'_, D>, id: ClientId, lease: Lease) {
@@ -186,14 +154,9 @@ impl Forwarder {
                     client.local = destination;
                 }
                 client.phase = Phase::Idle;
-                let (peer, local) = (client.peer, client.local);
                 if self.service.config.mode == Mode::Tcp {
                     self.start_tcp(io, id);
                     return false;
-                }
-                let fields = self.render_fields(peer, local);
-                if let Some(client) = self.clients.get_mut(id) {
-                    client.fields = fields;
                 }
                 true
             }
@@ -215,14 +178,20 @@ impl Forwarder {
         let Some(client) = self.clients.get_mut(id) else { return false };
         let mut exchange = self.spare.pop().unwrap_or_else(Exchange::new);
         exchange.head.clear();
-        let context = RequestContext {
+        let mut context = RequestContext {
             client: client.peer,
             local: client.local,
             secure: false,
             via: &config.via,
             trust_forwarded: config.trust_forwarded,
-            fields: &client.fields,
+            fields: &[],
         };
+        if client.is_served && client.fields.is_empty() && !config.trust_forwarded {
+            // The first request writes them where they are needed: most connections of one request keep no copy.
+            client.fields.reserve_exact(FIELDS_BYTES);
+            client_fields(&context, &mut client.fields);
+        }
+        context.fields = &client.fields;
         let input = client.side.input.front(io.driver);
         let plan = match forward_request_resumed(
             &mut client.scan,
@@ -245,6 +214,7 @@ impl Forwarder {
         client.side.input.advance(io.driver, plan.head_len);
         exchange.begin(plan, Flow::new(plan.framing, &config.limits, false), io.now);
         client.exchange = Some(exchange);
+        client.is_served = true;
         client.phase = Phase::Queued;
         self.counters.inc(Counter::Requests);
         self.counters.inc(Counter::RequestsActive);
@@ -375,6 +345,9 @@ impl Forwarder {
         io.owners.clear(client.side.stream);
         io.driver.close(client.side.stream, how);
         self.counters.dec(Counter::ClientsOpen);
+        if self.spare_clients.len() < SPARE_MAX && client.is_small() {
+            self.spare_clients.push(client);
+        }
         self.resume_accepting(io);
         self.freed = true;
     }
@@ -460,6 +433,8 @@ impl Forwarder {
 
 /// Whether reading pauses while a client waits: it may send this much ahead.
 const EARLY_BYTES_MAX: usize = 64 << 10;
+/// What a client's fields take, about.
+const FIELDS_BYTES: usize = 128;
 const SPARE_MAX: usize = 256;
 const ACCEPT_RETRY: std::time::Duration = std::time::Duration::from_millis(100);
 const LINGER: std::time::Duration = std::time::Duration::from_secs(2);

@@ -33,6 +33,14 @@ impl Side {
         Side { stream, input: Input::default(), reading: Reading::Off, ended: false }
     }
 
+    /// Begins with another stream; the input of the one before is gone already.
+    pub fn begin(&mut self, stream: StreamId) {
+        debug_assert!(self.input.is_empty());
+        self.stream = stream;
+        self.reading = Reading::Off;
+        self.ended = false;
+    }
+
     /// Nothing more will come, and nothing that came is left.
     pub fn is_over(&self) -> bool {
         self.ended && self.input.is_empty()

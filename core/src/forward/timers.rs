@@ -4,19 +4,23 @@ use super::client::{ClientId, LinkId, Phase};
 use super::side::Reading;
 use super::{Forwarder, Io, Timer, TimerKey};
 use crate::counters::Counter;
-use crate::io::{Close, Driver, StreamId};
+use crate::io::{Close, Driver, Instant, StreamId};
 use clustercore_proto::policy::FailureKind;
 
 impl Forwarder {
     /// Sees to it that the wheel looks at a client no later than its deadline.
     pub(super) fn arm_client<D: Driver>(&mut self, io: &mut Io<'_, D>, id: ClientId) {
-        let Some(client) = self.clients.get_mut(id) else { return };
-        // No entry outlives its connection for long, however long the deadline: the wheel stays small when connections are short.
+        let Some(client) = self.clients.get(id) else { return };
+        let index = id as usize;
+        if self.client_timers.len() <= index {
+            self.client_timers.resize(index + 1, Instant::MAX);
+        }
+        // The entry of the client before serves this one too. No entry is far ahead, however long the deadline, so that few are stale.
         let look = client.deadline.min(io.now + LOOK_MAX);
-        if look < client.timer && client.deadline != crate::io::Instant::MAX {
-            client.timer = look;
-            let what = Timer::Client(id, client.side.stream);
-            io.wheel.insert(look, TimerKey { forwarder: self.index, what });
+        let timer = &mut self.client_timers[index];
+        if look < *timer && client.deadline != Instant::MAX {
+            *timer = look;
+            io.wheel.insert(look, TimerKey { forwarder: self.id.index(), what: Timer::Client(id) });
         }
     }
 
@@ -25,7 +29,7 @@ impl Forwarder {
         if link.idle_until < link.timer {
             link.timer = link.idle_until;
             let what = Timer::Link(id, link.side.stream);
-            io.wheel.insert(link.idle_until, TimerKey { forwarder: self.index, what });
+            io.wheel.insert(link.idle_until, TimerKey { forwarder: self.id.index(), what });
         }
     }
 
@@ -35,14 +39,14 @@ impl Forwarder {
         let next = self.queue.poll_timeout().map_or(soon, |deadline| deadline.min(soon));
         if self.queue_timer > next || self.queue_timer <= io.now {
             self.queue_timer = next;
-            io.wheel.insert(next, TimerKey { forwarder: self.index, what: Timer::Queue });
+            io.wheel.insert(next, TimerKey { forwarder: self.id.index(), what: Timer::Queue });
         }
     }
 
     /// A timer has fired.
     pub(crate) fn on_timer<D: Driver>(&mut self, io: &mut Io<'_, D>, what: Timer) {
         match what {
-            Timer::Client(id, stream) => self.on_client_timer(io, id, stream),
+            Timer::Client(id) => self.on_client_timer(io, id),
             Timer::Link(id, stream) => self.on_link_timer(io, id, stream),
             Timer::Probe(id, stream) => self.on_probe_timer(io, id, stream),
             Timer::Queue => self.on_queue_timer(io),
@@ -52,15 +56,14 @@ impl Forwarder {
         }
     }
 
-    fn on_client_timer<D: Driver>(&mut self, io: &mut Io<'_, D>, id: ClientId, stream: StreamId) {
-        let Some(client) = self.clients.get_mut(id).filter(|client| client.side.stream == stream) else {
-            return;
-        };
-        if client.timer > io.now {
+    fn on_client_timer<D: Driver>(&mut self, io: &mut Io<'_, D>, id: ClientId) {
+        let Some(timer) = self.client_timers.get_mut(id as usize).filter(|timer| **timer <= io.now) else {
             // An older entry; a newer one is in the wheel.
             return;
-        }
-        client.timer = crate::io::Instant::MAX;
+        };
+        *timer = Instant::MAX;
+        let Some(client) = self.clients.get(id) else { return };
+        let stream = client.side.stream;
         if client.deadline > io.now {
             return self.arm_client(io, id);
         }
@@ -181,7 +184,7 @@ impl Forwarder {
         if link.timer > io.now {
             return;
         }
-        link.timer = crate::io::Instant::MAX;
+        link.timer = Instant::MAX;
         if link.client.is_none() && link.idle_until <= io.now {
             return self.drop_link(io, id);
         }
@@ -195,7 +198,7 @@ impl Forwarder {
         if self.queue_timer > io.now {
             return;
         }
-        self.queue_timer = crate::io::Instant::MAX;
+        self.queue_timer = Instant::MAX;
         let mut late = Vec::new();
         self.queue.expire(io.now, &mut |id| late.push(id));
         for id in late {

@@ -32,6 +32,11 @@ impl SendQueue {
         }
     }
 
+    /// Whether it holds no more memory of its own than a few chunks need.
+    pub fn is_small(&self) -> bool {
+        self.chunks.capacity() <= CHUNKS_KEPT_MAX
+    }
+
     /// Bytes that wait.
     pub fn unsent(&self) -> usize {
         self.unsent
@@ -128,6 +133,8 @@ pub(crate) fn drop_chunk(chunk: Chunk, buffers: &mut Buffers, spare: &mut Spare)
     }
 }
 
+/// Chunks that an empty queue may keep room for.
+const CHUNKS_KEPT_MAX: usize = 16;
 const SPARE_MAX: usize = 256;
 const SPARE_BYTES_MAX: usize = 64 * 1024;
 

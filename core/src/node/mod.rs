@@ -159,7 +159,7 @@ impl Node {
         self.shared.services.get(id)
     }
 
-    /// Adds a forwarder: one service, on every shard. The number of one that was removed is used again.
+    /// Adds a forwarder: one service, on every shard. The place of one that was removed is used again, its id is not.
     ///
     /// Errors: `BadConfiguration`, `Closed`, `QueueFull`, `TooLarge` (65535 forwarders are there); nothing has been added then.
     pub fn add_forwarder(&self, config: ForwarderConfig) -> Result<ForwarderId> {

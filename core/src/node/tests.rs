@@ -206,7 +206,7 @@ fn a_full_queue_loses_no_change_and_leaves_no_half_forwarder() {
         let same = node.ask(index, move |shard| Ok(Arc::as_ptr(shard.forwarder(next)?.service()) as usize));
         assert_eq!(same.unwrap(), Arc::as_ptr(&node.entry(next).unwrap().service) as usize);
     }
-    // A removal passes a full queue too; until then the number is not used again.
+    // A removal passes a full queue too; until then the place is not used again.
     let gate = stall(&node, 1);
     node.remove_forwarder(first).unwrap();
     assert_eq!(node.remove_forwarder(first).unwrap_err().code(), Code::NoSuchForwarder);
@@ -221,11 +221,15 @@ fn a_full_queue_loses_no_change_and_leaves_no_half_forwarder() {
         node.ask(1, move |shard| Ok(shard.forwarder(first).is_err())).unwrap_or(false)
     });
     assert!(gone);
-    assert_eq!(
-        node.add_forwarder(ForwarderConfig::default()).unwrap(),
-        first,
-        "the lowest number that is free"
-    );
+    let again = node.add_forwarder(ForwarderConfig::default()).unwrap();
+    assert_eq!((again.index(), again.generation()), (first.index(), 1), "the lowest place that is free");
+    let late = node.add_backend(first, BackendConfig::new("127.0.0.1:9".parse().unwrap()));
+    assert_eq!(late.unwrap_err().code(), Code::NoSuchForwarder, "the old id reaches nobody");
+    assert!(node.backends(again).unwrap().is_empty());
+    for index in 0..2 {
+        let same = node.ask(index, move |shard| Ok(shard.forwarder(again)?.id()));
+        assert_eq!(same.unwrap(), again, "one id on all shards");
+    }
 }
 
 #[test]

@@ -72,7 +72,7 @@ impl Worker {
         let mut published = false;
         let shard = &mut self.shard;
         for (id, event) in shard.events() {
-            let text = format!("forwarder {}: {event}", id.0);
+            let text = format!("forwarder {id}: {event}");
             self.kept.push_back(Message::Log(LogRecord { level: level_of(&event), text }));
             self.kept.push_back(Message::Event(id, event));
         }

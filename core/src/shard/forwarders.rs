@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 impl<D: Driver> Shard<D> {
-    /// Adds a forwarder for a service of this shard alone. The number of one that was removed is used again.
+    /// Adds a forwarder for a service of this shard alone. The place of one that was removed is used again, its id is not.
     ///
     /// Errors: `BadConfiguration`, `TooLarge` (65535 forwarders are there), `WrongThread`.
     pub fn add_forwarder(&mut self, config: ForwarderConfig) -> Result<ForwarderId> {
@@ -25,7 +25,7 @@ impl<D: Driver> Shard<D> {
         if free >= FORWARDERS_MAX {
             return Err(too_many_forwarders());
         }
-        let id = ForwarderId(free as u16);
+        let id = self.next_ids.get(free).copied().unwrap_or(ForwarderId::new(free as u16, 0));
         self.attach_at(id, Service::new(config, 1))?;
         Ok(id)
     }
@@ -35,20 +35,22 @@ impl<D: Driver> Shard<D> {
     ///
     /// Errors: `AlreadyExists`, `TooLarge`.
     pub(crate) fn attach_at(&mut self, id: ForwarderId, service: Arc<Service>) -> Result<Arc<CounterBlock>> {
-        let index = usize::from(id.0);
+        let index = usize::from(id.index());
         if index >= FORWARDERS_MAX {
             return Err(too_many_forwarders());
         }
         if index >= self.forwarders.len() {
             self.forwarders.resize_with(index + 1, || None);
+            let places = self.next_ids.len() as u16..=id.index();
+            self.next_ids.extend(places.map(|place| ForwarderId::new(place, 0)));
         }
         if self.forwarders[index].is_some() {
-            return Err(Error::new(Code::AlreadyExists, format!("there is a forwarder {index} already")));
+            return Err(Error::new(Code::AlreadyExists, format!("there is a forwarder {id} already")));
         }
-        // What one of the same number left behind is not of this one.
-        self.events.retain(|(owner, _)| *owner != id.0);
-        let seed = self.seed ^ (u64::from(id.0) << 32) ^ self.index as u64;
-        let forwarder = Forwarder::new(id.0, self.index, service, seed);
+        // Nobody waits for what the one before left behind.
+        self.events.retain(|(owner, _)| owner.index() != id.index());
+        let seed = self.seed ^ (u64::from(id.index()) << 32) ^ self.index as u64;
+        let forwarder = Forwarder::new(id, self.index, service, seed);
         let counters = Arc::clone(forwarder.counters());
         self.forwarders[index] = Some(forwarder);
         Ok(counters)
@@ -60,23 +62,29 @@ impl<D: Driver> Shard<D> {
     pub fn remove_forwarder(&mut self, id: ForwarderId) -> Result<()> {
         self.check_thread()?;
         let service = Arc::clone(self.forwarder(id)?.service());
-        self.with_forwarder(id.0, |forwarder, io| forwarder.close_all(io));
-        self.listeners.retain(|(_, owner)| *owner != id.0);
-        self.forwarders[usize::from(id.0)] = None;
+        self.with_forwarder(id.index(), |forwarder, io| forwarder.close_all(io));
+        self.listeners.retain(|(_, owner)| *owner != id.index());
+        self.forwarders[usize::from(id.index())] = None;
+        self.next_ids[usize::from(id.index())] = id.next();
         service.end_shard(self.index);
         Ok(())
     }
 
     /// A forwarder.
     pub fn forwarder(&self, id: ForwarderId) -> Result<&Forwarder> {
-        self.forwarders.get(usize::from(id.0)).and_then(Option::as_ref).ok_or_else(|| no_such_forwarder(id))
+        self.forwarders
+            .get(usize::from(id.index()))
+            .and_then(Option::as_ref)
+            .filter(|forwarder| forwarder.id() == id)
+            .ok_or_else(|| no_such_forwarder(id))
     }
 
     /// A forwarder.
     pub fn forwarder_mut(&mut self, id: ForwarderId) -> Result<&mut Forwarder> {
         self.forwarders
-            .get_mut(usize::from(id.0))
+            .get_mut(usize::from(id.index()))
             .and_then(Option::as_mut)
+            .filter(|forwarder| forwarder.id() == id)
             .ok_or_else(|| no_such_forwarder(id))
     }
 
@@ -114,9 +122,9 @@ impl<D: Driver> Shard<D> {
     }
 
     fn enter_listener(&mut self, id: ForwarderId, listener: ListenerId) {
-        self.listeners.push((listener, id.0));
+        self.listeners.push((listener, id.index()));
         if let Some(address) = self.driver.listener_address(listener) {
-            self.log.push(LogLevel::Info, format!("forwarder {}: listening on {address}", id.0));
+            self.log.push(LogLevel::Info, format!("forwarder {id}: listening on {address}"));
         }
         if let Ok(forwarder) = self.forwarder_mut(id) {
             forwarder.add_listener(listener);
@@ -131,7 +139,7 @@ impl<D: Driver> Shard<D> {
         let now = self.time();
         let service = Arc::clone(self.forwarder(id)?.service());
         let key = service.add(config, now);
-        self.with_forwarder(id.0, |forwarder, io| forwarder.on_list_changed(io));
+        self.with_forwarder(id.index(), |forwarder, io| forwarder.on_list_changed(io));
         Ok(key)
     }
 
@@ -148,7 +156,7 @@ impl<D: Driver> Shard<D> {
         let now = self.time();
         let service = Arc::clone(self.forwarder(id)?.service());
         let key = service.set_local(config, now);
-        self.with_forwarder(id.0, |forwarder, io| forwarder.on_list_changed(io));
+        self.with_forwarder(id.index(), |forwarder, io| forwarder.on_list_changed(io));
         Ok(key)
     }
 
@@ -158,7 +166,7 @@ impl<D: Driver> Shard<D> {
     pub fn drain_backend(&mut self, id: ForwarderId, key: BackendKey, deadline: Duration) -> Result<()> {
         self.check_thread()?;
         drain(self.forwarder(id)?.service(), key, self.time() + deadline)?;
-        self.with_forwarder(id.0, |forwarder, io| forwarder.on_list_changed(io));
+        self.with_forwarder(id.index(), |forwarder, io| forwarder.on_list_changed(io));
         Ok(())
     }
 
@@ -169,31 +177,28 @@ impl<D: Driver> Shard<D> {
         self.check_thread()?;
         let removed = self.forwarder(id)?.service().remove(key);
         removed.ok_or_else(|| no_such_backend(key))?;
-        self.with_forwarder(id.0, |forwarder, io| forwarder.on_list_changed(io));
+        self.with_forwarder(id.index(), |forwarder, io| forwarder.on_list_changed(io));
         Ok(())
     }
 
     /// Looks at all services again after another thread changed one or closed it.
     pub(crate) fn list_changed(&mut self) {
-        for index in 0..self.forwarders.len() as u16 {
-            let id = ForwarderId(index);
-            match self.forwarder(id) {
-                Ok(forwarder) if forwarder.service().is_closed() => {
-                    if let Err(error) = self.remove_forwarder(id) {
-                        self.log.push(LogLevel::Error, format!("forwarder {index} stays: {error}"));
-                    }
-                }
-                Ok(_) => drop(self.with_forwarder(index, |forwarder, io| forwarder.on_list_changed(io))),
-                Err(_) => {}
+        for place in 0..self.forwarders.len() {
+            let Some(forwarder) = &self.forwarders[place] else { continue };
+            let id = forwarder.id();
+            if !forwarder.service().is_closed() {
+                self.with_forwarder(id.index(), |forwarder, io| forwarder.on_list_changed(io));
+            } else if let Err(error) = self.remove_forwarder(id) {
+                self.log.push(LogLevel::Error, format!("forwarder {id} stays: {error}"));
             }
         }
     }
 
     /// The shard ends: nothing of it is in flight any more, and no drain waits for it.
     pub(crate) fn end_services(&mut self) {
-        for (index, forwarder) in self.forwarders.iter().enumerate() {
-            for backend in forwarder.iter().flat_map(Forwarder::end_with_shard) {
-                self.events.push((index as u16, ForwardEvent::BackendDrained { backend, in_flight: 0 }));
+        for forwarder in self.forwarders.iter().flatten() {
+            for backend in forwarder.end_with_shard() {
+                self.events.push((forwarder.id(), ForwardEvent::BackendDrained { backend, in_flight: 0 }));
             }
         }
     }
@@ -245,12 +250,12 @@ pub(crate) fn too_many_forwarders() -> Error {
 }
 
 pub(crate) fn no_such_forwarder(id: ForwarderId) -> Error {
-    Error::new(Code::NoSuchForwarder, format!("there is no forwarder {}", id.0))
+    Error::new(Code::NoSuchForwarder, format!("there is no forwarder {id}"))
 }
 
 pub(crate) fn no_such_backend(key: BackendKey) -> Error {
     Error::new(Code::NoSuchBackend, format!("there is no back end {} on the child list", key.0))
 }
 
-/// Forwarders of a shard: their numbers have 16 bits, and one is left over.
+/// Forwarders of a shard: their places have 16 bits, and one is left over.
 pub(crate) const FORWARDERS_MAX: usize = 65_535;

@@ -108,7 +108,7 @@ fn settings_that_do_not_fit_are_named(driver: DriverChoice) {
 
 fn what_is_not_there_is_named(driver: DriverChoice) {
     let mut shard = shard(driver);
-    let nothing = ForwarderId(7);
+    let nothing = ForwarderId::new(7, 0);
     let code = |result: clustercore::Result<()>| result.expect_err("not there").code();
     assert_eq!(code(shard.remove_forwarder(nothing)), Code::NoSuchForwarder);
     assert_eq!(

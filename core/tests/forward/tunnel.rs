@@ -239,11 +239,19 @@ fn proxy_headers_are_read(driver: DriverChoice) {
         }
         assert_eq!(client.response().body, b"one");
         assert_eq!(backend.last().fields("x-forwarded-for"), ["10.1.2.3"]);
-        assert_eq!(client.get("/hello").body, b"one", "one header for a connection");
+        for request in 2..4 {
+            assert_eq!(client.get("/hello").body, b"one", "one header for a connection");
+            assert_eq!(backend.last().fields("x-forwarded-for"), ["10.1.2.3"], "request {request}");
+        }
+        drop(client);
+        front.until("it is gone", |front| front.counter(Counter::ClientsOpen) == 0);
     }
+    // In the place of the one before, whose address is not its own.
     let mut client = front.client();
     client.send(format!("PROXY UNKNOWN\r\n{}", get("/hello")));
     assert_eq!(client.response().body, b"one");
+    assert_eq!(backend.last().fields("x-forwarded-for"), ["127.0.0.1"]);
+    assert_eq!(client.get("/hello").body, b"one");
     assert_eq!(backend.last().fields("x-forwarded-for"), ["127.0.0.1"]);
 }
 

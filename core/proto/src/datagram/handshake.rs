@@ -35,7 +35,6 @@ pub(super) struct Connecting<T> {
 }
 
 impl<T> Connecting<T> {
-    #[expect(clippy::too_many_arguments, reason = "the fields of an Init")]
     pub fn new(
         now: Instant,
         config: &Config,

@@ -207,7 +207,9 @@ mod tests {
             let (mut ranges, mut single) = (Ranges::new(), Ranges::new());
             for &(start, len) in &pairs {
                 ranges.insert_range(start, start + len, 100);
-                (start..start + len).for_each(|number| drop(single.insert(number, 100)));
+                for number in start..start + len {
+                    single.insert(number, 100);
+                }
             }
             prop_assert_eq!(ranges.descending().collect::<Vec<_>>(), single.descending().collect::<Vec<_>>());
         }

@@ -88,6 +88,7 @@ impl Net {
     /// Everything passes again, undamaged.
     pub fn heal(&mut self) {
         self.blocked.clear();
+        self.burst_left = 0;
         let Conditions { delay, mtu, rate, queue, .. } = self.conditions;
         self.conditions = Conditions { delay, mtu, rate, queue, ..Conditions::default() };
     }

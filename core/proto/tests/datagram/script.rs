@@ -108,9 +108,9 @@ fn step(world: &mut World, random: &mut Random) {
         82..=84 => world.nodes[node].is_paused = !world.nodes[node].is_paused,
         85..=86 => world.crash(node),
         87..=89 => {
-            // Its translator gives it another port.
+            // Its translator gives it another port. Only one node moves: two that do so at a time could not find each other.
             let port = 20_000 + random.below(20_000) as u16;
-            world.nodes[node].address.set_port(port);
+            world.nodes[0].address.set_port(port);
         }
         90 if has_link => world.close(link, end, random.chance(500)),
         91..=93 => world.net.conditions = conditions(random),
@@ -220,7 +220,8 @@ fn seeds() {
 /// Seeds that once failed.
 #[test]
 fn seeds_of_old_failures() {
-    for seed in [] as [u64; 0] {
+    // 109: challenges timed by the round trip of the old path gave up before the new one could answer.
+    for seed in [109] {
         run(seed);
     }
 }

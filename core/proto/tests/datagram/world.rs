@@ -282,6 +282,6 @@ impl World {
     }
 }
 
-const TURNS_MAX: u64 = 3_000_000;
+const TURNS_MAX: u64 = 500_000;
 /// Datagrams that wait in a socket.
 const SOCKET_MAX: usize = 4000;

@@ -4,10 +4,13 @@ use super::ReadinessDriver;
 use super::sockets::{Sockets, Token};
 use super::stream::{Phase, Stream};
 use crate::io::{Errno, Event, ListenerId};
+use std::net::SocketAddr;
 
 /// A listening socket.
 pub struct Listener<S: Sockets> {
     pub socket: S::Socket,
+    /// Asked for once: owners ask for it with each connection.
+    pub address: Option<SocketAddr>,
     pub queued: bool,
     pub paused: bool,
     /// Connections may wait.
@@ -19,7 +22,9 @@ impl<S: Sockets> ReadinessDriver<S> {
     /// Accepts on a socket from the next turn on.
     pub(super) fn add_listener(&mut self, socket: S::Socket) -> ListenerId {
         let id = self.number();
-        let mut listener = Listener { socket, queued: false, paused: false, ready: true, watched: false };
+        let address = self.sockets.local_address(&socket);
+        let mut listener =
+            Listener { socket, address, queued: false, paused: false, ready: true, watched: false };
         self.work.again(Token::Listener(id), &mut listener.queued);
         self.listeners.insert(id, listener);
         ListenerId(id)

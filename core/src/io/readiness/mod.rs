@@ -194,7 +194,7 @@ impl<S: Sockets> Driver for ReadinessDriver<S> {
     }
 
     fn listener_address(&self, listener: ListenerId) -> Option<SocketAddr> {
-        self.sockets.local_address(&self.listeners.get(&listener.0)?.socket)
+        self.listeners.get(&listener.0)?.address
     }
 
     fn accept_pause(&mut self, listener: ListenerId) {

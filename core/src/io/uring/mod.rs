@@ -12,6 +12,7 @@ use super::{
     Buffers, Chunk, Close, DatagramId, Driver, DriverConfig, DriverKind, Errno, Event, Features, Instant,
     Lease, Lingering, ListenOptions, ListenerId, StreamId, StreamOptions, Table, Waker,
 };
+use crate::io::SendQueue;
 use crate::io::clock;
 use crate::io::sendq::Spare;
 use crate::sys::ring::{Done, Held, Kind, Op, Ring, SendFlight, adopt};
@@ -50,6 +51,8 @@ pub struct UringDriver {
     spare: Spare,
     #[expect(clippy::vec_box, reason = "the boxes themselves are reused, they do not move")]
     flights: Vec<Box<SendFlight>>,
+    /// Empty queues of streams that are gone, for new ones.
+    queues: Vec<SendQueue>,
     pipes: Vec<Pipe>,
     pipes_out: usize,
 }
@@ -57,6 +60,8 @@ pub struct UringDriver {
 #[derive(Debug)]
 struct Listener {
     fd: OwnedFd,
+    /// Asked for once: owners ask for it with each connection.
+    address: Option<SocketAddr>,
     op: Option<Op>,
     paused: bool,
 }
@@ -88,6 +93,7 @@ impl UringDriver {
             done: Vec::new(),
             spare: Spare::default(),
             flights: Vec::new(),
+            queues: Vec::new(),
             pipes: Vec::new(),
             pipes_out: 0,
         })
@@ -119,7 +125,8 @@ impl UringDriver {
 
     fn add_listener(&mut self, fd: OwnedFd) -> ListenerId {
         let listener = ListenerId(self.number());
-        self.listeners.insert(listener.0, Listener { fd, op: None, paused: false });
+        let address = socket::local_address(&fd);
+        self.listeners.insert(listener.0, Listener { fd, address, op: None, paused: false });
         self.accept_start(listener);
         listener
     }
@@ -141,7 +148,7 @@ impl UringDriver {
                 match socket::peer_address(&fd) {
                     // No peer: it was reset before we looked.
                     None => {}
-                    Some(peer) => match self.streams.insert(Stream::new(fd)) {
+                    Some(peer) => match self.stream_insert(fd) {
                         Ok(stream) => events.push(Event::Accepted { listener, stream, peer }),
                         Err(_) => {
                             self.pause(listener);
@@ -228,7 +235,7 @@ impl Driver for UringDriver {
         Ok(self.add_listener(fd))
     }
     fn listener_address(&self, listener: ListenerId) -> Option<SocketAddr> {
-        socket::local_address(&self.listeners.get(&listener.0)?.fd)
+        self.listeners.get(&listener.0)?.address
     }
     fn accept_pause(&mut self, listener: ListenerId) {
         self.pause(listener);

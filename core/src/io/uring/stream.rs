@@ -2,7 +2,6 @@
 
 use super::splice::Splice;
 use super::*;
-use crate::io::SendQueue;
 use crate::io::sendq::{chunk_len, drop_chunk};
 
 /// One stream. Small: idle ones are many.
@@ -46,7 +45,7 @@ enum Finish {
 }
 
 impl Stream {
-    pub fn new(fd: OwnedFd) -> Stream {
+    fn new(fd: OwnedFd, queue: SendQueue) -> Stream {
         Stream {
             fd,
             recv: Recv::Idle,
@@ -54,7 +53,7 @@ impl Stream {
             connect_op: None,
             send_op: None,
             in_flight: 0,
-            queue: SendQueue::default(),
+            queue,
             dirty: false,
             failed: false,
             finish: Finish::Open,
@@ -73,14 +72,19 @@ impl Stream {
 }
 
 impl UringDriver {
+    /// Enters a socket. Errors: `ENFILE` when there are as many as may be; the socket is closed.
+    pub(super) fn stream_insert(&mut self, fd: OwnedFd) -> io::Result<StreamId> {
+        let queue = self.queues.pop().unwrap_or_default();
+        self.streams.insert(Stream::new(fd, queue)).map_err(|_| io::Error::from_raw_os_error(libc::ENFILE))
+    }
+
     pub(super) fn stream_connect(
         &mut self,
         address: SocketAddr,
         options: &StreamOptions,
     ) -> io::Result<StreamId> {
         let fd = socket::stream(address, options)?;
-        let stream =
-            self.streams.insert(Stream::new(fd)).map_err(|_| io::Error::from_raw_os_error(libc::ENFILE))?;
+        let stream = self.stream_insert(fd)?;
         let state = self.streams.get_mut(stream).expect("just inserted");
         match self.ring.connect(state.fd.as_fd(), address.into(), Kind::Connect(stream)) {
             Ok(op) => state.connect_op = Some(op),
@@ -423,6 +427,9 @@ impl UringDriver {
         if let Some(splice) = state.splice.take() {
             self.splice_drop(*splice);
         }
+        if self.queues.len() < QUEUES_KEPT_MAX && state.queue.is_small() {
+            self.queues.push(state.queue);
+        }
         self.ring.close(state.fd);
     }
 
@@ -456,5 +463,6 @@ const STARVED_BYTES: usize = 16 << 10;
 /// Bytes of one send, about.
 const FLIGHT_BYTES_MAX: usize = 512 << 10;
 const FLIGHTS_KEPT_MAX: usize = 256;
+const QUEUES_KEPT_MAX: usize = 256;
 /// How long a peer may take to acknowledge the last bytes.
 const PARKED_PATIENCE: Duration = Duration::from_secs(60);

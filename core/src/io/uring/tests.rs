@@ -109,7 +109,7 @@ fn what_is_queued_at_the_end_meets_its_own_socket() {
     let Some(mut driver) = driver() else { return };
     let (near, mut far) = std::os::unix::net::UnixStream::pair().unwrap();
     driver.turn(Some(Duration::ZERO), &mut Vec::new()).unwrap();
-    let stream = driver.streams.insert(Stream::new(near.into())).unwrap();
+    let stream = driver.stream_insert(near.into()).unwrap();
     driver.send(stream, Chunk::Owned(b"last".to_vec()));
     driver.flush_sends();
     drop(driver);

@@ -96,8 +96,9 @@ impl Path {
             self.candidate = None;
             return None;
         }
+        // Nothing is known of the new path: the old one's round trip would be no measure.
+        candidate.due = now + CHALLENGE_WAIT * (1 << candidate.tries);
         candidate.tries += 1;
-        candidate.due = now + self.rtt.probe_timeout(Duration::ZERO) * 2;
         Some((candidate.address, candidate.value))
     }
 
@@ -126,6 +127,8 @@ impl Path {
     }
 }
 
-const CHALLENGES: u8 = 4;
+const CHALLENGES: u8 = 5;
+/// Until the second challenge; doubled each time.
+const CHALLENGE_WAIT: Duration = Duration::from_millis(100);
 /// Stands in for the round trip when the first window is paced.
 const INITIAL_PACE: Duration = Duration::from_millis(10);

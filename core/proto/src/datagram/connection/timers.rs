@@ -29,12 +29,18 @@ impl<P: Protector> Machine<P> {
             self.path.challenge_due(),
             self.key_forget,
             self.idle_due(config.idle_timeout),
-            (!config.keep_alive.is_zero()).then(|| self.asked + config.keep_alive),
+            self.keep_alive_due(config.keep_alive),
             (self.state == State::Accepting).then(|| self.heard + config.handshake_timeout),
             (self.send.acknowledged.is_some() && self.state == State::Open && !self.has_data())
                 .then(|| self.path.search.due()),
         ];
         dues.into_iter().flatten().min().unwrap_or(Instant::MAX)
+    }
+
+    /// When a ping is due, if nothing else asks for an answer.
+    fn keep_alive_due(&self, keep_alive: Duration) -> Option<Instant> {
+        let is_quiet = self.send.flight.eliciting() == 0 && !self.has_data();
+        (is_quiet && !keep_alive.is_zero()).then(|| self.asked + keep_alive)
     }
 
     /// Whether an acknowledgement is waited for.
@@ -99,7 +105,7 @@ impl<P: Protector> Machine<P> {
         if self.send.pace_due.is_some_and(|due| due <= now) {
             self.send.pace_due = None;
         }
-        if !config.keep_alive.is_zero() && self.asked + config.keep_alive <= now {
+        if self.keep_alive_due(config.keep_alive).is_some_and(|due| due <= now) {
             self.send.ping_due = true;
         }
         if self.key_forget.is_some_and(|due| due <= now) {

@@ -141,10 +141,10 @@ impl<S: Security> Endpoint<S> {
             let slot = header.target.slot();
             match self.slots.get_mut(slot).map(|slot| &mut slot.content) {
                 Some(Content::Open(machine)) if machine.own == header.target => {
-                    if touched != Some(slot as u32) {
-                        if let Some(before) = touched.replace(slot as u32) {
-                            self.settle(before);
-                        }
+                    if touched != Some(slot as u32)
+                        && let Some(before) = touched.replace(slot as u32)
+                    {
+                        self.settle(before);
                     }
                     // The borrow of `slots` ends with each packet: `settle` may free the slot.
                     let Some(Slot { content: Content::Open(machine), .. }) = self.slots.get_mut(slot) else {

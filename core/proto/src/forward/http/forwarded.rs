@@ -31,16 +31,20 @@ pub struct RequestContext<'a> {
 /// and does not serve connections with `trust_forwarded`, whose fields differ from request to request; those
 /// are always rendered anew.
 pub fn client_fields(context: &RequestContext<'_>, out: &mut Vec<u8>) {
-    let client = Address(context.client.ip());
-    let proto = proto(context);
-    // Writing to a vector cannot fail. The host follows, twice, when a request is there.
-    let _ = write!(
-        Text(out),
-        "{VIA_11}{via}\r\nX-Forwarded-For: {client}\r\nX-Forwarded-Proto: {proto}\r\n\
-         Forwarded: for={node};proto={proto};host=\"",
-        via = context.via,
-        node = Node(client.0),
-    );
+    let address = context.client.ip().to_canonical();
+    let proto = proto(context).as_bytes();
+    out.extend_from_slice(VIA_11.as_bytes());
+    out.extend_from_slice(context.via.as_bytes());
+    out.extend_from_slice(b"\r\nX-Forwarded-For: ");
+    write_address(address, out);
+    out.extend_from_slice(b"\r\nX-Forwarded-Proto: ");
+    out.extend_from_slice(proto);
+    out.extend_from_slice(b"\r\nForwarded: for=");
+    write_node(address, out);
+    out.extend_from_slice(b";proto=");
+    out.extend_from_slice(proto);
+    // The host follows, twice, when a request is there.
+    out.extend_from_slice(b";host=\"");
 }
 
 /// Appends `Via`, the fields about the client, and the empty line that ends the head.
@@ -77,16 +81,18 @@ fn write_appended(
     fields: &Fields<'_, '_>,
     out: &mut Vec<u8>,
 ) {
-    let client = Address(context.client.ip());
+    let address = context.client.ip().to_canonical();
     let proto = proto(context);
     let minor = if version == Version::Http10 { '0' } else { '1' };
     let _ = write!(Text(out), "Via: 1.{minor} {}\r\n", context.via);
     out.extend_from_slice(b"X-Forwarded-For: ");
     join(fields, Field::ForwardedFor, out);
-    let _ = write!(Text(out), "{client}\r\n");
-    out.extend_from_slice(b"Forwarded: ");
+    write_address(address, out);
+    out.extend_from_slice(b"\r\nForwarded: ");
     join(fields, Field::Forwarded, out);
-    let _ = write!(Text(out), "for={};proto={proto};host=\"", Node(client.0));
+    out.extend_from_slice(b"for=");
+    write_node(address, out);
+    let _ = write!(Text(out), ";proto={proto};host=\"");
     out.extend_from_slice(host);
     out.extend_from_slice(b"\"\r\n");
     if !has(fields, Field::ForwardedProto) {
@@ -125,25 +131,35 @@ fn proto(context: &RequestContext<'_>) -> &'static str {
     if context.secure { "https" } else { "http" }
 }
 
-/// An address as `X-Forwarded-For` has it; an IPv4 address that came in IPv6 form is written as IPv4.
-struct Address(IpAddr);
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.to_canonical().fmt(f)
+/// An address as `X-Forwarded-For` has it. Each new connection needs one, so IPv4 goes without the formatter.
+fn write_address(address: IpAddr, out: &mut Vec<u8>) {
+    let IpAddr::V4(ip) = address else {
+        // Writing to a vector cannot fail.
+        let _ = write!(Text(out), "{address}");
+        return;
+    };
+    for (index, octet) in ip.octets().into_iter().enumerate() {
+        if index > 0 {
+            out.push(b'.');
+        }
+        if octet >= 100 {
+            out.push(b'0' + octet / 100);
+        }
+        if octet >= 10 {
+            out.push(b'0' + octet / 10 % 10);
+        }
+        out.push(b'0' + octet % 10);
     }
 }
 
 /// An address as a node of `Forwarded`: IPv6 in brackets and quotes. Source: RFC 7239, 6.
-struct Node(IpAddr);
-
-impl fmt::Display for Node {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.to_canonical() {
-            IpAddr::V4(ip) => ip.fmt(f),
-            IpAddr::V6(ip) => write!(f, "\"[{ip}]\""),
-        }
+fn write_node(address: IpAddr, out: &mut Vec<u8>) {
+    if address.is_ipv4() {
+        return write_address(address, out);
     }
+    out.extend_from_slice(b"\"[");
+    write_address(address, out);
+    out.extend_from_slice(b"]\"");
 }
 
 struct Text<'a>(&'a mut Vec<u8>);
@@ -183,6 +199,11 @@ mod tests {
         context.client = "[::ffff:192.0.2.1]:7".parse().unwrap();
         client_fields(&context, &mut out);
         assert!(out.windows(16).any(|window| window == b"for=192.0.2.1;pr"));
+        for octet in 0..=255 {
+            out.clear();
+            write_address(IpAddr::from([octet, 0, 255, octet]), &mut out);
+            assert_eq!(out, alloc::format!("{octet}.0.255.{octet}").as_bytes());
+        }
         out.clear();
         write_host(context.local, &mut out);
         assert_eq!(out, b"10.0.0.1:80");
