@@ -13,6 +13,8 @@ use std::time::Duration;
 /// A connection as both ends know it. Each end is (node, its run, name).
 #[derive(Debug)]
 pub struct Link {
+    /// Of the client.
+    epoch: u64,
     /// The node that is to be the server.
     pub to: usize,
     pub client: (usize, Connection),
@@ -100,6 +102,7 @@ impl World {
         let link = self.links.len();
         self.by_end.insert((client, self.runs[client], name), (link, 0));
         self.links.push(Link {
+            epoch: 1 + self.runs[client],
             to: server,
             client: (client, name),
             server: None,
@@ -196,7 +199,11 @@ impl World {
 
     fn collect(&mut self, index: usize) {
         let events = self.nodes[index].events();
-        for event in events {
+        // Names are known before their messages come, and until after.
+        let (beginnings, others): (Vec<_>, Vec<_>) = events
+            .into_iter()
+            .partition(|event| matches!(event, Event::Accepted { .. } | Event::Connected { .. }));
+        for event in beginnings {
             self.on_event(index, &event);
             self.events.push((index, event));
         }
@@ -213,12 +220,16 @@ impl World {
             let tag = state.tag ^ other as u64;
             state.directions[other].on_arrived(tag, stream, sequence, &bytes);
         }
+        for event in others {
+            self.on_event(index, &event);
+            self.events.push((index, event));
+        }
     }
 
     fn on_event(&mut self, index: usize, event: &Event) {
         let run = self.runs[index];
         match event {
-            Event::Accepted { connection, .. } => {
+            Event::Accepted { connection, epoch, .. } => {
                 // A client has one link at a time to a server that the server has not heard of.
                 let peer = self.nodes[index].endpoint.peer(*connection).unwrap();
                 let link = self
@@ -228,6 +239,7 @@ impl World {
                         link.server.is_none()
                             && link.is_connected
                             && link.to == index
+                            && link.epoch == *epoch
                             && self.nodes[link.client.0].address.ip() == peer.ip()
                     })
                     .unwrap_or_else(|| panic!("an accepted connection from {peer} that nobody began"));
