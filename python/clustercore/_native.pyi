@@ -49,8 +49,9 @@ class _HasFileno(Protocol):
 class _ForwarderOptions(TypedDict, total=False):
     mode: str
     policy: str
-    medium_per_core: float
-    high_per_core: float
+    signal: Literal["in_flight", "cpu", "latency"]
+    medium_per_core: float | None
+    high_per_core: float | None
     queue_max: int
     queue_timeout: float
     retry_after: int
@@ -170,8 +171,10 @@ class Forwarder:
     whose options are here.
 
     `mode` is "http" or "tcp"; `policy` "levels", "round_robin", "least_requests" or "power_of_two".
-    `medium_per_core` and `high_per_core` are requests in flight per core from which on a back end is at
-    Medium and at High. At most `queue_max` requests wait, for at most `queue_timeout`; then clients get 503
+    `medium_per_core` and `high_per_core` are the load from which on a back end is at Medium and at High.
+    `signal` says what load is: "in_flight", requests in flight per core; "cpu", the busy share of its cores,
+    0 to 1; "latency", response time in milliseconds, for which both thresholds must be given. The last two
+    are told by `set_backend`. None means the default, see `default_thresholds`. At most `queue_max` requests wait, for at most `queue_timeout`; then clients get 503
     with `retry_after` seconds. Times are in seconds, sizes in bytes. `health` is a HealthConfig, None for
     its defaults, or "off".
 
@@ -185,8 +188,9 @@ class Forwarder:
         *,
         mode: str = "http",
         policy: str = "levels",
-        medium_per_core: float = 4.0,
-        high_per_core: float = 16.0,
+        signal: Literal["in_flight", "cpu", "latency"] = "in_flight",
+        medium_per_core: float | None = None,
+        high_per_core: float | None = None,
         queue_max: int = 1024,
         queue_timeout: float = 5.0,
         retry_after: int = 1,
@@ -219,9 +223,16 @@ class Forwarder:
         The descriptor is duplicated; the caller keeps and closes its own. Returns the address, None when it
         has no IP address. Raises NotAListener, DescriptorsExhausted, OSError (not open).
         """
-    def set_local(self, address: str | None, *, cores: int = 1, name: str | None = None) -> int | None:
+    def set_local(
+        self,
+        address: str | None,
+        *,
+        cores: int = 1,
+        name: str | None = None,
+        in_flight_max: int | None = None,
+    ) -> int | None:
         """Sets the local instance, which serves while the child list is empty; None takes it away. Returns
-        its key.
+        its key. `in_flight_max` bounds its requests in flight, None leaves that to the levels.
         """
     def add_backend(
         self,
@@ -250,8 +261,16 @@ class Forwarder:
 
         Raises NoSuchBackend.
         """
-    def set_backend(self, key: int, *, weight: int) -> None:
-        """Changes a back end's share relative to others. Raises NoSuchBackend, InvalidArgument."""
+    def set_backend(self, key: int, *, weight: int | None = None, reading: float | None = None) -> None:
+        """Changes a back end's share relative to others, and tells a sample of the signal: the busy share of
+        its cores, or milliseconds. The local instance has a key too.
+
+        Raises NoSuchBackend, InvalidArgument.
+        """
+    def set_thresholds(self, *, medium_per_core: float, high_per_core: float) -> None:
+        """Changes where Medium and High begin, from the next request on. Raises BadConfiguration (Medium
+        above High), InvalidArgument.
+        """
     def backends(self) -> list[Backend]:
         """The child list in its order."""
     def local(self) -> Backend | None:
@@ -309,6 +328,12 @@ class Backend:
     @property
     def latency_us_mean(self) -> float:
         """Mean time of its completed requests in microseconds."""
+    @property
+    def latency_us_total(self) -> float:
+        """Time of its completed requests in microseconds, summed."""
+    @property
+    def reading(self) -> float:
+        """The latest sample told by `set_backend`: the busy share of its cores, or milliseconds."""
     def __eq__(self, value: object, /) -> bool: ...
     __hash__: ClassVar[None]  # type: ignore[assignment]
 
@@ -445,8 +470,10 @@ class Scaler:
     machine: no clock, no socket.
 
     The reason to add must last `hold_add` seconds, the reason to remove `hold_remove`; between two
-    decisions lie at least `cool_down` seconds. From `backends_min` to `backends_max` back ends. Requests in
-    flight per core from `medium_per_core` on are Medium, from `high_per_core` on High. Raises
+    decisions lie at least `cool_down` seconds. From `backends_min` to `backends_max` back ends. Load from
+    `medium_per_core` on is Medium, from `high_per_core` on High; `signal` says what load is: "in_flight",
+    requests in flight per core; "cpu", the busy share of the cores, 0 to 1; "latency", response time in
+    milliseconds, for which both must be given. None means the default, see `default_thresholds`. Raises
     InvalidArgument.
     """
 
@@ -458,8 +485,9 @@ class Scaler:
         cool_down: float = 0.25,
         backends_min: int = 0,
         backends_max: int = 3,
-        medium_per_core: float = 4.0,
-        high_per_core: float = 16.0,
+        signal: Literal["in_flight", "cpu", "latency"] = "in_flight",
+        medium_per_core: float | None = None,
+        high_per_core: float | None = None,
     ) -> Self: ...
     def step(
         self,
@@ -467,14 +495,18 @@ class Scaler:
         local: tuple[int, int],
         children: Sequence[tuple[int, int, int, str]],
         pool_idle: int,
+        readings: tuple[float, Sequence[float]] | None = None,
     ) -> tuple[Literal["add"], str] | tuple[Literal["remove"], int, str] | None:
         """Looks at one sample. Returns None, ("add", reason) or ("remove", key, reason).
 
         `now` is seconds of a clock that does not go back. `local` is (requests in flight, cores) of the
         front end itself; `children` the child list in its order, (key, requests in flight, cores, state)
-        each, with the state "starting", "active" or "draining"; `pool_idle` the nodes that could be had. A
-        decision that could not be carried out comes again after the cool-down.
+        each, with the state "starting", "active" or "draining"; `pool_idle` the nodes that could be had.
+        `readings` are the samples of another signal than "in_flight", in its unit: the front end's own, and
+        one for each child. A decision that could not be carried out comes again after the cool-down.
         """
+    def set_thresholds(self, *, medium_per_core: float, high_per_core: float) -> None:
+        """Changes where Medium and High begin; hold times run on. Raises InvalidArgument."""
     @property
     def decisions(self) -> int:
         """Decisions taken so far."""
@@ -483,8 +515,8 @@ class Scaler:
 class AutoThresholds:
     """Learns where Medium and High begin from response times against requests in flight. A pure machine.
 
-    `medium_per_core` and `high_per_core` hold until something has been learnt; `cores` are those of the
-    server that is observed. Medium is at the knee: the concurrency up to which responses take at most
+    `medium_per_core` and `high_per_core` hold until something has been learnt (None: `default_thresholds`);
+    `cores` are those of the server that is observed. Medium is at the knee: the concurrency up to which responses take at most
     `knee_ratio` of the least time; High where they take `high_ratio` of it. An average counts from
     `samples_min` observations on, until `forget_after` seconds without a new one. Raises InvalidArgument.
     """
@@ -493,8 +525,8 @@ class AutoThresholds:
         cls,
         *,
         cores: int = 1,
-        medium_per_core: float = 4.0,
-        high_per_core: float = 16.0,
+        medium_per_core: float | None = None,
+        high_per_core: float | None = None,
         knee_ratio: float = 1.35,
         high_ratio: float = 3.0,
         samples_min: int = 50,
@@ -510,6 +542,13 @@ class AutoThresholds:
         """
     def latency_min(self) -> float | None:
         """The least average response time in seconds, None before there is one."""
+
+def default_thresholds(
+    signal: Literal["in_flight", "cpu", "latency"] = "in_flight",
+) -> tuple[float, float] | None:
+    """Where Medium and High begin when nothing else is said, in the signal's unit: requests in flight per
+    core, or the busy share of the cores. None for "latency": what is long depends on the service.
+    """
 
 @final
 class Pool:

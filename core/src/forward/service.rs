@@ -11,7 +11,8 @@
 use super::config::{BackendConfig, ForwarderConfig};
 use crate::io::Instant;
 use clustercore_proto::policy::{
-    BackendKey, Candidates, FailureKind, Health, HealthChange, HealthState, Level, Load, Thresholds,
+    BackendKey, Candidates, FailureKind, Health, HealthChange, HealthState, Level, Load, RouterConfig,
+    Thresholds,
 };
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -20,8 +21,10 @@ use std::time::Duration;
 /// The common state of a service.
 #[derive(Debug)]
 pub struct Service {
-    /// Settings, the same on every shard.
+    /// Settings, the same on every shard; of the thresholds, those at the start.
     pub config: ForwarderConfig,
+    /// Medium in the upper half, High in the lower.
+    thresholds: AtomicU64,
     /// Its forwarders are to go.
     closed: AtomicBool,
     /// Which shards have no forwarder of it any more. Written under the lock of `children`, so that no back end is added past it.
@@ -69,6 +72,8 @@ pub struct Backend {
     /// What it was added with.
     pub config: BackendConfig,
     weight: AtomicU32,
+    /// The latest sample of the service's signal, in per mille of its scale.
+    reading_per_mille: AtomicU32,
     state: AtomicU32,
     shards: Box<[ShardCell]>,
     /// Whether successes matter to the health machine.
@@ -97,6 +102,7 @@ impl Service {
     /// A service for `shards` shards with an empty list.
     pub fn new(config: ForwarderConfig, shards: usize) -> Arc<Service> {
         Arc::new(Service {
+            thresholds: AtomicU64::new(pack(config.router.thresholds)),
             config,
             closed: AtomicBool::new(false),
             ended: (0..shards.max(1)).map(|_| AtomicBool::new(false)).collect(),
@@ -110,6 +116,17 @@ impl Service {
     pub fn version(&self) -> u64 {
         // Acquire: with the release of `change`; who sees the number finds the list.
         self.version.load(Ordering::Acquire)
+    }
+
+    /// How requests are routed now: the settings with the thresholds of now.
+    pub fn router(&self) -> RouterConfig {
+        // Acquire: with the release of `change`, when the version told of them; else a moment old does.
+        RouterConfig { thresholds: unpack(self.thresholds.load(Ordering::Acquire)), ..self.config.router }
+    }
+
+    /// Changes where Medium and High begin. Each shard takes them with its next look at the list.
+    pub fn set_thresholds(&self, thresholds: Thresholds) {
+        self.change(|_| self.thresholds.store(pack(thresholds), Ordering::Release));
     }
 
     /// The list of now.
@@ -134,6 +151,7 @@ impl Service {
         Arc::new(Backend {
             key,
             weight: AtomicU32::new(config.weight.max(1)),
+            reading_per_mille: AtomicU32::new(0),
             state: AtomicU32::new(BackendState::Active as u32),
             shards: self.ended.iter().map(|_| ShardCell::default()).collect(),
             // A new one warms up: slow start is the health machine's.
@@ -245,6 +263,14 @@ impl Service {
     }
 }
 
+fn pack(thresholds: Thresholds) -> u64 {
+    u64::from(thresholds.medium) << 32 | u64::from(thresholds.high)
+}
+
+fn unpack(packed: u64) -> Thresholds {
+    Thresholds { medium: (packed >> 32) as u32, high: packed as u32 }
+}
+
 fn take(list: &mut Vec<Arc<Backend>>, key: BackendKey) -> Option<Arc<Backend>> {
     let index = list.iter().position(|backend| backend.key == key)?;
     Some(list.remove(index))
@@ -282,6 +308,16 @@ impl Backend {
         self.weight.store(weight.max(1), Ordering::Relaxed);
     }
 
+    /// The latest sample of the service's signal, in per mille of its scale; 0 before the first.
+    pub fn reading_per_mille(&self) -> u32 {
+        self.reading_per_mille.load(Ordering::Relaxed)
+    }
+
+    /// Notes a sample of the service's signal. Requests in flight are counted here, so that signal ignores it.
+    pub fn set_reading(&self, per_mille: u32) {
+        self.reading_per_mille.store(per_mille, Ordering::Relaxed);
+    }
+
     /// Requests in flight on all shards.
     pub fn in_flight(&self) -> u32 {
         // Relaxed: a count that is a moment old does for a level.
@@ -301,8 +337,12 @@ impl Backend {
     /// Mean time from request to the response's end, in nanoseconds, over all completed ones.
     pub fn latency_ns_mean(&self) -> u64 {
         let done = self.requests().saturating_sub(self.failures() + u64::from(self.in_flight()));
-        let sum: u64 = self.shards.iter().map(|cell| cell.latency_ns.load(Ordering::Relaxed)).sum();
-        sum.checked_div(done).unwrap_or(0)
+        self.latency_ns_total().checked_div(done).unwrap_or(0)
+    }
+
+    /// Time from request to the response's end, in nanoseconds, summed over all completed ones.
+    pub fn latency_ns_total(&self) -> u64 {
+        self.shards.iter().map(|cell| cell.latency_ns.load(Ordering::Relaxed)).sum()
     }
 
     /// In flight, cores and weight together.
@@ -310,9 +350,9 @@ impl Backend {
         Load { in_flight: self.in_flight(), cores: self.config.cores.max(1), weight: self.weight() }
     }
 
-    /// Its level under these thresholds.
-    pub fn level(&self, thresholds: Thresholds) -> Level {
-        thresholds.level(self.load())
+    /// Its level by the signal and the thresholds of these settings.
+    pub fn level(&self, router: &RouterConfig) -> Level {
+        router.thresholds.level_of(router.signal.percent(self.load(), self.reading_per_mille()))
     }
 
     /// A request begins on a shard.
@@ -459,6 +499,9 @@ impl Candidates for View<'_> {
     }
     fn limit(&self, index: usize) -> u32 {
         self.list[index].config.in_flight_max
+    }
+    fn reading_per_mille(&self, index: usize) -> u32 {
+        self.list[index].reading_per_mille()
     }
 }
 
