@@ -103,7 +103,11 @@ def test_fault_is_told_with_its_line(change: tuple[str, str], line: int, words: 
     ("table", "line", "word"),
     [
         ("[services.thresholds]\nmedium_per_core = 9\nhigh_per_core = 3", 14, "below medium_per_core (9)"),
-        ("[services.thresholds]\n\nlow = 9", 14, "known: high_per_core, in_flight_per_core_max, medium_per_core"),
+        (
+            "[services.thresholds]\n\nlow = 9",
+            14,
+            "known: high_per_core, in_flight_per_core_max, medium_per_core",
+        ),
         ('[services.thresholds]\nmode = "learnt"', 13, "must be one of: fixed, auto"),
         ("[services.thresholds]\nmedium_percent = 9", 13, 'belongs to load_signal = "cpu"'),
         ("[services.thresholds]\nhigh_ms = 9", 13, "write high_per_core, in requests per core"),
@@ -151,9 +155,7 @@ def test_thresholds_are_in_the_unit_of_the_signal() -> None:
     cpu = thresholds('load_signal = "cpu"\n')
     assert (cpu.medium, cpu.high, cpu.high_of_core) == (50, 80, 0.8)
     assert cpu.in_flight_per_core_max > 0, "a burst between two samples is bounded"
-    latency = thresholds(
-        'load_signal = "latency"\n[services.thresholds]\nmedium_ms = 20\nhigh_ms = 60.5\n'
-    )
+    latency = thresholds('load_signal = "latency"\n[services.thresholds]\nmedium_ms = 20\nhigh_ms = 60.5\n')
     assert (latency.medium_of_core, latency.high_of_core, latency.is_learnt) == (20, 60.5, False)
     short = thresholds('thresholds = "auto"\n')
     assert (short.is_learnt, short.medium, short.high) == (True, 2, 8)

@@ -55,7 +55,9 @@ class Server:
         latency = self.service_seconds * max(1.0, in_flight / self.cores)
         self.done += seconds * in_flight / latency
         self.seconds_total += seconds * in_flight
-        return Served(math.floor(self.done), math.floor(self.done) * self.seconds_total / self.done, in_flight)
+        return Served(
+            math.floor(self.done), math.floor(self.done) * self.seconds_total / self.done, in_flight
+        )
 
 
 def learn(learner: ThresholdLearner, server: Server, loads: list[int], now: float = 0.0) -> list[Learnt]:
@@ -86,9 +88,7 @@ def test_a_service_that_only_waits_raises_the_thresholds() -> None:
     assert not learnt, "less than the start was seen to be harmless: the start holds"
     one_core = ThresholdLearner(2, 8)
     waiting = Server(cores=1000, service_seconds=0.02)
-    waiting_on_one = [
-        one_core.look(0.1001 * n, {1: (1, waiting.work(0.1001, 20))}) for n in range(1, 200)
-    ]
+    waiting_on_one = [one_core.look(0.1001 * n, {1: (1, waiting.work(0.1001, 20))}) for n in range(1, 200)]
     last = [one for one in waiting_on_one if one is not None][-1]
     assert last.medium >= 18 and last.high >= 54
 

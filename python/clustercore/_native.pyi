@@ -32,6 +32,7 @@ __all__ = [
     "Shard",
     "__version__",
     "counters",
+    "default_thresholds",
     "probe",
 ]
 
@@ -49,7 +50,7 @@ class _HasFileno(Protocol):
 class _ForwarderOptions(TypedDict, total=False):
     mode: str
     policy: str
-    signal: Literal["in_flight", "cpu", "latency"]
+    signal: str
     medium_per_core: float | None
     high_per_core: float | None
     queue_max: int
@@ -174,9 +175,11 @@ class Forwarder:
     `medium_per_core` and `high_per_core` are the load from which on a back end is at Medium and at High.
     `signal` says what load is: "in_flight", requests in flight per core; "cpu", the busy share of its cores,
     0 to 1; "latency", response time in milliseconds, for which both thresholds must be given. The last two
-    are told by `set_backend`. None means the default, see `default_thresholds`. At most `queue_max` requests wait, for at most `queue_timeout`; then clients get 503
-    with `retry_after` seconds. Times are in seconds, sizes in bytes. `health` is a HealthConfig, None for
-    its defaults, or "off".
+    are told by `set_backend`. None means the default, see `default_thresholds`.
+
+    At most `queue_max` requests wait, for at most `queue_timeout`; then clients get 503 with `retry_after`
+    seconds. Times are in seconds, sizes in bytes. `health` is a HealthConfig, None for its defaults, or
+    "off".
 
     Raises InvalidArgument, BadConfiguration, AlreadyExists (the name), Closed.
     """
@@ -188,7 +191,7 @@ class Forwarder:
         *,
         mode: str = "http",
         policy: str = "levels",
-        signal: Literal["in_flight", "cpu", "latency"] = "in_flight",
+        signal: str = "in_flight",
         medium_per_core: float | None = None,
         high_per_core: float | None = None,
         queue_max: int = 1024,
@@ -485,7 +488,7 @@ class Scaler:
         cool_down: float = 0.25,
         backends_min: int = 0,
         backends_max: int = 3,
-        signal: Literal["in_flight", "cpu", "latency"] = "in_flight",
+        signal: str = "in_flight",
         medium_per_core: float | None = None,
         high_per_core: float | None = None,
     ) -> Self: ...
@@ -516,9 +519,10 @@ class AutoThresholds:
     """Learns where Medium and High begin from response times against requests in flight. A pure machine.
 
     `medium_per_core` and `high_per_core` hold until something has been learnt (None: `default_thresholds`);
-    `cores` are those of the server that is observed. Medium is at the knee: the concurrency up to which responses take at most
-    `knee_ratio` of the least time; High where they take `high_ratio` of it. An average counts from
-    `samples_min` observations on, until `forget_after` seconds without a new one. Raises InvalidArgument.
+    `cores` are those of the server that is observed. Medium is at the knee: the concurrency up to which
+    responses take at most `knee_ratio` of the least time; High where they take `high_ratio` of it. An average
+    counts from `samples_min` observations on, until `forget_after` seconds without a new one. Raises
+    InvalidArgument.
     """
 
     def __new__(
@@ -544,7 +548,7 @@ class AutoThresholds:
         """The least average response time in seconds, None before there is one."""
 
 def default_thresholds(
-    signal: Literal["in_flight", "cpu", "latency"] = "in_flight",
+    signal: str = "in_flight",
 ) -> tuple[float, float] | None:
     """Where Medium and High begin when nothing else is said, in the signal's unit: requests in flight per
     core, or the busy share of the cores. None for "latency": what is long depends on the service.
@@ -576,9 +580,7 @@ class Pool:
         """Takes a node out, for good or because it died. Returns the lease that ends by this, if any.
         Raises NoSuchNode.
         """
-    def add_service(
-        self, name: str, minimum: int = 0, maximum: int = 1048576, weight: int = 1
-    ) -> None:
+    def add_service(self, name: str, minimum: int = 0, maximum: int = 1048576, weight: int = 1) -> None:
         """Announces a service, or changes what it may have: `minimum` nodes are kept for it, it never has
         more than `maximum`, and when nodes are short it gets its part by `weight`.
 
@@ -616,7 +618,9 @@ class Pool:
     def leases(self) -> list[Lease]:
         """All leases, by node."""
     def idle_for(self, service: str) -> int:
-        """Nodes that requests of a service would be granted now, one after the other. Raises NoSuchService.
+        """Nodes that requests of a service would be granted now, one after the other.
+
+        Raises NoSuchService.
         """
     def next_expiry(self) -> float | None:
         """When `expire` is due next, in seconds of the pool's clock; None when nothing is leased."""
@@ -649,5 +653,6 @@ def probe() -> dict[str, object]:
 
     Limits are (soft, hard), None where there is none; a setting that this kernel does not have is None.
     """
+
 def counters() -> list[tuple[str, str, str]]:
     """What is counted: (label, unit, meaning) of each counter, in a fixed order."""

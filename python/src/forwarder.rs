@@ -22,7 +22,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// `medium_per_core` and `high_per_core` are the load from which on a back end is at Medium and at High.
 /// `signal` says what load is: "in_flight", requests in flight per core; "cpu", the busy share of its cores,
 /// 0 to 1; "latency", response time in milliseconds, for which both thresholds must be given. The last two
-/// are told by `set_backend`. None means the default, see `default_thresholds`. At most `queue_max` requests wait, for at most `queue_timeout`; then clients get 503
+/// are told by `set_backend`. None means the default, see `default_thresholds`.
+///
+/// At most `queue_max` requests wait, for at most `queue_timeout`; then clients get 503
 /// with `retry_after` seconds. Times are in seconds, sizes in bytes. `health` is a HealthConfig, None for
 /// its defaults, or "off".
 ///

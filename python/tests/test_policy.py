@@ -64,7 +64,7 @@ def test_thresholds_have_one_default_for_all() -> None:
     scaler = clustercore.Scaler(hold_add=0)
     assert scaler.step(0, (int(both[1]) - 1, 1), [], 1) is None
     decision = scaler.step(1, (int(both[1]), 1), [], 1)
-    assert decision is not None and f"High from {both[1]:g}," in decision[1]
+    assert decision is not None and decision[0] == "add" and f"High from {both[1]:g}," in decision[1]
     assert clustercore.default_thresholds("cpu") == (0.5, 0.8)
     assert clustercore.default_thresholds("latency") is None
 

@@ -95,7 +95,9 @@ def _service_line(service: dict[str, Any]) -> Text:
 
 def _thresholds(service: dict[str, Any]) -> str:
     learnt = ", learnt" if service["thresholds"] == "auto" else ""
-    levels = f"Medium from {service['medium']:g}, High from {service['high']:g} {service['load_unit']}{learnt}"
+    levels = (
+        f"Medium from {service['medium']:g}, High from {service['high']:g} {service['load_unit']}{learnt}"
+    )
     return f"load by {service['load_signal'].replace('_', ' ')}: {levels}"
 
 
@@ -109,7 +111,16 @@ def _table(*columns: str) -> Table:
 
 def _children(service: dict[str, Any]) -> Table:
     table = _table(
-        "child list", "address", "state", "level", "load", "in flight", "cores", "requests", "failures", "mean"
+        "child list",
+        "address",
+        "state",
+        "level",
+        "load",
+        "in flight",
+        "cores",
+        "requests",
+        "failures",
+        "mean",
     )
     local = service["local"]
     if local:

@@ -243,9 +243,7 @@ class ServiceManager:
         )
         self._local_address = str(Address(instance.address, instance.port))
         limit = self.config.thresholds.in_flight_per_core_max * self.cores_local
-        self.forwarder.set_local(
-            self._local_address, cores=self.cores_local, in_flight_max=limit or None
-        )
+        self.forwarder.set_local(self._local_address, cores=self.cores_local, in_flight_max=limit or None)
 
     def _end_leftover(self) -> None:
         """Ends the local instance of a front end that was killed; a new one starts in its place."""

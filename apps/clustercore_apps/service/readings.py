@@ -1,4 +1,4 @@
-"""The samples of a service's load signal: of its local instance and of each back end, in the signal's unit."""
+"""The samples of a service's load signal, in its unit: of the local instance and of each back end."""
 
 from __future__ import annotations
 
