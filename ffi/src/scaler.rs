@@ -428,7 +428,7 @@ mod tests {
 
     #[test]
     fn what_contradicts_itself_is_refused() {
-        let options = clc_scaler_options { medium_percent: 500, ..clc_scaler_options::zeroed() };
+        let options = clc_scaler_options { medium_percent: 900, ..clc_scaler_options::zeroed() };
         assert_eq!(config(&options).unwrap_err().code(), Code::BadConfiguration);
         let options = clc_scaler_options { backends_min: 3, backends_max: 2, ..clc_scaler_options::zeroed() };
         assert_eq!(config(&options).unwrap_err().to_string(), "backends_min is 3, above backends_max 2");

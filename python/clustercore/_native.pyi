@@ -651,7 +651,8 @@ def probe() -> dict[str, object]:
     """What this kernel offers: which driver would run and why, its features, and the settings that matter
     for it.
 
-    Limits are (soft, hard), None where there is none; a setting that this kernel does not have is None.
+    `kernel_advice` is what to change about the kernel, None when nothing. Limits are (soft, hard), None where
+    there is none; a setting that this kernel does not have is None.
     """
 
 def counters() -> list[tuple[str, str, str]]:
