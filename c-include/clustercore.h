@@ -706,9 +706,17 @@ typedef struct clc_backend_status {
    */
   uint64_t latency_ns_mean;
   /**
+   * Time of its completed requests in nanoseconds, summed.
+   */
+  uint64_t latency_ns_total;
+  /**
+   * The latest sample told by clc_forwarder_set_reading.
+   */
+  uint64_t reading_per_mille;
+  /**
    * 0.
    */
-  uint64_t reserved[5];
+  uint64_t reserved[3];
   /**
    * Its name, cut where it is longer.
    */
@@ -805,7 +813,7 @@ typedef struct clc_forwarder_options {
    */
   uint32_t policy;
   /**
-   * From here on a back end is Medium: requests in flight per core, in per cent.
+   * From here on a back end is Medium, in per cent of the scale of `signal`.
    */
   uint32_t medium_percent;
   /**
@@ -873,9 +881,10 @@ typedef struct clc_forwarder_options {
    */
   uint32_t probe_fall;
   /**
-   * 0.
+   * A clc_signal: what the thresholds are compared with. The sampled ones are told by clc_forwarder_set_reading. With
+   * CLC_SIGNAL_LATENCY both thresholds must be given.
    */
-  uint32_t reserved;
+  uint32_t signal;
 } clc_forwarder_options;
 
 /**
@@ -1225,7 +1234,7 @@ typedef struct clc_scaler_options {
    */
   uint64_t cool_down_ns;
   /**
-   * A clc_signal.
+   * A clc_signal. With CLC_SIGNAL_LATENCY both thresholds must be given.
    */
   uint32_t signal;
   /**
@@ -1508,6 +1517,34 @@ clc_status clc_forwarder_remove_backend(struct clc_forwarder *forwarder,
 clc_status clc_forwarder_set_weight(struct clc_forwarder *forwarder,
                                     uint32_t backend,
                                     uint32_t weight);
+
+/**
+ * Tells a sample of the forwarder's signal for a back end, in per mille of its scale: CPU time used there (1000 is all
+ * of its cores), or response time (1000 is the target). Requests in flight are counted by the library itself; with that
+ * signal a reading has no effect. Between two samples a burst goes unseen: give such back ends an `in_flight_max` too.
+ *
+ * Errors: NULL_ARGUMENT, NO_SUCH_BACKEND, NO_SUCH_FORWARDER, CLOSED, WRONG_THREAD, FORKED. The shard's thread, or with
+ * a node any thread, may call this.
+ *
+ * # Safety
+ * `forwarder` is NULL or a live forwarder.
+ */
+clc_status clc_forwarder_set_reading(struct clc_forwarder *forwarder,
+                                     uint32_t backend,
+                                     uint32_t reading_per_mille);
+
+/**
+ * Changes where Medium and High begin, in per cent of the signal's scale, from the next request on.
+ *
+ * Errors: NULL_ARGUMENT, BAD_CONFIGURATION (Medium above High), NO_SUCH_FORWARDER, CLOSED, WRONG_THREAD, FORKED. The
+ * shard's thread, or with a node any thread, may call this.
+ *
+ * # Safety
+ * `forwarder` is NULL or a live forwarder.
+ */
+clc_status clc_forwarder_set_thresholds(struct clc_forwarder *forwarder,
+                                        uint32_t medium_percent,
+                                        uint32_t high_percent);
 
 /**
  * Writes how each back end stands into `backends_out`, the local instance first, then the child list in its order;

@@ -18,10 +18,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from clustercore_apps.service import process
 
 READY_SECONDS = 20.0
+
+# How long an input takes says something about the machine, not about the code.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 def wait_until(condition: Callable[[], Any], seconds: float = 10.0) -> Any:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import clustercore
 import pytest
 from conftest import SAMPLE, Agents, config_text, free_port, is_alive, run_command, taken_port, wait_until
 
+from clustercore_apps.command import doctor
 from clustercore_apps.service import process
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "services.toml"
@@ -173,3 +176,38 @@ def test_demonstration_on_a_taken_port_is_one_line() -> None:
         line = fault("demo", "--front", f"127.0.0.1:{port}", "--console", f"127.0.0.1:{free_port()}")
         assert f"127.0.0.1:{port}" in line
         assert "end what listens there" in line
+
+
+WITHOUT_IO_URING = """
+import ctypes, os, struct, sys
+# seccomp(2): load the number of the call; io_uring_setup (425 everywhere) fails as in a kernel without it.
+code = [(0x20, 0, 0, 0), (0x15, 0, 1, 425), (0x06, 0, 0, 0x00050000 | 38), (0x06, 0, 0, 0x7FFF0000)]
+instructions = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *one) for one in code))
+program = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(code), ctypes.addressof(instructions)))
+libc = ctypes.CDLL(None, use_errno=True)
+assert libc.prctl(38, 1, 0, 0, 0) == 0, "no_new_privs"
+assert libc.prctl(22, 2, program, 0, 0) == 0, "seccomp"
+os.execv(sys.executable, [sys.executable, "-m", "clustercore_apps", *sys.argv[1:]])
+"""
+
+
+def test_a_kernel_without_io_uring_is_told_by_the_doctor() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_IO_URING, "doctor"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "COLUMNS": "400"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"driver +epoll", done.stdout), done.stdout
+    assert "this kernel has no io_uring: use Linux 6.1 or newer, or the epoll driver" in done.stdout
+
+
+def test_advice_about_the_kernel_stands_beside_its_release(monkeypatch: pytest.MonkeyPatch) -> None:
+    advice = "Linux 5.10.0 is older than the floor, 6.1: install 6.1 or newer"
+    found = {"kernel_release": "5.10.0", "kernel_advice": advice, "driver": "epoll"}
+    monkeypatch.setattr(clustercore, "probe", lambda: dict(found))
+    (release, driver) = doctor.core_findings()
+    assert (release.value, release.advice) == ("5.10.0", advice)
+    assert driver.advice == ""

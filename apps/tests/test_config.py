@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import clustercore
 import pytest
 
 from clustercore_apps.errors import ConfigError
-from clustercore_apps.service.config import load_config, parse_config
+from clustercore_apps.service.config import ThresholdConfig, load_config, parse_config
 from clustercore_apps.service.config.positions import key_lines
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "services.toml"
@@ -42,7 +43,13 @@ def test_example_file_is_accepted() -> None:
 
 def test_defaults_are_those_of_the_reference() -> None:
     service = parse_config(GOOD, Path("services.toml")).services[0]
-    assert (service.medium_per_core, service.high_per_core) == (4, 16)
+    thresholds = service.thresholds
+    assert (thresholds.medium, thresholds.high) == clustercore.default_thresholds() == (2, 8)
+    assert (thresholds.signal.name, thresholds.is_learnt, thresholds.in_flight_per_core_max) == (
+        "in_flight",
+        False,
+        0,
+    )
     assert (service.minimum, service.maximum, service.weight) == (0, 1, 1)
     assert service.forwarding["queue_max"] == 1024
 
@@ -96,7 +103,14 @@ def test_fault_is_told_with_its_line(change: tuple[str, str], line: int, words: 
     ("table", "line", "word"),
     [
         ("[services.thresholds]\nmedium_per_core = 9\nhigh_per_core = 3", 14, "below medium_per_core (9)"),
-        ("[services.thresholds]\n\nmedium = 9", 14, "known: high_per_core, medium_per_core"),
+        (
+            "[services.thresholds]\n\nlow = 9",
+            14,
+            "known: high_per_core, in_flight_per_core_max, medium_per_core",
+        ),
+        ('[services.thresholds]\nmode = "learnt"', 13, "must be one of: fixed, auto"),
+        ("[services.thresholds]\nmedium_percent = 9", 13, 'belongs to load_signal = "cpu"'),
+        ("[services.thresholds]\nhigh_ms = 9", 13, "write high_per_core, in requests per core"),
         ("[services.scaling]\nhold_add = -1", 13, "limit is 0..3600"),
         ("[services.health]\npath = 'x y'", 13, 'must start with "/"'),
         ("[services.forwarding]\nqueue_max = 1.5", 13, "whole number"),
@@ -107,6 +121,46 @@ def test_fault_is_told_with_its_line(change: tuple[str, str], line: int, words: 
 def test_fault_in_a_table_of_a_service_is_told_with_its_line(table: str, line: int, word: str) -> None:
     error = complaint(GOOD + table)
     assert (error.line, word in str(error)) == (line, True), str(error)
+
+
+@pytest.mark.parametrize(
+    ("keys", "table", "line", "word"),
+    [
+        ('load_signal = "memory"', "", 12, "must be one of: in_flight, cpu, latency"),
+        ('load_signal = "latency"', "", 12, "add [services.thresholds] with medium_ms and high_ms"),
+        ('load_signal = "latency"', "[services.thresholds]\nmedium_ms = 9", 12, "needs thresholds"),
+        ('load_signal = "cpu"\nthresholds = "auto"', "", 12, "learns requests in flight"),
+        ('thresholds = "learnt"', "", 12, "must be one of: fixed, auto"),
+        ("thresholds = 3", "", 12, "must be a table"),
+        ('load_signal = "cpu"', "[services.thresholds]\nhigh_percent = 101", 14, "limit is 1..100"),
+        ('load_signal = "cpu"', "[services.thresholds]\nhigh_percent = 40", 14, "medium_percent (50)"),
+        ('load_signal = "cpu"', "[services.thresholds]\nmedium_per_core = 4", 14, "write medium_percent"),
+        (
+            'load_signal = "latency"',
+            "[services.thresholds]\nmedium_ms = 9\nhigh_ms = 8",
+            15,
+            "must not be below medium_ms (9)",
+        ),
+    ],
+)
+def test_fault_about_load_is_told_with_its_line(keys: str, table: str, line: int, word: str) -> None:
+    error = complaint(f"{GOOD}{keys}\n{table}\n")
+    assert (error.line, word in str(error)) == (line, True), str(error)
+
+
+def test_thresholds_are_in_the_unit_of_the_signal() -> None:
+    def thresholds(text: str) -> ThresholdConfig:
+        return parse_config(GOOD + text, Path("services.toml")).services[0].thresholds
+
+    cpu = thresholds('load_signal = "cpu"\n')
+    assert (cpu.medium, cpu.high, cpu.high_of_core) == (50, 80, 0.8)
+    assert cpu.in_flight_per_core_max > 0, "a burst between two samples is bounded"
+    latency = thresholds('load_signal = "latency"\n[services.thresholds]\nmedium_ms = 20\nhigh_ms = 60.5\n')
+    assert (latency.medium_of_core, latency.high_of_core, latency.is_learnt) == (20, 60.5, False)
+    short = thresholds('thresholds = "auto"\n')
+    assert (short.is_learnt, short.medium, short.high) == (True, 2, 8)
+    table = thresholds('[services.thresholds]\nmode = "auto"\nmedium_per_core = 1\nhigh_per_core = 3\n')
+    assert (table.is_learnt, table.medium, table.high) == (True, 1, 3), "the start"
 
 
 def test_second_service_is_found_behind_arrays_and_long_strings() -> None:

@@ -118,6 +118,50 @@ def test_back_ends_are_borrowed_under_load_and_given_back(front: FrontEnd, agent
     wait_until(lambda: get(url)[2] == "web-local")
 
 
+SCALING = "[services.scaling]\nhold_add = 0.05\nhold_remove = 0.5\ncool_down = 0.1\n"
+
+
+def test_latency_can_be_the_load(front: FrontEnd, agents: Agents) -> None:
+    levels = 'load_signal = "latency"\n[services.thresholds]\nmedium_ms = 20\nhigh_ms = 60\n'
+    url = begin(front, agents, 1, levels + SCALING)
+    with pressure(url + "/wait/100", clients=2):
+        active(front, 1)
+        child = wait_until(lambda: [c for c in front.state()["services"][0]["children"] if c["load"] > 60])[0]
+        assert child["level"] == "high", "as sampled, though the core is told a little less"
+    wait_until(lambda: front.children() == {}, 30)
+    (added,) = front.decisions("add")
+    assert re.search(r"the front end has a response time of [\d.]+ ms, High from 60 ms", added["reason"])
+    status = run_command("status", "--console", front.console)
+    assert "load by latency: Medium from 20, High from 60 ms" in status.stdout
+
+
+def test_cpu_use_can_be_the_load(front: FrontEnd, agents: Agents) -> None:
+    levels = 'load_signal = "cpu"\n[services.thresholds]\nmedium_percent = 10\nhigh_percent = 30\n'
+    url = begin(front, agents, 1, levels + SCALING)
+    with pressure(url + "/wait/100", clients=8):
+        # Many requests in flight that cost nothing are no load.
+        wait_until(lambda: front.state()["services"][0]["local"]["in_flight"] == 8)
+    with pressure(url + "/work/40", clients=2) as clients:
+        active(front, 1)
+        wait_until(lambda: front.state()["services"][0]["children"][0]["load"] > 10)
+    assert {status for status, _ in clients.answers} == {200}
+    wait_until(lambda: front.children() == {}, 30)
+    added = front.decisions("add")[0]
+    assert re.search(r"the front end has \d+ % of its CPU busy, High from 30 %", added["reason"])
+
+
+def test_thresholds_are_learnt_and_the_change_is_logged(front: FrontEnd, agents: Agents) -> None:
+    url = begin(front, agents, 1, 'thresholds = "auto"\n')
+    with pressure(url + "/wait/20", clients=6):
+        # Six at once take no longer than one: thresholds rise.
+        learnt = wait_until(lambda: front.decisions("thresholds"), 30)[-1]
+        service = front.state()["services"][0]
+    assert learnt["reason"].startswith("learnt: Medium from ")
+    assert learnt["figures"]["medium_per_core"] > 2
+    assert service["thresholds"] == "auto"
+    assert service["medium"] >= learnt["figures"]["medium_per_core"] or service["high"] > 8
+
+
 def test_by_hand_add_drain_remove(front: FrontEnd, agents: Agents) -> None:
     begin(front, agents, 2, STEADY)
     added = run_command("add", "web", "--console", front.console)

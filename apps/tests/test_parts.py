@@ -184,6 +184,7 @@ def test_metrics_are_typed_explained_and_escaped() -> None:
         "node": 'a"b\\c\nd',
         "state": "active",
         "level": "medium",
+        "load": 1.5,
         "in_flight": 3,
         "cores": 2,
         "requests": 7,
@@ -193,6 +194,9 @@ def test_metrics_are_typed_explained_and_escaped() -> None:
         "name": "web",
         "serving": "local",
         "rate": 1.5,
+        "load_signal": "in_flight",
+        "medium": 2,
+        "high": 8,
         "stats": {"requests": 9},
         "latency": {"p50": 0.1},
         "children": [child],
@@ -206,6 +210,7 @@ def test_metrics_are_typed_explained_and_escaped() -> None:
     for line in text.splitlines():
         assert re.fullmatch(r'# (HELP|TYPE) \w+ .+|\w+(\{(\w+="(\\.|[^"\\])*",?)+\})? [-+.e\d]+', line), line
     assert "# TYPE clustercore_forwarder_total counter" in text
+    assert 'clustercore_threshold{level="high",service="web",signal="in_flight"} 8.0' in text
     assert 'clustercore_forwarder_total{counter="requests",service="web"} 9.0' in text
     assert 'clustercore_back_end_level{node="a\\"b\\\\c\\nd",service="web"} 1.0' in text
     assert 'clustercore_decisions_total{kind="add",service="web"} 2.0' in text

@@ -9,7 +9,9 @@ mod status;
 
 pub use crate::forward::ForwarderId;
 pub use builder::ShardBuilder;
-pub(crate) use forwarders::{FORWARDERS_MAX, drain, no_such_backend, no_such_forwarder, too_many_forwarders};
+pub(crate) use forwarders::{
+    FORWARDERS_MAX, drain, no_such_backend, no_such_forwarder, set_reading, too_many_forwarders,
+};
 pub use status::BackendStatus;
 pub(crate) use status::backends;
 

@@ -7,7 +7,7 @@ use crate::status::{boundary, null};
 use crate::text::{address, fixed, optional};
 use clustercore::BackendStatus;
 use clustercore::forward::BackendConfig;
-use clustercore::proto::policy::{BackendKey, HealthState, Level};
+use clustercore::proto::policy::{BackendKey, HealthState, Level, Thresholds};
 use clustercore::{Code, Error, Result};
 use std::ffi::c_char;
 use std::time::Duration;
@@ -101,8 +101,12 @@ pub struct clc_backend_status {
     pub failures: u64,
     /// Mean time of its completed requests in nanoseconds.
     pub latency_ns_mean: u64,
+    /// Time of its completed requests in nanoseconds, summed.
+    pub latency_ns_total: u64,
+    /// The latest sample told by clc_forwarder_set_reading.
+    pub reading_per_mille: u64,
     /// 0.
-    pub reserved: [u64; 5],
+    pub reserved: [u64; 3],
     /// Its name, cut where it is longer.
     pub name: [c_char; 64],
     /// Where its service listens.
@@ -134,7 +138,9 @@ impl clc_backend_status {
             requests: status.requests,
             failures: status.failures,
             latency_ns_mean: status.latency_ns_mean,
-            reserved: [0; 5],
+            latency_ns_total: status.latency_ns_total,
+            reading_per_mille: u64::from(status.reading_per_mille),
+            reserved: [0; 3],
             name: fixed(&status.name),
             address: fixed(&status.address.to_string()),
         }
@@ -305,6 +311,58 @@ pub unsafe extern "C" fn clc_forwarder_set_weight(
                 Ok(())
             }),
             (Owner::Node(core), id) => core.node()?.set_weight(id, key, weight),
+        }
+    })
+}
+
+/// Tells a sample of the forwarder's signal for a back end, in per mille of its scale: CPU time used there (1000 is all
+/// of its cores), or response time (1000 is the target). Requests in flight are counted by the library itself; with that
+/// signal a reading has no effect. Between two samples a burst goes unseen: give such back ends an `in_flight_max` too.
+///
+/// Errors: NULL_ARGUMENT, NO_SUCH_BACKEND, NO_SUCH_FORWARDER, CLOSED, WRONG_THREAD, FORKED. The shard's thread, or with
+/// a node any thread, may call this.
+///
+/// # Safety
+/// `forwarder` is NULL or a live forwarder.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clc_forwarder_set_reading(
+    forwarder: *mut clc_forwarder,
+    backend: u32,
+    reading_per_mille: u32,
+) -> clc_status {
+    boundary(|| {
+        // SAFETY: NULL or a live forwarder that is only shared, per the contract above.
+        let forwarder = unsafe { forwarder.as_ref() }.ok_or_else(|| null("forwarder"))?;
+        let key = BackendKey(backend);
+        match forwarder.owner()? {
+            (Owner::Shard(core), id) => {
+                core.with(|state| state.shard.set_reading(id, key, reading_per_mille))
+            }
+            (Owner::Node(core), id) => core.node()?.set_reading(id, key, reading_per_mille),
+        }
+    })
+}
+
+/// Changes where Medium and High begin, in per cent of the signal's scale, from the next request on.
+///
+/// Errors: NULL_ARGUMENT, BAD_CONFIGURATION (Medium above High), NO_SUCH_FORWARDER, CLOSED, WRONG_THREAD, FORKED. The
+/// shard's thread, or with a node any thread, may call this.
+///
+/// # Safety
+/// `forwarder` is NULL or a live forwarder.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clc_forwarder_set_thresholds(
+    forwarder: *mut clc_forwarder,
+    medium_percent: u32,
+    high_percent: u32,
+) -> clc_status {
+    boundary(|| {
+        // SAFETY: NULL or a live forwarder that is only shared, per the contract above.
+        let forwarder = unsafe { forwarder.as_ref() }.ok_or_else(|| null("forwarder"))?;
+        let thresholds = Thresholds { medium: medium_percent, high: high_percent };
+        match forwarder.owner()? {
+            (Owner::Shard(core), id) => core.with(|state| state.shard.set_thresholds(id, thresholds)),
+            (Owner::Node(core), id) => core.node()?.set_thresholds(id, thresholds),
         }
     })
 }

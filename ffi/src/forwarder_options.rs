@@ -2,11 +2,12 @@
 
 use crate::clc_status;
 use crate::options::{self, Options, bound, one_of, or};
+use crate::scaler::signal_and_thresholds;
 use crate::status::boundary;
 use crate::text::optional;
+use clustercore::Result;
 use clustercore::forward::{ForwarderConfig, Mode, ProxyProtocol};
 use clustercore::proto::policy::{Policy, ProbeConfig};
-use clustercore::{Code, Error, Result};
 use std::ffi::c_char;
 use std::time::Duration;
 
@@ -91,7 +92,7 @@ pub struct clc_forwarder_options {
     pub mode: u32,
     /// A clc_policy.
     pub policy: u32,
-    /// From here on a back end is Medium: requests in flight per core, in per cent.
+    /// From here on a back end is Medium, in per cent of the scale of `signal`.
     pub medium_percent: u32,
     /// From here on a back end is High and gets nothing.
     pub high_percent: u32,
@@ -125,8 +126,9 @@ pub struct clc_forwarder_options {
     pub probe_rise: u32,
     /// Bad probes in a row until it falls (3).
     pub probe_fall: u32,
-    /// 0.
-    pub reserved: u32,
+    /// A clc_signal: what the thresholds are compared with. The sampled ones are told by clc_forwarder_set_reading. With
+    /// CLC_SIGNAL_LATENCY both thresholds must be given.
+    pub signal: u32,
 }
 
 // SAFETY: C layout, the size first, integers and pointers that may be NULL.
@@ -214,10 +216,6 @@ pub(crate) unsafe fn config(options: *const clc_forwarder_options) -> Result<For
 fn settings(options: &clc_forwarder_options) -> Result<ForwarderConfig> {
     let mut config = ForwarderConfig::default();
     let no_yes = [false, true];
-    if options.reserved != 0 {
-        let text = format!("reserved is {}, it must be 0", options.reserved);
-        return Err(Error::new(Code::InvalidArgument, text));
-    }
     let policies = [Policy::Levels, Policy::RoundRobin, Policy::LeastRequests, Policy::PowerOfTwo];
     let versions = [ProxyProtocol::Off, ProxyProtocol::V1, ProxyProtocol::V2];
     config.mode = one_of("mode", options.mode, &[Mode::Http, Mode::Tcp])?;
@@ -226,9 +224,8 @@ fn settings(options: &clc_forwarder_options) -> Result<ForwarderConfig> {
     config.proxy_out = one_of("proxy_out", options.proxy_out, &versions)?;
     config.trust_forwarded = one_of("trust_forwarded", options.trust_forwarded, &no_yes)?;
 
-    let thresholds = &mut config.router.thresholds;
-    thresholds.medium = or(options.medium_percent, thresholds.medium);
-    thresholds.high = or(options.high_percent, thresholds.high);
+    (config.router.signal, config.router.thresholds) =
+        signal_and_thresholds(options.signal, options.medium_percent, options.high_percent)?;
     config.queue_max = bound(options.queue_max, config.queue_max);
     config.retries_max = bound(options.retries_max, config.retries_max as usize) as u32;
     config.backend_idle_max = bound(options.backend_idle_max, config.backend_idle_max);
@@ -276,6 +273,7 @@ const PROBE_FALL: u32 = 3;
 mod tests {
     use super::*;
     use crate::options::CLC_NONE;
+    use clustercore::Code;
 
     #[test]
     fn zero_and_the_written_defaults_are_the_same_settings() {

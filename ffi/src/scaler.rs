@@ -35,7 +35,7 @@ pub struct clc_scaler_options {
     pub hold_ns_remove: u64,
     /// The least time between two decisions, in nanoseconds; 1 for none.
     pub cool_down_ns: u64,
-    /// A clc_signal.
+    /// A clc_signal. With CLC_SIGNAL_LATENCY both thresholds must be given.
     pub signal: u32,
     /// From here on a load is Medium, in per cent.
     pub medium_percent: u32,
@@ -285,12 +285,32 @@ pub unsafe extern "C" fn clc_scaler_decisions(scaler: *const clc_scaler) -> u64 
     unsafe { scaler.as_ref() }.map_or(0, |scaler| scaler.inner.decisions())
 }
 
+/// A clc_signal and its thresholds, where 0 means the signal's default.
+///
+/// Errors: `InvalidArgument`: no such signal, or one that has no defaults.
+pub(crate) fn signal_and_thresholds(
+    signal: u32,
+    medium_percent: u32,
+    high_percent: u32,
+) -> Result<(Signal, Thresholds)> {
+    let signal = one_of("signal", signal, &[Signal::InFlight, Signal::Cpu, Signal::Latency])?;
+    let default = match signal.thresholds() {
+        Some(default) => default,
+        None if medium_percent != 0 && high_percent != 0 => Thresholds { medium: 0, high: 0 },
+        None => {
+            let text = "medium_percent and high_percent must be given with CLC_SIGNAL_LATENCY";
+            return Err(Error::new(Code::InvalidArgument, text));
+        }
+    };
+    let thresholds =
+        Thresholds { medium: or(medium_percent, default.medium), high: or(high_percent, default.high) };
+    Ok((signal, thresholds))
+}
+
 fn config(options: &clc_scaler_options) -> Result<ScalerConfig> {
     let default = ScalerConfig::default();
-    let thresholds = Thresholds {
-        medium: or(options.medium_percent, default.thresholds.medium),
-        high: or(options.high_percent, default.thresholds.high),
-    };
+    let (signal, thresholds) =
+        signal_and_thresholds(options.signal, options.medium_percent, options.high_percent)?;
     let (backends_min, backends_max) =
         (options.backends_min as usize, or(options.backends_max, u32::MAX) as usize);
     let bad = |text: String| Err(Error::new(Code::BadConfiguration, text));
@@ -305,7 +325,7 @@ fn config(options: &clc_scaler_options) -> Result<ScalerConfig> {
     }
     Ok(ScalerConfig {
         thresholds,
-        signal: one_of("signal", options.signal, &[Signal::InFlight, Signal::Cpu, Signal::Latency])?,
+        signal,
         hold_ns_add: or(options.hold_ns_add, default.hold_ns_add),
         hold_ns_remove: or(options.hold_ns_remove, default.hold_ns_remove),
         cool_down_ns: or(options.cool_down_ns, default.cool_down_ns),
@@ -408,7 +428,7 @@ mod tests {
 
     #[test]
     fn what_contradicts_itself_is_refused() {
-        let options = clc_scaler_options { medium_percent: 500, ..clc_scaler_options::zeroed() };
+        let options = clc_scaler_options { medium_percent: 900, ..clc_scaler_options::zeroed() };
         assert_eq!(config(&options).unwrap_err().code(), Code::BadConfiguration);
         let options = clc_scaler_options { backends_min: 3, backends_max: 2, ..clc_scaler_options::zeroed() };
         assert_eq!(config(&options).unwrap_err().to_string(), "backends_min is 3, above backends_max 2");

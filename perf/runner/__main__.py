@@ -11,6 +11,7 @@ from .experiments import Effort
 from .generator import Load
 from .programs import PROXIES
 
+PAPER_REQUESTS = 100
 QUICK = Effort(runs=1, seconds=0.4, warmup_seconds=0.1, is_quick=True)
 
 
@@ -50,6 +51,15 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--runs", type=int, default=5, help="runs per figure (default %(default)s)")
     top.add_argument(
         "--seconds", type=float, default=2.0, help="measured seconds per run (default %(default)s)"
+    )
+    top.add_argument(
+        "--slow-requests",
+        type=int,
+        default=15,
+        help="requests of each cell of experiment 2, at the paper's one a second (default %(default)s)",
+    )
+    top.add_argument(
+        "--paper", action="store_true", help="experiment 2 with the paper's 100 requests: 80 minutes more"
     )
     top.add_argument(
         "--ours", default="clustercore", choices=PROXIES, help="the program that is measured as ours"
@@ -124,7 +134,8 @@ def effort_of(arguments: argparse.Namespace) -> Effort:
     """How much to measure, by the command line."""
     if arguments.quick:
         return Effort(QUICK.runs, QUICK.seconds, QUICK.warmup_seconds, True, arguments.ours)
-    return Effort(arguments.runs, arguments.seconds, ours=arguments.ours)
+    slow = PAPER_REQUESTS if arguments.paper else max(1, arguments.slow_requests)
+    return Effort(arguments.runs, arguments.seconds, ours=arguments.ours, slow_requests=slow)
 
 
 def run_check(arguments: argparse.Namespace) -> int:

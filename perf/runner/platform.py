@@ -13,7 +13,7 @@ import json
 import tempfile
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from . import generator, tools
@@ -33,29 +33,54 @@ class Setting:
     policy: str = "levels"
     medium_per_core: float = 2.0
     high_per_core: float = 4.0
+    hold_add: float = 0.05
+    hold_remove: float = 1.0
+    cool_down: float = 0.25
 
     def describe(self) -> str:
         """A name for tables."""
         if self.policy != "levels":
             return self.policy
         if self.medium_per_core == self.high_per_core:
-            return "levels, one threshold"
-        return "levels, two thresholds"
+            return f"levels, one threshold at {self.high_per_core:g}"
+        return f"levels, two thresholds at {self.medium_per_core:g} and {self.high_per_core:g}"
+
+    def without_holds(self) -> Setting:
+        """The same, deciding at once and at any time."""
+        return replace(self, hold_add=0.0, hold_remove=0.0, cool_down=0.0)
 
 
 ONE_THRESHOLD = Setting(medium_per_core=4.0, high_per_core=4.0)
+LOW_THRESHOLD = Setting(medium_per_core=2.0, high_per_core=2.0)
 
 
 @dataclass
 class Shape:
-    """Load that rises and falls: (requests per second, seconds) in turn; every request costs `cpu_ms`."""
+    """Load in stages: (requests per second, seconds) in turn; every request takes `cpu_ms` and `wait_ms`."""
 
     stages: list[tuple[float, float]]
     cpu_ms: float = 10.0
+    wait_ms: float = 0.0
     settle_seconds: float = 4.0
 
 
 RISE_AND_FALL = Shape([(15, 2.0), (110, 5.0), (15, 5.0), (110, 5.0), (15, 5.0)])
+
+
+def hover(around: float, away: float, stages: int = 6, seconds: float = 2.5) -> Shape:
+    """Requests in flight that change between `around + away` and `around - away`, each for longer than the
+    hold times.
+
+    A request waits 20 ms and costs next to nothing, so that as many are in flight as the rate says.
+    """
+    wait_ms = 20.0
+    rates = [(around + away) * 1e3 / wait_ms, (around - away) * 1e3 / wait_ms]
+    turns = [(rates[index % 2], seconds) for index in range(stages)]
+    return Shape(turns, cpu_ms=0.0, wait_ms=wait_ms, settle_seconds=0.0)
+
+
+HOVERS = {"around 4": hover(4.0, 1.0), "around 2": hover(2.0, 0.6)}
+QUICK_HOVER = hover(4.0, 1.0, stages=2, seconds=1.0)
 QUICK_SHAPE = Shape([(15, 0.5), (110, 2.0), (15, 1.0)], settle_seconds=0.5)
 
 
@@ -155,8 +180,9 @@ class Platform:
             f"medium_per_core = {setting.medium_per_core}",
             f"high_per_core = {setting.high_per_core}",
             "[services.scaling]",
-            "hold_remove = 1.0",
-            "cool_down = 0.25",
+            f"hold_add = {setting.hold_add}",
+            f"hold_remove = {setting.hold_remove}",
+            f"cool_down = {setting.cool_down}",
         ]
         return "\n".join(lines) + "\n"
 
@@ -249,7 +275,7 @@ def run(place: Place, setting: Setting, shape: Shape = RISE_AND_FALL) -> Outcome
                     if first_step is None and rate > shape.stages[0][0]:
                         first_step = time.time()
                     load = Load(
-                        uri=f"/1k?cpu_ms={shape.cpu_ms:g}",
+                        uri=f"/1k?cpu_ms={shape.cpu_ms:g}&wait_ms={shape.wait_ms:g}",
                         rate=rate,
                         seconds=seconds,
                         connections=512,
@@ -293,16 +319,19 @@ def judge_decisions(outcome: Outcome, first_request_unix: dict[str, float], step
 
 
 def rise_and_fall(place: Place) -> dict[str, float]:
-    """The figures of the target: two thresholds (the product's policy) against one."""
-    two, one = run(place, Setting()), run(place, ONE_THRESHOLD)
+    """The figures of the target: the product's policy as load rises and falls, and two thresholds against one
+    as it hovers.
+    """
+    two = run(place, Setting())
+    hovering = {setting: run(place, setting, HOVERS["around 4"]) for setting in (Setting(), ONE_THRESHOLD)}
     figures = {
-        "errors": two.errors,
+        "errors": two.errors + sum(outcome.errors for outcome in hovering.values()),
         "requests": two.requests,
         "adds": two.adds,
         "removes": two.removes,
         "reconfigurations": two.reconfigurations,
-        "reconfigurations_one_threshold": one.reconfigurations,
-        "reconfigurations_two_against_one": two.reconfigurations / max(1, one.reconfigurations),
+        "hover_reconfigurations_two_thresholds": hovering[Setting()].reconfigurations,
+        "hover_reconfigurations_one_threshold": hovering[ONE_THRESHOLD].reconfigurations,
         "add_ms_without_start": two.add_ms_without_start
         if two.add_ms_without_start is not None
         else float("inf"),
@@ -310,6 +339,40 @@ def rise_and_fall(place: Place) -> dict[str, float]:
     if two.start_ms is not None:
         figures["start_ms"] = two.start_ms
     return figures
+
+
+@dataclass
+class Hovering:
+    """Reconfigurations by threshold setting (rows) and load (columns)."""
+
+    columns: list[str]
+    rows: dict[str, dict[str, Outcome]] = field(default_factory=dict)
+
+    def lines(self) -> list[str]:
+        """The table as text: adds and removes together."""
+        width = max(len(column) for column in self.columns) + 2
+        lines = [f"{'reconfigurations':<42}" + "".join(f"{column:>{width}}" for column in self.columns)]
+        for name, cells in self.rows.items():
+            counts = [cells[column].reconfigurations if column in cells else "" for column in self.columns]
+            lines.append(f"{name:<42}" + "".join(f"{count:>{width}}" for count in counts))
+        return lines
+
+
+def study_hovering(place_of, is_quick: bool) -> Hovering:
+    """Load that hovers around each threshold, hold times the same for all; then once with none.
+
+    `place_of()` makes the place of one run.
+    """
+    bare = "around 4, no hold"
+    settings = [Setting(), ONE_THRESHOLD] if is_quick else [Setting(), ONE_THRESHOLD, LOW_THRESHOLD]
+    shapes = {"around 4": QUICK_HOVER} if is_quick else {**HOVERS, bare: HOVERS["around 4"]}
+    hovering = Hovering(list(shapes))
+    for setting in settings:
+        cells = hovering.rows.setdefault(setting.describe(), {})
+        for column, shape in shapes.items():
+            with place_of() as where:
+                cells[column] = run(where, setting.without_holds() if column == bare else setting, shape)
+    return hovering
 
 
 def settings_of_study() -> list[Setting]:

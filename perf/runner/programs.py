@@ -74,10 +74,15 @@ def start_backends(
 ) -> list[Address]:
     """Starts `count` back ends of `kind` (nginx or sample), one per slave, and waits until they accept.
 
-    With `netns_of` "front" they run beside the front end. Raises NotHere when nginx is wanted and absent.
+    With `netns_of` "front" they run beside the front end. Of named hosts it only looks whether they accept.
+    Raises NotHere when nginx is wanted and absent, StartError.
     """
     if place.remote_ports and netns_of == "slaves":
-        return list(zip(place.slaves, place.remote_ports, strict=True))[:count]
+        remote = list(zip(place.slaves, place.remote_ports, strict=True))[:count]
+        for host, port in remote:
+            if not place.can_connect(host, port):
+                raise StartError(f"{host}:{port} of --hosts does not accept: start the back end there")
+        return remote
     addresses = []
     for index in range(count):
         is_front = netns_of == "front"

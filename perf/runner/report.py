@@ -26,6 +26,7 @@ def write(
     outcomes: list[platform.Outcome],
     notes: list[str],
     directory: Path = tools.OUT,
+    hovering: platform.Hovering | None = None,
 ) -> Path:
     """Writes `report.html` and its plots to `directory` and returns the page's path."""
     directory.mkdir(parents=True, exist_ok=True)
@@ -44,6 +45,10 @@ def write(
     if outcomes:
         parts.append("<h2>Load that rises and falls</h2>")
         parts.append(_outcomes(outcomes))
+    if hovering:
+        parts.append("<h2>Load that hovers around a threshold</h2>")
+        parts.append("<p>Back ends added and removed, by requests in flight on one core.</p>")
+        parts.append(f"<pre>{html.escape(chr(10).join(hovering.lines()))}</pre>")
     page = directory / "report.html"
     head = f"<meta charset=utf-8><title>clustercore, measured</title><style>{STYLE}</style>"
     body = "\n".join(part for part in parts if part)

@@ -29,6 +29,7 @@ class Suite:
         self.tables: list[Table] = []
         self.comparisons: list[compare.Comparison] = []
         self.outcomes: list[platform.Outcome] = []
+        self.hover: platform.Hovering | None = None
         self.notes: list[str] = []
         self.problems: list[str] = []
 
@@ -151,6 +152,31 @@ class Suite:
             ]
         self.save(rows, "rise-and-fall")
 
+    def hovering(self) -> None:
+        """Two thresholds against one, under load that hovers around each."""
+        self.hover = platform.study_hovering(place.loopback, self.effort.is_quick)
+        print("\n".join(self.hover.lines()))
+        rows = []
+        for name, cells in self.hover.rows.items():
+            for column, outcome in cells.items():
+                count, case = outcome.reconfigurations, f"{name}, load {column}"
+                rows.append(
+                    results.Row(
+                        "hover",
+                        case,
+                        "clustercore",
+                        "reconfigurations",
+                        "adds and removes",
+                        count,
+                        count,
+                        count,
+                        1,
+                    )
+                )
+                if outcome.errors:
+                    self.problems.append(f"hover, {case}: {outcome.errors} requests failed")
+        self.save(rows, "hover")
+
     def note_absent(self, name: str, absent: dict[str, str]) -> None:
         """Our own program may not be missing; peers may."""
         ours = [reason for column, reason in absent.items() if column in (self.effort.ours, *OUR_COLUMNS)]
@@ -184,7 +210,9 @@ def run(effort: Effort, has_record: bool, hosts: list[str] | None) -> int:
     suite.step("slow reader", suite.slow_reader)
     suite.step("idle clients", suite.idle)
     suite.step("rise and fall", suite.rise_and_fall)
-    page = report.write(suite.tables, suite.comparisons, suite.outcomes, suite.notes + suite.problems)
+    suite.step("hover", suite.hovering)
+    notes = suite.notes + suite.problems
+    page = report.write(suite.tables, suite.comparisons, suite.outcomes, notes, hovering=suite.hover)
     print(f"report: {page}")
     for problem in suite.problems:
         print(f"PROBLEM {problem}")

@@ -14,6 +14,15 @@ ROOT = Path(__file__).resolve().parents[2]
 PEERS = ROOT / "perf" / "peers"
 OUT = ROOT / "perf" / "out"
 RESULTS = ROOT / "perf" / "results"
+# Debian's packages of the peers and of what building Pingora takes, each with a program of it.
+PACKAGES = {
+    "haproxy": "haproxy",
+    "nginx-light": "nginx",
+    "wrk": "wrk",
+    "httperf": "httperf",
+    "iproute2": "ip",
+    "cmake": "cmake",
+}
 
 
 def target_directory() -> Path:
@@ -87,9 +96,19 @@ def version(name: str) -> str | None:
 def install_peers() -> None:
     """Installs the peers from Debian's packages and builds Pingora, some minutes the first time.
 
-    Raises SystemExit: with the list of packages when not root, and when an installation fails.
+    Raises SystemExit: with the packages that lack when not root, and when an installation fails.
     """
-    packages = ["haproxy", "nginx-light", "wrk", "httperf", "iproute2", "cmake"]
+    packages = [package for package, program in PACKAGES.items() if system(program) is None]
+    if packages:
+        _install(packages)
+    manifest = PEERS / "pingora" / "Cargo.toml"
+    command = ["cargo", "build", "--release", "--manifest-path", str(manifest)]
+    command += ["--target-dir", str(target_directory().parent)]
+    if subprocess.run(command, cwd=ROOT, timeout=1800).returncode != 0:
+        print("Pingora could not be built: its rows will say that they are not measured", file=sys.stderr)
+
+
+def _install(packages: list[str]) -> None:
     if os.geteuid() != 0:
         sys.exit(f"not root: have these installed: apt-get install {' '.join(packages)}")
     # The packages start their servers on port 80; a measuring machine wants neither.
@@ -101,8 +120,3 @@ def install_peers() -> None:
     for command in commands:
         if subprocess.run(command, env=environment, timeout=900).returncode != 0:
             sys.exit(f"{' '.join(command)} failed")
-    manifest = PEERS / "pingora" / "Cargo.toml"
-    command = ["cargo", "build", "--release", "--manifest-path", str(manifest)]
-    command += ["--target-dir", str(target_directory().parent)]
-    if subprocess.run(command, cwd=ROOT, timeout=1800).returncode != 0:
-        print("Pingora could not be built: its rows will say that they are not measured", file=sys.stderr)

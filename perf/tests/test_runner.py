@@ -8,10 +8,23 @@ import time
 import unittest
 from pathlib import Path
 from typing import ClassVar
+from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from runner import check, compare, experiments, generator, place, platform, programs, report, results
+from runner import (
+    __main__,
+    check,
+    compare,
+    experiments,
+    generator,
+    place,
+    platform,
+    programs,
+    report,
+    results,
+    tools,
+)
 from runner.processes import Process, ProcessSet, StartError
 
 WRK = """Running 2s test @ http://127.0.0.1:8080/1k
@@ -223,6 +236,16 @@ class Experiments(unittest.TestCase):
         self.assertEqual((judged["carried"], judged["crossover_rate"]), (190, 80))
         self.assertAlmostEqual(judged["steady_ratio"], 15 / 11)
 
+    def test_experiment_2_asks_exactly_what_was_said_at_one_a_second(self) -> None:
+        for runs, requests in ((5, 100), (5, 15), (3, 10), (5, 7), (1, 1)):
+            effort = experiments.Effort(runs=runs, slow_requests=requests)
+            taken, each = experiments.runs_of_slow(effort)
+            self.assertEqual(taken * each, requests)
+            self.assertLessEqual(taken, runs)
+        arguments = __main__.parser().parse_args(["--paper"])
+        self.assertEqual(__main__.effort_of(arguments).slow_requests, 100)
+        self.assertLess(__main__.effort_of(__main__.parser().parse_args([])).slow_requests, 100)
+
     def test_no_crossover_is_infinite(self) -> None:
         judged = experiments.judge_experiment_3(self.table({1: 1.0, 80: 1.0}, {1: 2.0, 80: 2.0}, carried=100))
         self.assertEqual(judged["crossover_rate"], float("inf"))
@@ -263,6 +286,35 @@ class Platform(unittest.TestCase):
         self.assertIsNone(outcome.add_ms_without_start)
 
 
+class Hover(unittest.TestCase):
+    def test_load_hovers_around_where_it_is_told_for_longer_than_the_hold_times(self) -> None:
+        for name, around in (("around 4", 4.0), ("around 2", 2.0)):
+            shape = platform.HOVERS[name]
+            in_flight = [rate * shape.wait_ms / 1e3 for rate, _ in shape.stages]
+            self.assertTrue(
+                all(
+                    above > around > below
+                    for above, below in zip(in_flight[::2], in_flight[1::2], strict=True)
+                )
+            )
+            holds = max(platform.Setting().hold_remove, platform.Setting().hold_add)
+            self.assertTrue(all(seconds > 2 * holds for _, seconds in shape.stages))
+
+    def test_all_settings_have_the_same_hold_times(self) -> None:
+        settings = (platform.Setting(), platform.ONE_THRESHOLD, platform.LOW_THRESHOLD)
+        self.assertEqual(len({(one.hold_add, one.hold_remove, one.cool_down) for one in settings}), 1)
+        bare = platform.ONE_THRESHOLD.without_holds()
+        self.assertEqual((bare.hold_add, bare.hold_remove, bare.cool_down), (0, 0, 0))
+        self.assertEqual(bare.describe(), platform.ONE_THRESHOLD.describe())
+
+    def test_counts_stand_side_by_side(self) -> None:
+        two, one = (platform.Outcome(setting, adds=2, removes=1) for setting in (platform.Setting(),) * 2)
+        one.adds = 9
+        hovering = platform.Hovering(["a", "b"], {"two": {"a": two, "b": one}, "one": {"a": one}})
+        lines = [line.split() for line in hovering.lines()]
+        self.assertEqual(lines, [["reconfigurations", "a", "b"], ["two", "3", "10"], ["one", "10"]])
+
+
 class Programs(unittest.TestCase):
     def test_templates_leave_no_place_open(self) -> None:
         with tempfile.TemporaryDirectory() as directory:
@@ -284,11 +336,33 @@ class Programs(unittest.TestCase):
             with self.assertRaises(place.PlaceError):
                 place.remote(hosts)
 
+    def test_a_named_host_that_does_not_accept_is_told(self) -> None:
+        where = place.remote(["127.0.0.1:1", "127.0.0.1:1", "127.0.0.1:1"])
+        with (
+            tempfile.TemporaryDirectory() as directory,
+            ProcessSet(Path(directory)) as processes,
+            self.assertRaisesRegex(StartError, "127.0.0.1:1 of --hosts does not accept"),
+        ):
+            programs.start_backends(where, processes)
+
     def test_runs_visit_there_and_back(self) -> None:
         visited = []
         standing = [compare.Standing(name, None, ("a", 1)) for name in "ab"]
         compare.interleave(standing, 3, lambda proxy: visited.append(proxy.name) or {})
         self.assertEqual("".join(visited), "abbaab")
+
+
+class Peers(unittest.TestCase):
+    def test_an_ordinary_user_is_told_what_lacks_and_nothing_else(self) -> None:
+        def system(name: str) -> str | None:
+            return None if name == "wrk" else f"/usr/bin/{name}"
+
+        with (
+            mock.patch.object(tools, "system", system),
+            mock.patch.object(tools.os, "geteuid", lambda: 1000),
+            self.assertRaisesRegex(SystemExit, "not root: have these installed: apt-get install wrk$"),
+        ):
+            tools.install_peers()
 
 
 class Processes(unittest.TestCase):

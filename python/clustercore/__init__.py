@@ -85,6 +85,7 @@ from clustercore._native import (
     Shard,
     __version__,
     counters,
+    default_thresholds,
     probe,
 )
 
@@ -158,6 +159,7 @@ __all__ = [
     "WrongThread",
     "__version__",
     "counters",
+    "default_thresholds",
     "errors",
     "probe",
 ]

@@ -32,6 +32,7 @@ __all__ = [
     "Shard",
     "__version__",
     "counters",
+    "default_thresholds",
     "probe",
 ]
 
@@ -49,8 +50,9 @@ class _HasFileno(Protocol):
 class _ForwarderOptions(TypedDict, total=False):
     mode: str
     policy: str
-    medium_per_core: float
-    high_per_core: float
+    signal: str
+    medium_per_core: float | None
+    high_per_core: float | None
     queue_max: int
     queue_timeout: float
     retry_after: int
@@ -170,10 +172,14 @@ class Forwarder:
     whose options are here.
 
     `mode` is "http" or "tcp"; `policy` "levels", "round_robin", "least_requests" or "power_of_two".
-    `medium_per_core` and `high_per_core` are requests in flight per core from which on a back end is at
-    Medium and at High. At most `queue_max` requests wait, for at most `queue_timeout`; then clients get 503
-    with `retry_after` seconds. Times are in seconds, sizes in bytes. `health` is a HealthConfig, None for
-    its defaults, or "off".
+    `medium_per_core` and `high_per_core` are the load from which on a back end is at Medium and at High.
+    `signal` says what load is: "in_flight", requests in flight per core; "cpu", the busy share of its cores,
+    0 to 1; "latency", response time in milliseconds, for which both thresholds must be given. The last two
+    are told by `set_backend`. None means the default, see `default_thresholds`.
+
+    At most `queue_max` requests wait, for at most `queue_timeout`; then clients get 503 with `retry_after`
+    seconds. Times are in seconds, sizes in bytes. `health` is a HealthConfig, None for its defaults, or
+    "off".
 
     Raises InvalidArgument, BadConfiguration, AlreadyExists (the name), Closed.
     """
@@ -185,8 +191,9 @@ class Forwarder:
         *,
         mode: str = "http",
         policy: str = "levels",
-        medium_per_core: float = 4.0,
-        high_per_core: float = 16.0,
+        signal: str = "in_flight",
+        medium_per_core: float | None = None,
+        high_per_core: float | None = None,
         queue_max: int = 1024,
         queue_timeout: float = 5.0,
         retry_after: int = 1,
@@ -219,9 +226,16 @@ class Forwarder:
         The descriptor is duplicated; the caller keeps and closes its own. Returns the address, None when it
         has no IP address. Raises NotAListener, DescriptorsExhausted, OSError (not open).
         """
-    def set_local(self, address: str | None, *, cores: int = 1, name: str | None = None) -> int | None:
+    def set_local(
+        self,
+        address: str | None,
+        *,
+        cores: int = 1,
+        name: str | None = None,
+        in_flight_max: int | None = None,
+    ) -> int | None:
         """Sets the local instance, which serves while the child list is empty; None takes it away. Returns
-        its key.
+        its key. `in_flight_max` bounds its requests in flight, None leaves that to the levels.
         """
     def add_backend(
         self,
@@ -250,8 +264,16 @@ class Forwarder:
 
         Raises NoSuchBackend.
         """
-    def set_backend(self, key: int, *, weight: int) -> None:
-        """Changes a back end's share relative to others. Raises NoSuchBackend, InvalidArgument."""
+    def set_backend(self, key: int, *, weight: int | None = None, reading: float | None = None) -> None:
+        """Changes a back end's share relative to others, and tells a sample of the signal: the busy share of
+        its cores, or milliseconds. The local instance has a key too.
+
+        Raises NoSuchBackend, InvalidArgument.
+        """
+    def set_thresholds(self, *, medium_per_core: float, high_per_core: float) -> None:
+        """Changes where Medium and High begin, from the next request on. Raises BadConfiguration (Medium
+        above High), InvalidArgument.
+        """
     def backends(self) -> list[Backend]:
         """The child list in its order."""
     def local(self) -> Backend | None:
@@ -309,6 +331,12 @@ class Backend:
     @property
     def latency_us_mean(self) -> float:
         """Mean time of its completed requests in microseconds."""
+    @property
+    def latency_us_total(self) -> float:
+        """Time of its completed requests in microseconds, summed."""
+    @property
+    def reading(self) -> float:
+        """The latest sample told by `set_backend`: the busy share of its cores, or milliseconds."""
     def __eq__(self, value: object, /) -> bool: ...
     __hash__: ClassVar[None]  # type: ignore[assignment]
 
@@ -445,9 +473,11 @@ class Scaler:
     machine: no clock, no socket.
 
     The reason to add must last `hold_add` seconds, the reason to remove `hold_remove`; between two
-    decisions lie at least `cool_down` seconds. From `backends_min` to `backends_max` back ends. Requests in
-    flight per core from `medium_per_core` on are Medium, from `high_per_core` on High. Raises
-    InvalidArgument, BadConfiguration.
+    decisions lie at least `cool_down` seconds. From `backends_min` to `backends_max` back ends. Load from
+    `medium_per_core` on is Medium, from `high_per_core` on High; `signal` says what load is: "in_flight",
+    requests in flight per core; "cpu", the busy share of the cores, 0 to 1; "latency", response time in
+    milliseconds, for which both must be given. None means the default, see `default_thresholds`. Raises
+    InvalidArgument.
     """
 
     def __new__(
@@ -458,8 +488,9 @@ class Scaler:
         cool_down: float = 0.25,
         backends_min: int = 0,
         backends_max: int = 3,
-        medium_per_core: float = 4.0,
-        high_per_core: float = 16.0,
+        signal: str = "in_flight",
+        medium_per_core: float | None = None,
+        high_per_core: float | None = None,
     ) -> Self: ...
     def step(
         self,
@@ -467,14 +498,18 @@ class Scaler:
         local: tuple[int, int],
         children: Sequence[tuple[int, int, int, str]],
         pool_idle: int,
+        readings: tuple[float, Sequence[float]] | None = None,
     ) -> tuple[Literal["add"], str] | tuple[Literal["remove"], int, str] | None:
         """Looks at one sample. Returns None, ("add", reason) or ("remove", key, reason).
 
         `now` is seconds of a clock that does not go back. `local` is (requests in flight, cores) of the
         front end itself; `children` the child list in its order, (key, requests in flight, cores, state)
-        each, with the state "starting", "active" or "draining"; `pool_idle` the nodes that could be had. A
-        decision that could not be carried out comes again after the cool-down.
+        each, with the state "starting", "active" or "draining"; `pool_idle` the nodes that could be had.
+        `readings` are the samples of another signal than "in_flight", in its unit: the front end's own, and
+        one for each child. A decision that could not be carried out comes again after the cool-down.
         """
+    def set_thresholds(self, *, medium_per_core: float, high_per_core: float) -> None:
+        """Changes where Medium and High begin; hold times run on. Raises InvalidArgument."""
     @property
     def decisions(self) -> int:
         """Decisions taken so far."""
@@ -483,19 +518,19 @@ class Scaler:
 class AutoThresholds:
     """Learns where Medium and High begin from response times against requests in flight. A pure machine.
 
-    `medium_per_core` and `high_per_core` hold until something has been learnt; `cores` are those of the
-    server that is observed. Medium is at the knee: the concurrency up to which responses take at most
-    `knee_ratio` of the least time; High where they take `high_ratio` of it. An average counts from
-    `samples_min` observations on, until `forget_after` seconds without a new one. Raises InvalidArgument,
-    BadConfiguration.
+    `medium_per_core` and `high_per_core` hold until something has been learnt (None: `default_thresholds`);
+    `cores` are those of the server that is observed. Medium is at the knee: the concurrency up to which
+    responses take at most `knee_ratio` of the least time; High where they take `high_ratio` of it. An average
+    counts from `samples_min` observations on, until `forget_after` seconds without a new one. Raises
+    InvalidArgument.
     """
 
     def __new__(
         cls,
         *,
         cores: int = 1,
-        medium_per_core: float = 4.0,
-        high_per_core: float = 16.0,
+        medium_per_core: float | None = None,
+        high_per_core: float | None = None,
         knee_ratio: float = 1.35,
         high_ratio: float = 3.0,
         samples_min: int = 50,
@@ -511,6 +546,13 @@ class AutoThresholds:
         """
     def latency_min(self) -> float | None:
         """The least average response time in seconds, None before there is one."""
+
+def default_thresholds(
+    signal: str = "in_flight",
+) -> tuple[float, float] | None:
+    """Where Medium and High begin when nothing else is said, in the signal's unit: requests in flight per
+    core, or the busy share of the cores. None for "latency": what is long depends on the service.
+    """
 
 @final
 class Pool:
@@ -538,9 +580,7 @@ class Pool:
         """Takes a node out, for good or because it died. Returns the lease that ends by this, if any.
         Raises NoSuchNode.
         """
-    def add_service(
-        self, name: str, minimum: int = 0, maximum: int = 1048576, weight: int = 1
-    ) -> None:
+    def add_service(self, name: str, minimum: int = 0, maximum: int = 1048576, weight: int = 1) -> None:
         """Announces a service, or changes what it may have: `minimum` nodes are kept for it, it never has
         more than `maximum`, and when nodes are short it gets its part by `weight`.
 
@@ -578,7 +618,9 @@ class Pool:
     def leases(self) -> list[Lease]:
         """All leases, by node."""
     def idle_for(self, service: str) -> int:
-        """Nodes that requests of a service would be granted now, one after the other. Raises NoSuchService.
+        """Nodes that requests of a service would be granted now, one after the other.
+
+        Raises NoSuchService.
         """
     def next_expiry(self) -> float | None:
         """When `expire` is due next, in seconds of the pool's clock; None when nothing is leased."""
@@ -609,7 +651,9 @@ def probe() -> dict[str, object]:
     """What this kernel offers: which driver would run and why, its features, and the settings that matter
     for it.
 
-    Limits are (soft, hard), None where there is none; a setting that this kernel does not have is None.
+    `kernel_advice` is what to change about the kernel, None when nothing. Limits are (soft, hard), None where
+    there is none; a setting that this kernel does not have is None.
     """
+
 def counters() -> list[tuple[str, str, str]]:
     """What is counted: (label, unit, meaning) of each counter, in a fixed order."""

@@ -1,7 +1,7 @@
 """asyncio: events of a node, and a shard turned by the running loop, by descriptors and timers alone.
 
-    async for event in aio.events(node): ...
-    task = asyncio.create_task(aio.run(shard, on_event))
+async for event in aio.events(node): ...
+task = asyncio.create_task(aio.run(shard, on_event))
 """
 
 import asyncio

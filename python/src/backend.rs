@@ -34,6 +34,10 @@ pub struct Backend {
     cores: u32,
     /// Mean time of its completed requests in microseconds.
     latency_us_mean: f64,
+    /// Time of its completed requests in microseconds, summed.
+    latency_us_total: f64,
+    /// The latest sample told by `set_backend`: the busy share of its cores, or milliseconds.
+    reading: f64,
 }
 
 #[pymethods]
@@ -64,6 +68,8 @@ impl From<BackendStatus> for Backend {
             weight: status.weight,
             cores: status.cores,
             latency_us_mean: status.latency_ns_mean as f64 / 1000.0,
+            latency_us_total: status.latency_ns_total as f64 / 1000.0,
+            reading: f64::from(status.reading_per_mille) / 1000.0,
         }
     }
 }

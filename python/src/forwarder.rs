@@ -1,6 +1,6 @@
 //! A forwarder's handle: the same class for one of a node and one of a shard.
 
-use crate::argument::{address, count, seconds};
+use crate::argument::{address, count, per_core, reading, seconds};
 use crate::backend::Backend;
 use crate::descriptor::listener;
 use crate::errors::Answer;
@@ -9,7 +9,7 @@ use crate::options::Options;
 use crate::shard::Shard;
 use clustercore::forward::{BackendConfig, Latency};
 use clustercore::io::ListenOptions;
-use clustercore::proto::policy::BackendKey;
+use clustercore::proto::policy::{BackendKey, Thresholds};
 use clustercore::{BackendStatus, Code, Error, ForwarderId, Result};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -19,8 +19,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// options are here.
 ///
 /// `mode` is "http" or "tcp"; `policy` "levels", "round_robin", "least_requests" or "power_of_two".
-/// `medium_per_core` and `high_per_core` are requests in flight per core from which on a back end is at
-/// Medium and at High. At most `queue_max` requests wait, for at most `queue_timeout`; then clients get 503
+/// `medium_per_core` and `high_per_core` are the load from which on a back end is at Medium and at High.
+/// `signal` says what load is: "in_flight", requests in flight per core; "cpu", the busy share of its cores,
+/// 0 to 1; "latency", response time in milliseconds, for which both thresholds must be given. The last two
+/// are told by `set_backend`. None means the default, see `default_thresholds`.
+///
+/// At most `queue_max` requests wait, for at most `queue_timeout`; then clients get 503
 /// with `retry_after` seconds. Times are in seconds, sizes in bytes. `health` is a HealthConfig, None for
 /// its defaults, or "off".
 ///
@@ -41,8 +45,8 @@ enum Owner {
 #[pymethods]
 impl Forwarder {
     #[new]
-    #[pyo3(signature = (owner, name, *, mode="http", policy="levels", medium_per_core=4.0, high_per_core=16.0,
-        queue_max=1024, queue_timeout=5.0, retry_after=1, retries_max=2, head_timeout=10.0, idle_timeout=60.0,
+    #[pyo3(signature = (owner, name, *, mode="http", policy="levels", signal="in_flight", medium_per_core=None,
+        high_per_core=None, queue_max=1024, queue_timeout=5.0, retry_after=1, retries_max=2, head_timeout=10.0, idle_timeout=60.0,
         response_timeout=60.0, connect_timeout=2.0, body_timeout=30.0, proxy_in="off", proxy_out="off",
         trust_forwarded=false, head_bytes_max=32768, headers_max=100, clients_max=16384, health=None))]
     #[allow(clippy::too_many_arguments)]
@@ -52,8 +56,9 @@ impl Forwarder {
         name: String,
         mode: &str,
         policy: &str,
-        medium_per_core: f64,
-        high_per_core: f64,
+        signal: &str,
+        medium_per_core: Option<f64>,
+        high_per_core: Option<f64>,
         queue_max: i64,
         queue_timeout: f64,
         retry_after: i64,
@@ -74,6 +79,7 @@ impl Forwarder {
         let options = Options {
             mode,
             policy,
+            signal,
             medium_per_core,
             high_per_core,
             queue_max,
@@ -145,17 +151,18 @@ impl Forwarder {
     }
 
     /// Sets the local instance, which serves while the child list is empty; None takes it away. Returns its
-    /// key.
-    #[pyo3(signature = (address, *, cores=1, name=None))]
+    /// key. `in_flight_max` bounds its requests in flight, None leaves that to the levels.
+    #[pyo3(signature = (address, *, cores=1, name=None, in_flight_max=None))]
     fn set_local(
         &self,
         py: Python<'_>,
         address: Option<&str>,
         cores: i64,
         name: Option<&str>,
+        in_flight_max: Option<i64>,
     ) -> Answer<Option<u32>> {
         let config = match address {
-            Some(address) => Some(backend(address, name.or(Some("local")), 1, cores, None)?),
+            Some(address) => Some(backend(address, name.or(Some("local")), 1, cores, in_flight_max)?),
             None => None,
         };
         let key = self.command(
@@ -213,11 +220,23 @@ impl Forwarder {
         self.command(py, |node, id| node.remove_backend(id, key), |shard, id| shard.remove_backend(id, key))
     }
 
-    /// Changes a back end's share relative to others. Raises NoSuchBackend, InvalidArgument.
-    #[pyo3(signature = (key, *, weight))]
-    fn set_backend(&self, py: Python<'_>, key: u32, weight: i64) -> Answer<()> {
+    /// Changes a back end's share relative to others, and tells a sample of the signal: the busy share of its
+    /// cores, or milliseconds. The local instance has a key too.
+    ///
+    /// Raises NoSuchBackend, InvalidArgument.
+    #[pyo3(signature = (key, *, weight=None, reading=None))]
+    fn set_backend(&self, py: Python<'_>, key: u32, weight: Option<i64>, reading: Option<f64>) -> Answer<()> {
         let key = BackendKey(key);
-        let weight = count("weight", weight, 1..=WEIGHT_MAX)?;
+        let weight = weight.map(|weight| count("weight", weight, 1..=WEIGHT_MAX)).transpose()?;
+        if let Some(value) = reading {
+            let per_mille = self::reading("reading", value)?;
+            self.command(
+                py,
+                |node, id| node.set_reading(id, key, per_mille),
+                |shard, id| shard.set_reading(id, key, per_mille),
+            )?;
+        }
+        let Some(weight) = weight else { return Ok(()) };
         self.with(
             py,
             |node, id| node.set_weight(id, key, weight),
@@ -225,6 +244,21 @@ impl Forwarder {
                 shard.backend(id, key)?.set_weight(weight);
                 Ok(())
             },
+        )
+    }
+
+    /// Changes where Medium and High begin, from the next request on. Raises BadConfiguration (Medium above
+    /// High), InvalidArgument.
+    #[pyo3(signature = (*, medium_per_core, high_per_core))]
+    fn set_thresholds(&self, py: Python<'_>, medium_per_core: f64, high_per_core: f64) -> Answer<()> {
+        let thresholds = Thresholds {
+            medium: per_core("medium_per_core", medium_per_core)?,
+            high: per_core("high_per_core", high_per_core)?,
+        };
+        self.command(
+            py,
+            |node, id| node.set_thresholds(id, thresholds),
+            |shard, id| shard.set_thresholds(id, thresholds),
         )
     }
 

@@ -45,7 +45,7 @@ mod _native {
     #[pymodule_export]
     use super::shard::Shard;
     #[pymodule_export]
-    use super::thresholds::AutoThresholds;
+    use super::thresholds::{AutoThresholds, default_thresholds};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -1,11 +1,11 @@
 //! The options of a forwarder, from Python's keyword arguments.
 
-use crate::argument::{choice, count, per_core, seconds};
+use crate::argument::{SIGNALS, choice, count, seconds, thresholds};
 use crate::backend::HealthConfig;
 use crate::errors::Answer;
 use clustercore::forward::{ForwarderConfig, Mode, ProxyProtocol};
 use clustercore::proto::forward::http::HeadLimits;
-use clustercore::proto::policy::{HealthConfig as Health, Policy, RouterConfig, Signal, Thresholds};
+use clustercore::proto::policy::{HealthConfig as Health, Policy, RouterConfig};
 use pyo3::prelude::*;
 
 /// The keyword arguments as they come. Units and bounds are those of [`ForwarderConfig`]; times are in
@@ -13,8 +13,9 @@ use pyo3::prelude::*;
 pub struct Options<'a> {
     pub mode: &'a str,
     pub policy: &'a str,
-    pub medium_per_core: f64,
-    pub high_per_core: f64,
+    pub signal: &'a str,
+    pub medium_per_core: Option<f64>,
+    pub high_per_core: Option<f64>,
     pub queue_max: i64,
     pub queue_timeout: f64,
     pub retry_after: i64,
@@ -37,16 +38,14 @@ impl Options<'_> {
     /// The settings. Errors: `InvalidArgument` with the option, its value and its limit.
     pub fn to_config(&self, name: &str) -> Answer<ForwarderConfig> {
         let (health, probe_path) = self.health()?;
+        let signal = choice("signal", self.signal, SIGNALS)?;
         Ok(ForwarderConfig {
             name: name.to_owned(),
             mode: choice("mode", self.mode, &[("http", Mode::Http), ("tcp", Mode::Tcp)])?,
             router: RouterConfig {
                 policy: choice("policy", self.policy, POLICIES)?,
-                thresholds: Thresholds {
-                    medium: per_core("medium_per_core", self.medium_per_core)?,
-                    high: per_core("high_per_core", self.high_per_core)?,
-                },
-                signal: Signal::InFlight,
+                thresholds: thresholds(signal, self.medium_per_core, self.high_per_core)?,
+                signal,
             },
             limits: HeadLimits {
                 head_bytes_max: count("head_bytes_max", self.head_bytes_max, 256..=1 << 20)?,

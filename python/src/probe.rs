@@ -8,13 +8,14 @@ use pyo3::types::PyDict;
 /// What this kernel offers: which driver would run and why, its features, and the settings that matter for
 /// it.
 ///
-/// Limits are (soft, hard), None where there is none; a setting that this kernel does not have is None.
+/// `kernel_advice` is what to change about the kernel, None when nothing. Limits are (soft, hard), None where there is none; a setting that this kernel does not have is None.
 #[pyfunction]
 pub fn probe(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     let (found, _busy) = detached(py, clustercore::sys::probe::probe);
     let answer = PyDict::new(py);
     let limit = |limit: Limit| (limit.soft, limit.hard);
     answer.set_item("kernel_release", found.kernel_release)?;
+    answer.set_item("kernel_advice", found.kernel_advice)?;
     answer.set_item("driver", found.driver.map(|kind| kind.name()))?;
     answer.set_item("driver_report", found.driver_report)?;
     let features = PyDict::new(py);

@@ -1,14 +1,14 @@
 //! Thresholds learnt from response time against concurrency.
 
-use crate::argument::{contradiction, count, moment, per_core, seconds};
+use crate::argument::{SIGNALS, choice, count, moment, ordered, per_core, seconds, thresholds};
 use crate::errors::Answer;
-use clustercore::proto::policy::{AutoConfig, Thresholds};
+use clustercore::proto::policy::{AutoConfig, Signal, Thresholds};
 use pyo3::prelude::*;
 use std::sync::{Mutex, PoisonError};
 
 /// Learns where Medium and High begin from response times against requests in flight. A pure machine.
 ///
-/// `medium_per_core` and `high_per_core` hold until something has been learnt; `cores` are those of the
+/// `medium_per_core` and `high_per_core` hold until something has been learnt (None: `default_thresholds`); `cores` are those of the
 /// server that is observed. Medium is at the knee: the concurrency up to which responses take at most
 /// `knee_ratio` of the least time; High where they take `high_ratio` of it. An average counts from
 /// `samples_min` observations on, until `forget_after` seconds without a new one. Raises InvalidArgument,
@@ -19,27 +19,19 @@ pub struct AutoThresholds(Mutex<clustercore::proto::policy::AutoThresholds>);
 #[pymethods]
 impl AutoThresholds {
     #[new]
-    #[pyo3(signature = (*, cores=1, medium_per_core=4.0, high_per_core=16.0, knee_ratio=1.35, high_ratio=3.0,
+    #[pyo3(signature = (*, cores=1, medium_per_core=None, high_per_core=None, knee_ratio=1.35, high_ratio=3.0,
         samples_min=50, forget_after=600.0))]
     fn new(
         cores: i64,
-        medium_per_core: f64,
-        high_per_core: f64,
+        medium_per_core: Option<f64>,
+        high_per_core: Option<f64>,
         knee_ratio: f64,
         high_ratio: f64,
         samples_min: i64,
         forget_after: f64,
     ) -> Answer<AutoThresholds> {
-        let start = Thresholds {
-            medium: per_core("medium_per_core", medium_per_core)?,
-            high: per_core("high_per_core", high_per_core)?,
-        };
-        if start.medium > start.high {
-            let text = format!(
-                "medium_per_core is {medium_per_core}; it must not be above high_per_core ({high_per_core})"
-            );
-            return Err(contradiction(text).into());
-        }
+        let start = thresholds(Signal::InFlight, medium_per_core, high_per_core)?;
+        ordered(start)?;
         let config = AutoConfig {
             start,
             cores: count("cores", cores, 1..=65_536)?,
@@ -79,4 +71,13 @@ impl AutoThresholds {
         let (medium, high) = self.thresholds();
         format!("<clustercore.AutoThresholds medium={medium} high={high}>")
     }
+}
+
+/// Where Medium and High begin when nothing else is said, in the signal's unit: requests in flight per core,
+/// or the busy share of the cores. None for "latency": what is long depends on the service.
+#[pyfunction]
+#[pyo3(signature = (signal="in_flight"))]
+pub fn default_thresholds(signal: &str) -> Answer<Option<(f64, f64)>> {
+    let thresholds = choice("signal", signal, SIGNALS)?.thresholds();
+    Ok(thresholds.map(|Thresholds { medium, high }| (f64::from(medium) / 100.0, f64::from(high) / 100.0)))
 }

@@ -40,6 +40,11 @@ def node() -> Iterator[clustercore.Node]:
         ({"policy": "random"}, 'policy is "random"; it must be "levels", "round_robin"'),
         ({"medium_per_core": -1}, "medium_per_core is -1; it must be 0 to"),
         ({"high_per_core": float("nan")}, "high_per_core is NaN"),
+        ({"signal": "memory"}, 'signal is "memory"; it must be "in_flight", "cpu", "latency"'),
+        (
+            {"signal": "latency", "medium_per_core": 5},
+            'high_per_core must be given with the signal "latency"',
+        ),
         ({"queue_max": -1}, "queue_max is -1"),
         ({"queue_timeout": -0.5}, "queue_timeout is -0.5 s; it must be 0 to"),
         ({"idle_timeout": float("inf")}, "idle_timeout is inf s"),

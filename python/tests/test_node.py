@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import gc
 import os
 import select
@@ -131,6 +132,36 @@ def test_weights_can_be_changed(node: clustercore.Node, service: Start) -> None:
     web.set_backend(key, weight=3)
     assert [row.weight for row in web.backends()] == [3, 1]
     assert sorted(get(address)[1] for _ in range(8)) == ["one"] * 6 + ["two"] * 2
+
+
+def test_a_back_end_whose_reading_is_high_gets_nothing(node: clustercore.Node, service: Start) -> None:
+    web = node.forwarder("web", signal="cpu", health="off")
+    address = web.listen("127.0.0.1:0")
+    one = web.add_backend(service("one").address)
+    web.add_backend(service("two").address)
+    assert get(address)[1] == "one"
+    web.set_backend(one, reading=0.9)
+    assert [(row.level, row.reading) for row in web.backends()] == [("high", 0.9), ("low", 0.0)]
+    assert get(address)[1] == "two"
+    web.set_thresholds(medium_per_core=0.5, high_per_core=0.95)
+    assert [row.level for row in web.backends()] == ["medium", "low"]
+    web.set_backend(one, reading=0.2)
+    assert get(address)[1] == "one"
+    assert sum(row.latency_us_total > 0 for row in web.backends()) == 2
+    with pytest.raises(clustercore.BadConfiguration, match="above the high one"):
+        web.set_thresholds(medium_per_core=2, high_per_core=1)
+
+
+def test_a_request_that_waits_goes_when_a_reading_falls(node: clustercore.Node, service: Start) -> None:
+    web = node.forwarder("web", signal="latency", medium_per_core=5, high_per_core=10, health="off")
+    address = web.listen("127.0.0.1:0")
+    key = web.add_backend(service("one").address)
+    web.set_backend(key, reading=11.0)
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(get, address)
+        wait_for(lambda: web.stats()["queue_length"] == 1)
+        web.set_backend(key, reading=9.0)
+        assert answer.result(10)[1] == "one"
 
 
 def test_tcp_mode_forwards_bytes(node: clustercore.Node) -> None:

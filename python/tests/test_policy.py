@@ -33,6 +33,42 @@ def test_the_scaler_fills_the_minimum_and_keeps_the_maximum() -> None:
     assert scaler.step(1, (0, 1), both, 1) == ("remove", 2, "2 back ends are more than the maximum of 1")
 
 
+def test_the_scaler_goes_by_the_signal_that_it_was_told() -> None:
+    scaler = clustercore.Scaler(signal="cpu", hold_add=0, cool_down=0)
+    both = [(1, 500, 1, "active"), (2, 0, 1, "active")]
+    assert scaler.step(0, (500, 1), both, 1, (0.0, [0.85, 0.79])) is None
+    decision = scaler.step(1, (500, 1), both, 1, (0.0, [0.85, 0.9]))
+    assert decision == (
+        "add",
+        "all 2 back ends have at least 85 % of its CPU busy, High from 80 %, for 0.00 s",
+    )
+    scaler = clustercore.Scaler(
+        signal="latency", hold_add=0, cool_down=0, medium_per_core=20, high_per_core=50.5
+    )
+    decision = scaler.step(0, (9, 1), [], 1, (62.25, []))
+    assert decision == (
+        "add",
+        "the front end has a response time of 62.25 ms, High from 50.5 ms, for 0.00 s",
+    )
+    scaler.set_thresholds(medium_per_core=20, high_per_core=70)
+    assert scaler.step(1, (9, 1), [], 1, (62.25, [])) is None
+    with pytest.raises(clustercore.InvalidArgument, match="medium_per_core is 9; it must not be above"):
+        scaler.set_thresholds(medium_per_core=9, high_per_core=8)
+    with pytest.raises(clustercore.InvalidArgument, match="readings is -1"):
+        scaler.step(2, (9, 1), [], 1, (-1, []))
+
+
+def test_thresholds_have_one_default_for_all() -> None:
+    both = clustercore.default_thresholds()
+    assert both is not None and both == clustercore.AutoThresholds().thresholds()
+    scaler = clustercore.Scaler(hold_add=0)
+    assert scaler.step(0, (int(both[1]) - 1, 1), [], 1) is None
+    decision = scaler.step(1, (int(both[1]), 1), [], 1)
+    assert decision is not None and decision[0] == "add" and f"High from {both[1]:g}," in decision[1]
+    assert clustercore.default_thresholds("cpu") == (0.5, 0.8)
+    assert clustercore.default_thresholds("latency") is None
+
+
 def test_the_scaler_refuses_nonsense() -> None:
     with pytest.raises(clustercore.BadConfiguration, match="backends_min is 3; it must not be above"):
         clustercore.Scaler(backends_min=3, backends_max=2)

@@ -168,7 +168,7 @@ static void settings_out_of_range_are_named(void **state) {
     REFUSED(policy, 4, CLC_ERROR_INVALID_ARGUMENT, "policy is 4");
     REFUSED(proxy_in, 3, CLC_ERROR_INVALID_ARGUMENT, "proxy_in is 3");
     REFUSED(trust_forwarded, 7, CLC_ERROR_INVALID_ARGUMENT, "trust_forwarded is 7");
-    REFUSED(reserved, 1, CLC_ERROR_INVALID_ARGUMENT, "reserved is 1");
+    REFUSED(signal, 3, CLC_ERROR_INVALID_ARGUMENT, "signal is 3");
     REFUSED(medium_percent, 50000, CLC_ERROR_BAD_CONFIGURATION, "medium threshold (50000");
     REFUSED(head_bytes_max, 12, CLC_ERROR_BAD_CONFIGURATION, "head_bytes_max is 12");
     REFUSED(window_bytes, 1, CLC_ERROR_BAD_CONFIGURATION, "window_bytes is 1");

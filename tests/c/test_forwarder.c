@@ -28,6 +28,7 @@ static void requests_take_turns_over_the_back_ends(void **state) {
     assert_int_equal(backends[1].cores, 1);
     assert_int_equal(backends[1].is_local, 0);
     assert_true(backends[1].latency_ns_mean > 0);
+    assert_int_equal(backends[1].latency_ns_total, backends[1].latency_ns_mean);
 
     assert_int_equal(counter(fixture, CLC_COUNTER_REQUESTS), 4);
     assert_int_equal(counter(fixture, CLC_COUNTER_RESPONSES2XX), 3);

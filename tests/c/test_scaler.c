@@ -102,6 +102,9 @@ static void wrong_samples_are_refused(void **state) {
     options.medium_percent = 0;
     options.signal = 3;
     assert_fails(clc_scaler_new(&options, &scaler), CLC_ERROR_INVALID_ARGUMENT, "signal is 3");
+    options.signal = CLC_SIGNAL_LATENCY;
+    options.medium_percent = 0;
+    assert_fails(clc_scaler_new(&options, &scaler), CLC_ERROR_INVALID_ARGUMENT, "medium_percent and high_percent");
     assert_null(scaler);
     assert_ok(clc_scaler_new(NULL, &scaler));
     assert_null_argument(clc_scaler_step(scaler, 0, &sample, &decision), "children");

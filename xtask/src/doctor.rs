@@ -1,6 +1,6 @@
-//! What this machine offers to somebody who works on the project: kernel, limits, settings, programs.
+//! What this machine offers to somebody who works on the project: what the core itself finds, settings, programs.
 //!
-//! `clustercore doctor` says which driver and features the product itself would use.
+//! The core's probe is the one that `clustercore doctor` shows too; it is asked through the example `clustercore-probe`.
 
 use std::fs;
 use std::time::Duration;
@@ -9,17 +9,15 @@ use crate::{process, workspace};
 
 /// Prints one line per fact, and a remark where it matters.
 pub fn run() {
-    println!("kernel");
+    println!("what the core finds");
+    match core_probe() {
+        Ok(text) => text.lines().for_each(|line| println!("  {line}")),
+        Err(error) => println!("  the core cannot be asked: {error:#}"),
+    }
+    println!("\nsettings");
     for fact in KERNEL {
         let value = read(fact.path).unwrap_or_else(|| String::from("not there"));
         line(fact.label, &value, (fact.remark)(&value));
-    }
-    println!("\nlimits of this process (soft, hard)");
-    let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
-    for (label, remark) in LIMITS {
-        if let Some(value) = limit(&limits, label) {
-            line(label, &value, remark);
-        }
     }
     println!("\nprograms");
     for (program, use_) in PROGRAMS {
@@ -30,6 +28,13 @@ pub fn run() {
     }
 }
 
+/// What the core's probe says, one line per fact. Builds it first.
+fn core_probe() -> anyhow::Result<String> {
+    let mut run = process::cargo(["run", "--release", "--quiet", "--package", "clustercore-examples"]);
+    run.args(["--bin", "clustercore-probe"]).stdin(std::process::Stdio::null());
+    process::capture(&mut run, Duration::from_secs(900))
+}
+
 /// A file of the kernel, and what its value means for us.
 struct Fact {
     label: &'static str,
@@ -38,17 +43,6 @@ struct Fact {
 }
 
 const KERNEL: &[Fact] = &[
-    Fact { label: "release", path: "/proc/sys/kernel/osrelease", remark: release_remark },
-    Fact {
-        label: "io_uring_disabled",
-        path: "/proc/sys/kernel/io_uring_disabled",
-        remark: |value| match value {
-            "0" => "io_uring may be used (a seccomp filter can still forbid it)",
-            "1" => "only with CAP_SYS_ADMIN or for the group in io_uring_group; otherwise epoll is used",
-            "2" => "io_uring is off: epoll is used",
-            _ => "",
-        },
-    },
     Fact {
         label: "seccomp mode",
         path: "/proc/self/status:Seccomp",
@@ -59,11 +53,6 @@ const KERNEL: &[Fact] = &[
                 "a filter is active; containers forbid io_uring by default"
             }
         },
-    },
-    Fact {
-        label: "congestion control",
-        path: "/proc/sys/net/ipv4/tcp_congestion_control",
-        remark: |value| if value == "bbr" { "slow on loopback; sockets of ours ask for cubic" } else { "" },
     },
     Fact {
         label: "rmem_max",
@@ -77,16 +66,6 @@ const KERNEL: &[Fact] = &[
         path: "/proc/sys/net/ipv4/ip_local_port_range",
         remark: |_| "bounds connections per back end",
     },
-    Fact {
-        label: "guest_halt_poll_ns",
-        path: "/sys/module/haltpoll/parameters/guest_halt_poll_ns",
-        remark: |_| "waking a sleeping core costs much more when this is 0: keep it beside latency figures",
-    },
-];
-
-const LIMITS: &[(&str, &str)] = &[
-    ("Max open files", "each connection takes one, a forwarded one two"),
-    ("Max locked memory", "fixed buffers count against it"),
 ];
 
 /// Programs, and what is missed without them.
@@ -108,20 +87,6 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("nft", "packet loss in namespaces"),
 ];
 
-fn release_remark(release: &str) -> &'static str {
-    match parse_release(release) {
-        Some(version) if version >= (6, 1) => "at or above the floor, 6.1",
-        Some(_) => "below the floor, 6.1",
-        None => "",
-    }
-}
-
-/// `6.18.3-generic` -> `(6, 18)`.
-fn parse_release(release: &str) -> Option<(u32, u32)> {
-    let mut parts = release.split(['.', '-', '+']);
-    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
-}
-
 /// A file's one line; `path:Field` picks the field of a file like `/proc/self/status`.
 fn read(path: &str) -> Option<String> {
     if let Some((file, field)) = path.split_once(':') {
@@ -130,13 +95,6 @@ fn read(path: &str) -> Option<String> {
         return Some(line.trim().to_owned());
     }
     Some(fs::read_to_string(path).ok()?.trim().replace('\t', " "))
-}
-
-/// The soft and hard limit named `label` in the text of `/proc/self/limits`.
-fn limit(limits: &str, label: &str) -> Option<String> {
-    let rest = limits.lines().find_map(|line| line.strip_prefix(label))?;
-    let mut words = rest.split_whitespace();
-    Some(format!("{} {}", words.next()?, words.next()?))
 }
 
 fn version(program: &str) -> Option<String> {
@@ -162,19 +120,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn releases_compare_by_number() {
-        assert_eq!(parse_release("6.18.3-generic"), Some((6, 18)));
-        assert_eq!(parse_release("6.1-rc2"), Some((6, 1)));
-        assert_eq!(parse_release("nonsense"), None);
-        assert_eq!(release_remark("5.15.0"), "below the floor, 6.1");
-        assert_eq!(release_remark("6.1.0-28-amd64"), "at or above the floor, 6.1");
-    }
-
-    #[test]
-    fn limits_are_found_by_label() {
-        let text =
-            "Limit  Soft Limit  Hard Limit  Units\nMax open files            1024    20000      files \n";
-        assert_eq!(limit(text, "Max open files").as_deref(), Some("1024 20000"));
-        assert_eq!(limit(text, "Max locked memory"), None);
+    fn a_field_of_a_file_is_picked_by_its_name() {
+        assert!(read("/proc/self/status:Seccomp").is_some_and(|value| value.parse::<u32>().is_ok()));
+        assert_eq!(read("/proc/self/status:NoSuchField"), None);
+        assert_eq!(read("/proc/no/such/file"), None);
     }
 }

@@ -56,8 +56,10 @@ def core_findings() -> Iterator[Finding]:
         raise OperatorError(
             f'module clustercore cannot be loaded ({error}); build it with "cargo xtask setup"'
         ) from None
-    for key, value in clustercore.probe().items():
-        yield Finding(str(key), _flat(value))
+    found = clustercore.probe()
+    advice = found.pop("kernel_advice")
+    for key, value in found.items():
+        yield Finding(str(key), _flat(value), str(advice or "") if key == "kernel_release" else "")
 
 
 def host_findings() -> Iterator[Finding]:

@@ -89,31 +89,53 @@ def _service_line(service: dict[str, Any]) -> Text:
         (f"\n{service['name']}", "bold"),
         f"  {', '.join(service['listen'])}  {serving}  {service['rate']:.0f} requests/s  {percentiles}  ",
         (spark(service["history"]["rate"]), "cyan"),
+        (f"\n  {_thresholds(service)}", "dim"),
     )
+
+
+def _thresholds(service: dict[str, Any]) -> str:
+    learnt = ", learnt" if service["thresholds"] == "auto" else ""
+    levels = (
+        f"Medium from {service['medium']:g}, High from {service['high']:g} {service['load_unit']}{learnt}"
+    )
+    return f"load by {service['load_signal'].replace('_', ' ')}: {levels}"
 
 
 def _table(*columns: str) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, expand=False)
     for column in columns:
-        is_number = column in ("in flight", "cores", "requests", "failures", "mean", "cpu")
+        is_number = column in ("in flight", "load", "cores", "requests", "failures", "mean", "cpu")
         table.add_column(column, justify="right" if is_number else "left")
     return table
 
 
 def _children(service: dict[str, Any]) -> Table:
     table = _table(
-        "child list", "address", "state", "level", "in flight", "cores", "requests", "failures", "mean"
+        "child list",
+        "address",
+        "state",
+        "level",
+        "load",
+        "in flight",
+        "cores",
+        "requests",
+        "failures",
+        "mean",
     )
     local = service["local"]
     if local:
         figures = (str(local["in_flight"]), str(local["cores"]), "", "", "")
-        table.add_row("(local)", local["address"], _colored(local["phase"]), "", *figures)
+        level = _colored(local["level"] if service["serving"] == "local" else "")
+        table.add_row(
+            "(local)", local["address"], _colored(local["phase"]), level, f"{local['load']:.1f}", *figures
+        )
     for child in service["children"]:
         table.add_row(
             child["node"],
             child["address"],
             _colored(child["state"]),
             _colored(child["level"]),
+            f"{child['load']:.1f}",
             *(str(child[key]) for key in ("in_flight", "cores", "requests", "failures")),
             duration(child["latency_us_mean"] / 1e6),
         )

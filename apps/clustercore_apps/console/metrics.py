@@ -64,6 +64,17 @@ class _State(Collector):
         yield _gauge("clustercore_serving_local", "1 while the child list is empty.", label, local)
         rates = [([one["name"]], one["rate"]) for one in services]
         yield _gauge("clustercore_requests_per_second", "Rate over the last half second.", label, rates)
+        thresholds = [
+            ([one["name"], one["load_signal"], level], one[level])
+            for one in services
+            for level in ("medium", "high")
+        ]
+        yield _gauge(
+            "clustercore_threshold",
+            "Where a level begins, in the unit of the load signal.",
+            ["service", "signal", "level"],
+            thresholds,
+        )
         stats = [
             ([one["name"], key], value) for one in services for key, value in sorted(one["stats"].items())
         ]
@@ -84,7 +95,11 @@ class _State(Collector):
         label = ["service", "node"]
         state = [([name, child["node"], child["state"]], 1) for name, child in rows]
         yield _gauge("clustercore_back_end_state", "1 for the state it is in.", [*label, "state"], state)
-        for key, text in (("in_flight", "Requests in flight."), ("cores", "Cores of its node.")):
+        for key, text in (
+            ("in_flight", "Requests in flight."),
+            ("cores", "Cores of its node."),
+            ("load", "Load in the unit of the service's load signal."),
+        ):
             values = [([name, child["node"]], child[key]) for name, child in rows]
             yield _gauge(f"clustercore_back_end_{key}", text, label, values)
         levels = [

@@ -1,8 +1,10 @@
 """A small HTTP server in the standard library: what the demonstration and the tests serve with when no other
 is there.
 
-`/` answers at once, `/paced` after 150 ms, `/wait/<milliseconds>` after so long, `/bytes/<count>` with so
-many bytes, anything else with 404. Usage: `python -m clustercore_apps.demo.sample_service ADDRESS PORT NAME`.
+`/` answers at once, `/paced` after 150 ms, `/wait/<milliseconds>` after so long, `/work/<milliseconds>`
+after so much CPU time, `/bytes/<count>` with so many bytes, anything else with 404.
+
+Usage: `python -m clustercore_apps.demo.sample_service ADDRESS PORT NAME`.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import asyncio
 import contextlib
 import signal
 import sys
+import time
 
 from clustercore_apps.demo.programs import PACED_SECONDS
 
@@ -28,6 +31,11 @@ async def answer(path: str, name: str) -> tuple[int, bytes]:
     kind, _, number = path[1:].partition("/")
     if kind == "wait" and number.isdigit() and int(number) <= 60_000:
         await asyncio.sleep(int(number) / 1000)
+        return 200, f"served by {name}\n".encode()
+    if kind == "work" and number.isdigit() and int(number) <= 60_000:
+        until = time.process_time() + int(number) / 1000
+        while time.process_time() < until:
+            pass
         return 200, f"served by {name}\n".encode()
     if kind == "bytes" and number.isdigit() and int(number) <= BYTES_MAX:
         return 200, b"x" * int(number)

@@ -99,8 +99,10 @@ class BackEnd:
             )
             instance = reply["instance"]
             self.address = str(Address(str(instance["address"]), int(instance["port"])))
+            cores = self.loan.node.cores
+            limit = config.thresholds.in_flight_per_core_max * cores
             self.key = self._forwarder.add_backend(
-                self.address, name=self.node, weight=1, cores=self.loan.node.cores
+                self.address, name=self.node, weight=1, cores=cores, in_flight_max=limit or None
             )
         except (AgentError, clustercore.ClusterError, KeyError, TypeError, ValueError) as error:
             await self._fail(f"could not be started: {error}")

@@ -16,6 +16,7 @@ from clustercore_apps.service import wire
 from clustercore_apps.service.back_end import BackEnd
 from clustercore_apps.service.config import FrontConfig, ServiceConfig
 from clustercore_apps.service.decisions import EventLog
+from clustercore_apps.service.learner import Learnt
 from clustercore_apps.service.life import Life
 from clustercore_apps.service.manager import ServiceManager
 from clustercore_apps.service.nodes import Node, Nodes
@@ -99,8 +100,14 @@ class LoadManager:
                 manager.lose(back_end, f"ejected for {EJECTED_SECONDS_MAX:g} s, replaced")
 
     def _step(self, now: float, manager: ServiceManager) -> None:
-        manager.look()
-        children = []
+        service = manager.config.name
+        scaler = self._scalers[service]
+        learnt = manager.look(now)
+        if learnt is not None:
+            scaler.set_thresholds(medium_per_core=learnt.medium, high_per_core=learnt.high)
+            self._note_learnt(service, learnt)
+        scale = manager.config.thresholds.signal.scale
+        children, readings = [], []
         for back_end in manager.back_ends:
             state = _SCALER_STATES.get(back_end.life)
             if state is not None:
@@ -108,10 +115,10 @@ class LoadManager:
                 children.append(
                     (back_end.number, row.in_flight if row else 0, back_end.loan.node.cores, state)
                 )
+                readings.append(scale * manager.loads.get(row.key, 0.0) if row else 0.0)
         local = (manager.local_in_flight, manager.cores_local)
-        service = manager.config.name
         obtainable = self._nodes.obtainable(now, service)
-        decision = self._scalers[service].step(now, local, children, obtainable)
+        decision = scaler.step(now, local, children, obtainable, (scale * manager.local_load, readings))
         if decision is None:
             return
         if decision[0] == "add":
@@ -131,6 +138,17 @@ class LoadManager:
             if text != str(error) or now - noted > REFUSED_REPEAT_SECONDS:
                 self._refusals[service] = (str(error), now)
                 self._events.add("refused", f"{reason}; {error}", service=service)
+
+    def _note_learnt(self, service: str, learnt: Learnt) -> None:
+        self._events.add(
+            "thresholds",
+            f"learnt: Medium from {learnt.medium:g}, High from {learnt.high:g} requests per core; "
+            f"the least response time is {1e3 * learnt.latency_min:.3g} ms",
+            service=service,
+            medium_per_core=learnt.medium,
+            high_per_core=learnt.high,
+            latency_seconds_min=round(learnt.latency_min, 6),
+        )
 
     def _recall(self, other: str, node: str, service: str) -> None:
         back_end = self._managers[other].find(node)
@@ -177,6 +195,7 @@ def _make_scaler(config: ServiceConfig) -> clustercore.Scaler:
         cool_down=config.cool_down,
         backends_min=config.minimum,
         backends_max=config.maximum,
-        medium_per_core=config.medium_per_core,
-        high_per_core=config.high_per_core,
+        signal=config.thresholds.signal.name,
+        medium_per_core=config.thresholds.medium_of_core,
+        high_per_core=config.thresholds.high_of_core,
     )

@@ -17,9 +17,12 @@ from clustercore_apps.service.config import FrontConfig, ServiceConfig
 from clustercore_apps.service.decisions import EventLog
 from clustercore_apps.service.history import History
 from clustercore_apps.service.launcher import ProcessLauncher
+from clustercore_apps.service.learner import Learnt, ThresholdLearner
 from clustercore_apps.service.life import Life
+from clustercore_apps.service.load_signal import to_be_told
 from clustercore_apps.service.node_load import cores_usable
 from clustercore_apps.service.nodes import Loan, Nodes
+from clustercore_apps.service.readings import Readings, served
 from clustercore_apps.service.state_file import read_state, write_state
 from clustercore_apps.service.supervisor import Instance, Order, Supervisor
 
@@ -48,6 +51,14 @@ class ServiceManager:
         self.history = History()
         self.rows: dict[int, clustercore.Backend] = {}
         self.local_in_flight = 0
+        self.local_load = 0.0
+        """In the signal's unit, as `loads`."""
+        self.loads: dict[int, float] = {}
+        """Of each back end by its key."""
+        self.medium, self.high = config.thresholds.medium, config.thresholds.high
+        """In the signal's unit; they move when they are learnt."""
+        self._readings = Readings(config.thresholds.signal)
+        self._learner = ThresholdLearner(self.medium, self.high) if config.thresholds.is_learnt else None
         self.stats: dict[str, int] = {}
         self.latency: dict[str, float] = {}
         self._latency_reset = 0.0
@@ -146,12 +157,55 @@ class ServiceManager:
         elif isinstance(event, clustercore.BackendReturned):
             back_end.on_back()
 
-    def look(self) -> None:
-        """Takes the forwarder's view of its back ends; everything else here reads what was seen last."""
+    def look(self, now: float) -> Learnt | None:
+        """Takes the forwarder's view of its back ends; everything else here reads what was seen last.
+
+        Returns learnt thresholds when they have changed; they hold already.
+        """
         self.rows = {row.key: row for row in self.forwarder.backends()}
         self.stats = dict(self.forwarder.stats())
         # Requests that wait while the child list is empty wait for the local instance.
         self.local_in_flight = self.stats.get("local_in_flight", 0) + self.stats.get("queue_length", 0)
+        local = self.forwarder.local()
+        self._look_at_loads(now, local)
+        return self._learn(now, local)
+
+    def _look_at_loads(self, now: float, local: clustercore.Backend | None) -> None:
+        if not self.config.thresholds.signal.is_sampled:
+            self.local_load = self.local_in_flight / self.cores_local
+            self.loads = {key: row.in_flight / max(1, row.cores) for key, row in self.rows.items()}
+            return
+        self.local_load = self._readings.of_local(now, self._local, local)
+        nodes = {one.key: one.loan.node for one in self.back_ends if one.key in self.rows}
+        self.loads = {
+            key: self._readings.of_back_end(now, self.rows[key], node.load, node.cores)
+            for key, node in nodes.items()
+            if key is not None
+        }
+        self._readings.forget_all_but(self.loads)
+        self._tell_core(local)
+
+    def _tell_core(self, local: clustercore.Backend | None) -> None:
+        active = {one.key for one in self.back_ends if one.life == Life.ACTIVE and one.key in self.loads}
+        keys = [key for key in active if key is not None]
+        told = to_be_told([self.loads[key] for key in keys], self.high)
+        pairs = list(zip(keys, told, strict=True))
+        if local is not None:
+            pairs += [(local.key, load) for load in to_be_told([self.local_load], self.high)]
+        for key, load in pairs:
+            # One that was taken off in this moment needs no reading any more.
+            with contextlib.suppress(clustercore.NoSuchBackend):
+                self.forwarder.set_backend(key, reading=load * self.config.thresholds.signal.scale)
+
+    def _learn(self, now: float, local: clustercore.Backend | None) -> Learnt | None:
+        if self._learner is None:
+            return None
+        rows = [*self.rows.values(), *([local] if local is not None else [])]
+        learnt = self._learner.look(now, {row.key: (row.cores, served(row)) for row in rows})
+        if learnt is not None:
+            self.medium, self.high = learnt.medium, learnt.high
+            self.forwarder.set_thresholds(medium_per_core=learnt.medium, high_per_core=learnt.high)
+        return learnt
 
     def local_snapshot(self) -> dict[str, Any] | None:
         """For the console; `None` without a local instance."""
@@ -165,6 +219,8 @@ class ServiceManager:
             "pid": instance.identity.pid if instance else 0,
             "cores": self.cores_local,
             "in_flight": self.local_in_flight,
+            "load": round(self.local_load, 3),
+            "level": self._level(self.local_load),
         }
 
     def _spawn(self, work: Any) -> None:
@@ -186,7 +242,8 @@ class ServiceManager:
             )
         )
         self._local_address = str(Address(instance.address, instance.port))
-        self.forwarder.set_local(self._local_address, cores=self.cores_local)
+        limit = self.config.thresholds.in_flight_per_core_max * self.cores_local
+        self.forwarder.set_local(self._local_address, cores=self.cores_local, in_flight_max=limit or None)
 
     def _end_leftover(self) -> None:
         """Ends the local instance of a front end that was killed; a new one starts in its place."""
@@ -235,7 +292,8 @@ class ServiceManager:
                     "state": str(back_end.life),
                     "since_seconds": round(now - back_end.since, 1),
                     "health": row.state if row else "",
-                    "level": row.level if row and back_end.life == Life.ACTIVE else "",
+                    "level": self._shown_level(row) if row and back_end.life == Life.ACTIVE else "",
+                    "load": round(self.loads.get(row.key, 0.0), 3) if row else 0.0,
                     "in_flight": row.in_flight if row else 0,
                     "cores": row.cores if row else back_end.loan.node.cores,
                     "weight": row.weight if row else 1,
@@ -246,6 +304,25 @@ class ServiceManager:
                 }
             )
         return children
+
+    def thresholds_snapshot(self) -> dict[str, Any]:
+        """For the console: what load is here, and where its levels begin."""
+        thresholds = self.config.thresholds
+        return {
+            "load_signal": thresholds.signal.name,
+            "load_unit": thresholds.signal.unit,
+            "thresholds": "auto" if thresholds.is_learnt else "fixed",
+            "medium": round(self.medium, 3),
+            "high": round(self.high, 3),
+        }
+
+    def _shown_level(self, row: clustercore.Backend) -> str:
+        # The core may have been told less than was sampled, see `to_be_told`.
+        is_sampled = self.config.thresholds.signal.is_sampled
+        return self._level(self.loads.get(row.key, 0.0)) if is_sampled else row.level
+
+    def _level(self, load: float) -> str:
+        return self.config.thresholds.signal.level(load, self.medium, self.high)
 
     def measure(self, now: float) -> None:
         """Takes the latencies and adds one point to the history that the console draws."""
@@ -273,8 +350,9 @@ def _make_forwarder(path: Path, config: ServiceConfig, node: clustercore.Node) -
             config.name,
             mode=config.mode,
             policy=config.policy,
-            medium_per_core=config.medium_per_core,
-            high_per_core=config.high_per_core,
+            signal=config.thresholds.signal.name,
+            medium_per_core=config.thresholds.medium_of_core,
+            high_per_core=config.thresholds.high_of_core,
             health=health,
             **config.forwarding,
         )

@@ -10,7 +10,7 @@
 use super::config::BackendConfig;
 use crate::io::Instant;
 use clustercore_proto::policy::{
-    BackendKey, FailureKind, Health, HealthChange, HealthConfig, HealthState, Level, Load, Thresholds,
+    BackendKey, FailureKind, Health, HealthChange, HealthConfig, HealthState, Level, Load, RouterConfig,
 };
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -36,6 +36,8 @@ pub struct Backend {
     /// What it was added with.
     pub config: BackendConfig,
     weight: AtomicU32,
+    /// The latest sample of the service's signal, in per mille of its scale.
+    reading_per_mille: AtomicU32,
     state: AtomicU32,
     shards: Box<[ShardCell]>,
     /// Whether successes matter to the health machine.
@@ -73,6 +75,7 @@ impl Backend {
         Backend {
             key,
             weight: AtomicU32::new(config.weight.max(1)),
+            reading_per_mille: AtomicU32::new(0),
             state: AtomicU32::new(BackendState::Active as u32),
             shards: (0..shards).map(|_| ShardCell::default()).collect(),
             // A new one warms up: slow start is the health machine's.
@@ -127,6 +130,16 @@ impl Backend {
         self.weight.store(weight.max(1), Ordering::Relaxed);
     }
 
+    /// The latest sample of the service's signal, in per mille of its scale; 0 before the first.
+    pub fn reading_per_mille(&self) -> u32 {
+        self.reading_per_mille.load(Ordering::Relaxed)
+    }
+
+    /// Notes a sample of the service's signal. Requests in flight are counted here, so that signal ignores it.
+    pub fn set_reading(&self, per_mille: u32) {
+        self.reading_per_mille.store(per_mille, Ordering::Relaxed);
+    }
+
     /// Requests in flight on all shards.
     pub fn in_flight(&self) -> u32 {
         // Relaxed: a count that is a moment old does for a level.
@@ -146,8 +159,12 @@ impl Backend {
     /// Mean time from request to the response's end, in nanoseconds, over all completed ones.
     pub fn latency_ns_mean(&self) -> u64 {
         let done = self.requests().saturating_sub(self.failures() + u64::from(self.in_flight()));
-        let sum: u64 = self.shards.iter().map(|cell| cell.latency_ns.load(Ordering::Relaxed)).sum();
-        sum.checked_div(done).unwrap_or(0)
+        self.latency_ns_total().checked_div(done).unwrap_or(0)
+    }
+
+    /// Time from request to the response's end, in nanoseconds, summed over all completed ones.
+    pub fn latency_ns_total(&self) -> u64 {
+        self.shards.iter().map(|cell| cell.latency_ns.load(Ordering::Relaxed)).sum()
     }
 
     /// In flight, cores and weight together.
@@ -155,9 +172,9 @@ impl Backend {
         Load { in_flight: self.in_flight(), cores: self.config.cores.max(1), weight: self.weight() }
     }
 
-    /// Its level under these thresholds.
-    pub fn level(&self, thresholds: Thresholds) -> Level {
-        thresholds.level(self.load())
+    /// Its level by the signal and the thresholds of these settings.
+    pub fn level(&self, router: &RouterConfig) -> Level {
+        router.thresholds.level_of(router.signal.percent(self.load(), self.reading_per_mille()))
     }
 
     /// A request begins on a shard.

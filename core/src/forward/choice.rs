@@ -69,13 +69,13 @@ fn choose(router: &mut Router, list: &[Arc<Backend>], now: Instant, tried: &[Bac
 }
 
 /// The child list as the router sees it, for one request.
-struct View<'a> {
-    list: &'a [Arc<Backend>],
-    now: Instant,
+pub(super) struct View<'a> {
+    pub list: &'a [Arc<Backend>],
+    pub now: Instant,
     /// Back ends that this request has tried.
-    tried: &'a [BackendKey],
+    pub tried: &'a [BackendKey],
     /// Whether those that warm up count as warm: when nobody else has room, slow start does not make requests wait.
-    all_warm: bool,
+    pub all_warm: bool,
 }
 
 impl Candidates for View<'_> {
@@ -100,5 +100,8 @@ impl Candidates for View<'_> {
     }
     fn limit(&self, index: usize) -> u32 {
         self.list[index].config.in_flight_max
+    }
+    fn reading_per_mille(&self, index: usize) -> u32 {
+        self.list[index].reading_per_mille()
     }
 }

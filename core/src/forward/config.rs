@@ -85,11 +85,7 @@ impl Default for ForwarderConfig {
         ForwarderConfig {
             name: "service".into(),
             mode: Mode::Http,
-            // Medium from 4 requests in flight per core, High from 16: docs/policy.md.
-            router: RouterConfig {
-                thresholds: Thresholds { medium: 400, high: 1600 },
-                ..RouterConfig::default()
-            },
+            router: RouterConfig::default(),
             limits: HeadLimits::default(),
             health: Some(HealthConfig::default()),
             probe_path: "/".into(),
@@ -143,12 +139,7 @@ impl ForwarderConfig {
     /// Errors: `BadConfiguration` with the setting, its value and its limit.
     pub fn check(&self) -> crate::Result<()> {
         let bad = |text: String| Err(crate::Error::new(crate::Code::BadConfiguration, text));
-        if self.router.thresholds.medium > self.router.thresholds.high {
-            return bad(format!(
-                "the medium threshold ({} % of a core) is above the high one ({} %)",
-                self.router.thresholds.medium, self.router.thresholds.high
-            ));
-        }
+        check_thresholds(self.router.thresholds)?;
         if !(256..=1 << 20).contains(&self.limits.head_bytes_max) {
             return bad(format!(
                 "head_bytes_max is {}, it must be 256 to 1048576",
@@ -175,4 +166,16 @@ impl ForwarderConfig {
         }
         Ok(())
     }
+}
+
+/// Whether Medium begins no later than High.
+///
+/// Errors: `BadConfiguration` with both.
+pub(crate) fn check_thresholds(thresholds: Thresholds) -> crate::Result<()> {
+    let Thresholds { medium, high } = thresholds;
+    if medium > high {
+        let text = format!("the medium threshold ({medium} %) is above the high one ({high} %)");
+        return Err(crate::Error::new(crate::Code::BadConfiguration, text));
+    }
+    Ok(())
 }

@@ -28,7 +28,7 @@ impl Forwarder {
         }
     }
 
-    /// Takes the newest child list, and closes what belongs to back ends that are no longer on it.
+    /// Takes the newest child list and thresholds, and closes what belongs to back ends that are no longer on it.
     pub(super) fn refresh<D: Driver>(&mut self, io: &mut Io<'_, D>) {
         let version = self.service.version();
         if version == self.version {
@@ -36,6 +36,7 @@ impl Forwarder {
         }
         self.version = version;
         self.children = self.service.children();
+        self.router.set_config(self.service.router());
         let children = Arc::clone(&self.children);
         let kept = |backend: &Backend| {
             let listed =

@@ -27,6 +27,7 @@ mod timers;
 mod tunnel;
 
 pub(crate) use client::{Owners, Role};
+pub(crate) use config::check_thresholds;
 pub use config::{BackendConfig, ForwarderConfig, Mode, ProxyProtocol};
 pub use id::ForwarderId;
 pub use service::{Backend, BackendState, Service};

@@ -6,15 +6,17 @@
 pub use super::backend::{Backend, BackendState};
 use super::config::{BackendConfig, ForwarderConfig};
 use crate::io::Instant;
-use clustercore_proto::policy::BackendKey;
+use clustercore_proto::policy::{BackendKey, RouterConfig, Thresholds};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 /// The common state of a service.
 #[derive(Debug)]
 pub struct Service {
-    /// Settings, the same on every shard.
+    /// Settings, the same on every shard; of the thresholds, those at the start.
     pub config: ForwarderConfig,
+    /// Medium in the upper half, High in the lower.
+    thresholds: AtomicU64,
     /// Its forwarders are to go.
     closed: AtomicBool,
     /// Which shards have no forwarder of it any more. Written under the lock of `children`, so that no back end is added past it.
@@ -46,6 +48,7 @@ impl Service {
     /// A service for `shards` shards with an empty list.
     pub fn new(config: ForwarderConfig, shards: usize) -> Arc<Service> {
         Arc::new(Service {
+            thresholds: AtomicU64::new(pack(config.router.thresholds)),
             config,
             closed: AtomicBool::new(false),
             ended: (0..shards.max(1)).map(|_| AtomicBool::new(false)).collect(),
@@ -59,6 +62,17 @@ impl Service {
     pub fn version(&self) -> u64 {
         // Acquire: with the release of `change`; who sees the number finds the list.
         self.version.load(Ordering::Acquire)
+    }
+
+    /// How requests are routed now: the settings with the thresholds of now.
+    pub fn router(&self) -> RouterConfig {
+        // Acquire: with the release of `change`, when the version told of them; else a moment old does.
+        RouterConfig { thresholds: unpack(self.thresholds.load(Ordering::Acquire)), ..self.config.router }
+    }
+
+    /// Changes where Medium and High begin. Each shard takes them with its next look at the list.
+    pub fn set_thresholds(&self, thresholds: Thresholds) {
+        self.change(|_| self.thresholds.store(pack(thresholds), Ordering::Release));
     }
 
     /// The list of now.
@@ -177,6 +191,14 @@ impl Service {
             }
         }
     }
+}
+
+fn pack(thresholds: Thresholds) -> u64 {
+    u64::from(thresholds.medium) << 32 | u64::from(thresholds.high)
+}
+
+fn unpack(packed: u64) -> Thresholds {
+    Thresholds { medium: (packed >> 32) as u32, high: packed as u32 }
 }
 
 fn take(list: &mut Vec<Arc<Backend>>, key: BackendKey) -> Option<Arc<Backend>> {

@@ -79,6 +79,10 @@ fn why_not_uring(error: &io::Error) -> crate::Error {
             Code::UnsupportedKernel,
             "this kernel has no io_uring: use Linux 6.1 or newer, or the epoll driver",
         ),
+        None if error.kind() == io::ErrorKind::Unsupported => Error::new(
+            Code::UnsupportedKernel,
+            format!("{error}: use Linux 6.1 or newer, or the epoll driver"),
+        ),
         _ => Error::from_io("set up io_uring", error),
     }
 }
@@ -210,5 +214,24 @@ impl Driver for AnyDriver {
     }
     fn streams_open(&self) -> usize {
         each!(self, d => d.streams_open())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Code;
+
+    #[test]
+    fn a_kernel_that_is_too_old_is_told_as_such_and_what_to_do() {
+        let none = why_not_uring(&io::Error::from_raw_os_error(libc::ENOSYS));
+        let old =
+            why_not_uring(&io::Error::new(io::ErrorKind::Unsupported, "io_uring of this kernel is too old"));
+        for error in [none, old] {
+            assert_eq!(error.code(), Code::UnsupportedKernel);
+            assert!(error.to_string().contains("use Linux 6.1 or newer, or the epoll driver"), "{error}");
+        }
+        let forbidden = why_not_uring(&io::Error::from_raw_os_error(libc::EPERM));
+        assert_eq!(forbidden.code(), Code::IoUringForbidden);
     }
 }

@@ -13,11 +13,11 @@ pub use builder::NodeBuilder;
 
 use crate::counters::{COUNTERS, Counter};
 use crate::error::{Code, Error, Result};
-use crate::forward::{BackendConfig, ForwardEvent, ForwarderConfig, Latency, Service};
+use crate::forward::{BackendConfig, ForwardEvent, ForwarderConfig, Latency, Service, check_thresholds};
 use crate::io::ListenOptions;
 use crate::log::{LogLevel, LogRecord};
-use crate::shard::{BackendStatus, ForwarderId, Shard, backends, drain, no_such_backend};
-use clustercore_proto::policy::BackendKey;
+use crate::shard::{BackendStatus, ForwarderId, Shard, backends, drain, no_such_backend, set_reading};
+use clustercore_proto::policy::{BackendKey, Thresholds};
 use clustercore_queue::bell::Bell;
 use clustercore_queue::spsc;
 use command::Message;
@@ -283,6 +283,22 @@ impl Node {
         let backend = self.entry(id)?.service.find(key).ok_or_else(|| no_such_backend(key))?;
         backend.set_weight(weight);
         Ok(())
+    }
+
+    /// Notes a sample of a back end's signal, in per mille of its scale, see `Signal`. The local instance has a key too.
+    ///
+    /// Errors: `NoSuchBackend`.
+    pub fn set_reading(&self, id: ForwarderId, key: BackendKey, per_mille: u32) -> Result<()> {
+        if set_reading(&self.entry(id)?.service, key, per_mille)? { self.tell_shards() } else { Ok(()) }
+    }
+
+    /// Changes where Medium and High begin, from the next request of each shard on.
+    ///
+    /// Errors: `BadConfiguration` (Medium above High).
+    pub fn set_thresholds(&self, id: ForwarderId, thresholds: Thresholds) -> Result<()> {
+        check_thresholds(thresholds)?;
+        self.entry(id)?.service.set_thresholds(thresholds);
+        self.tell_shards()
     }
 
     /// All back ends of a forwarder, the local instance first.

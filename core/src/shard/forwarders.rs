@@ -5,10 +5,11 @@ use crate::counters::{Counter, CounterBlock};
 use crate::error::{Code, Error, Result};
 use crate::forward::{
     Backend, BackendConfig, BackendState, ForwardEvent, Forwarder, ForwarderConfig, Latency, Service,
+    check_thresholds,
 };
 use crate::io::{Driver, Instant, ListenOptions, ListenerId};
 use crate::log::LogLevel;
-use clustercore_proto::policy::BackendKey;
+use clustercore_proto::policy::{BackendKey, Level, Thresholds};
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -208,6 +209,28 @@ impl<D: Driver> Shard<D> {
         self.forwarder(id)?.service().find(key).ok_or_else(|| no_such_backend(key))
     }
 
+    /// Notes a sample of a back end's signal, in per mille of its scale, see `Signal`. The local instance has a key too.
+    ///
+    /// Errors: `NoSuchBackend`, `WrongThread`.
+    pub fn set_reading(&mut self, id: ForwarderId, key: BackendKey, per_mille: u32) -> Result<()> {
+        self.check_thread()?;
+        if set_reading(self.forwarder(id)?.service(), key, per_mille)? {
+            self.with_forwarder(id.index(), |forwarder, io| forwarder.on_list_changed(io));
+        }
+        Ok(())
+    }
+
+    /// Changes where Medium and High begin, from the next request on.
+    ///
+    /// Errors: `BadConfiguration` (Medium above High), `WrongThread`.
+    pub fn set_thresholds(&mut self, id: ForwarderId, thresholds: Thresholds) -> Result<()> {
+        self.check_thread()?;
+        check_thresholds(thresholds)?;
+        self.forwarder(id)?.service().set_thresholds(thresholds);
+        self.with_forwarder(id.index(), |forwarder, io| forwarder.on_list_changed(io));
+        Ok(())
+    }
+
     /// All back ends of a forwarder, the local instance first.
     pub fn backends(&self, id: ForwarderId) -> Result<Vec<BackendStatus>> {
         Ok(backends(self.forwarder(id)?.service(), self.time()))
@@ -243,6 +266,17 @@ pub(crate) fn drain(service: &Service, key: BackendKey, deadline: Instant) -> Re
     }
     let name = &backend.config.name;
     Err(Error::new(Code::WrongState, format!("back end {} ({name}) is draining already", key.0)))
+}
+
+/// Notes a sample of a back end's signal; `true` when it has room again, so that requests which wait may go there.
+///
+/// Errors: `NoSuchBackend`.
+pub(crate) fn set_reading(service: &Service, key: BackendKey, per_mille: u32) -> Result<bool> {
+    let backend = service.find(key).ok_or_else(|| no_such_backend(key))?;
+    let router = service.router();
+    let was_high = backend.level(&router) == Level::High;
+    backend.set_reading(per_mille);
+    Ok(was_high && backend.level(&router) < Level::High)
 }
 
 pub(crate) fn too_many_forwarders() -> Error {

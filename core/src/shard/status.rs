@@ -33,6 +33,10 @@ pub struct BackendStatus {
     pub cores: u32,
     /// Mean time of its completed requests in nanoseconds.
     pub latency_ns_mean: u64,
+    /// Time of its completed requests in nanoseconds, summed.
+    pub latency_ns_total: u64,
+    /// The latest sample of the service's signal, in per mille of its scale.
+    pub reading_per_mille: u32,
     /// Whether it is the local instance.
     pub local: bool,
 }
@@ -40,20 +44,22 @@ pub struct BackendStatus {
 /// All back ends of a service, the local instance first.
 pub(crate) fn backends(service: &Service, now: Instant) -> Vec<BackendStatus> {
     let children = service.children();
-    let thresholds = service.config.router.thresholds;
+    let router = service.router();
     let status = |backend: &Arc<Backend>, local: bool| BackendStatus {
         key: backend.key,
         name: backend.config.name.clone(),
         address: backend.config.address,
         state: backend.state(),
         health: backend.health_state(now),
-        level: backend.level(thresholds),
+        level: backend.level(&router),
         in_flight: backend.in_flight(),
         requests: backend.requests(),
         failures: backend.failures(),
         weight: backend.weight(),
         cores: backend.config.cores,
         latency_ns_mean: backend.latency_ns_mean(),
+        latency_ns_total: backend.latency_ns_total(),
+        reading_per_mille: backend.reading_per_mille(),
         local,
     };
     let local = children.local.iter().map(|backend| status(backend, true));

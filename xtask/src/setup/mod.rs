@@ -31,7 +31,8 @@ pub fn ensure(purpose: Purpose) -> Result<()> {
     fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     // One set-up at a time: `run` and `test` may be started together on a fresh machine. The lock ends
     // with the file's scope.
-    let lock = File::create(folder.join("setup.lock"))?;
+    let path = folder.join("setup.lock");
+    let lock = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
     lock.lock().context("cannot lock the set-up")?;
     debian::ensure(purpose)?;
     python::ensure()

@@ -125,10 +125,8 @@ function showChild(card, service, child) {
   if (child.level) card.classList.add(child.level);
   card.classList.toggle("resting", child.resting === true);
   put(card.querySelector(".address"), child.address || "no address yet");
-  const perCore = child.in_flight / Math.max(1, child.cores);
-  const full = service.high_per_core;
-  card.querySelector(".bar i").style.width = `${Math.min(100, (100 * perCore) / full)}%`;
-  card.querySelector(".bar u").style.left = `${Math.min(100, (100 * service.medium_per_core) / full)}%`;
+  card.querySelector(".bar i").style.width = `${Math.min(100, (100 * child.load) / service.high)}%`;
+  card.querySelector(".bar u").style.left = `${Math.min(100, (100 * service.medium) / service.high)}%`;
   put(card.querySelector(".figures"), child.figures);
   for (const button of card.querySelectorAll("button")) {
     button.disabled = button.className === "drain" ? !["active", "ejected", "starting"].includes(child.state)
@@ -138,10 +136,7 @@ function showChild(card, service, child) {
 
 const cores = (count) => (count === 1 ? "1 core" : `${count} cores`);
 
-function levelOf(inFlight, cores, service) {
-  const perCore = inFlight / Math.max(1, cores);
-  return perCore >= service.high_per_core ? "high" : perCore >= service.medium_per_core ? "medium" : "low";
-}
+const loadText = (service, child) => (service.load_signal === "in_flight" ? "" : ` · ${child.load.toFixed(1)} ${service.load_unit}`);
 
 function showService(service) {
   const holder = serviceCard(service.name), card = holder.card;
@@ -152,7 +147,8 @@ function showService(service) {
   serving.classList.toggle("blue", service.serving !== "local");
   serving.classList.toggle("good", service.serving === "local");
   put(find(".listen"), service.listen.join(", "));
-  put(find(".policy"), `${service.policy.replaceAll("_", " ")} · Medium ${service.medium_per_core}, High ${service.high_per_core} per core · ` +
+  put(find(".policy"), `${service.policy.replaceAll("_", " ")} · Medium ${service.medium}, High ${service.high} ${service.load_unit}` +
+    `${service.thresholds === "auto" ? " (learnt)" : ""} · ` +
     `${service.minimum} to ${service.maximum} back ends, weight ${service.weight}`);
   const last = (line) => service.history[line][service.history[line].length - 1] || 0;
   put(find(".rate"), service.rate.toFixed(service.rate < 10 ? 1 : 0));
@@ -165,11 +161,11 @@ function showService(service) {
     const local = service.local;
     rows.push(["local", { node: "local instance", state: local.phase, address: local.address, in_flight: local.in_flight, cores: local.cores,
       resting: service.serving !== "local",
-      level: service.serving === "local" ? levelOf(local.in_flight, local.cores, service) : "",
-      figures: `${local.in_flight} in flight · ${cores(local.cores)} · pid ${local.pid}` }]);
+      load: local.load, level: service.serving === "local" ? local.level : "",
+      figures: `${local.in_flight} in flight${loadText(service, local)} · ${cores(local.cores)} · pid ${local.pid}` }]);
   }
   for (const child of service.children) {
-    const figures = `${child.in_flight} in flight · ${cores(child.cores)} · ${child.requests} requests` +
+    const figures = `${child.in_flight} in flight${loadText(service, child)} · ${cores(child.cores)} · ${child.requests} requests` +
       (child.health === "trial" || child.health === "warming" ? ` · ${child.health}` : "") + (child.failures ? ` · ${child.failures} failed` : "") + (child.latency_us_mean ? ` · ${duration(child.latency_us_mean / 1e6)}` : "");
     rows.push([child.node, { ...child, figures }]);
   }

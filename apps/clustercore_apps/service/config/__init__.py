@@ -8,5 +8,14 @@ from clustercore_apps.service.config.model import (
     load_config,
     parse_config,
 )
+from clustercore_apps.service.config.thresholds import ThresholdConfig
 
-__all__ = ["FrontConfig", "HealthConfig", "NodeConfig", "ServiceConfig", "load_config", "parse_config"]
+__all__ = [
+    "FrontConfig",
+    "HealthConfig",
+    "NodeConfig",
+    "ServiceConfig",
+    "ThresholdConfig",
+    "load_config",
+    "parse_config",
+]

@@ -12,6 +12,7 @@ from clustercore_apps.address import Address
 from clustercore_apps.errors import ConfigError
 from clustercore_apps.service.config import positions
 from clustercore_apps.service.config.reader import Reader
+from clustercore_apps.service.config.thresholds import ThresholdConfig, read_thresholds
 
 CONFIG_BYTES_MAX = 1 << 20
 NODES_MAX = 1024
@@ -44,7 +45,7 @@ class NodeConfig:
 
 @dataclass(frozen=True, slots=True)
 class ServiceConfig:
-    """One declared service. Durations are in seconds; loads are requests in flight per core."""
+    """One declared service. Durations are in seconds."""
 
     name: str
     listen: tuple[Address, ...]
@@ -61,8 +62,7 @@ class ServiceConfig:
     maximum: int
     weight: int
     policy: str
-    medium_per_core: float
-    high_per_core: float
+    thresholds: ThresholdConfig
     hold_add: float
     hold_remove: float
     cool_down: float
@@ -202,8 +202,7 @@ def _node(reader: Reader, insecure_front: bool) -> NodeConfig:
 
 
 def _service(reader: Reader, nodes: int) -> ServiceConfig:
-    thresholds, scaling = reader.table("thresholds"), reader.table("scaling")
-    deadlines = reader.table("deadlines")
+    scaling, deadlines = reader.table("scaling"), reader.table("deadlines")
     mode = reader.choice("mode", ("http", "tcp"), "http")
     service = ServiceConfig(
         name=reader.name("name"),
@@ -221,8 +220,7 @@ def _service(reader: Reader, nodes: int) -> ServiceConfig:
         maximum=reader.integer("maximum", nodes, 0, NODES_MAX),
         weight=reader.integer("weight", 1, 1, 1000),
         policy=reader.choice("policy", ("levels", "round_robin", "least_requests", "power_of_two"), "levels"),
-        medium_per_core=thresholds.number("medium_per_core", 4, 0.01, 100_000),
-        high_per_core=thresholds.number("high_per_core", 16, 0.01, 100_000),
+        thresholds=read_thresholds(reader),
         hold_add=scaling.number("hold_add", 0.05, 0, 3600),
         hold_remove=scaling.number("hold_remove", 5, 0, 86400),
         cool_down=scaling.number("cool_down", 0.25, 0, 3600),
@@ -232,15 +230,8 @@ def _service(reader: Reader, nodes: int) -> ServiceConfig:
         forwarding=_forwarding(reader.table("forwarding")),
         health=_health(reader, mode),
     )
-    for table in (thresholds, scaling, deadlines):
+    for table in (scaling, deadlines):
         table.finish()
-    if service.medium_per_core > service.high_per_core:
-        raise thresholds.error(
-            "high_per_core",
-            f'"services.thresholds.high_per_core" is {service.high_per_core:g}, must not be below '
-            f"medium_per_core "
-            f"({service.medium_per_core:g})",
-        )
     if service.minimum > service.maximum:
         raise reader.error(
             "minimum",

@@ -46,10 +46,22 @@ class Reader:
                 advice = f'did you mean "{near[0]}"?' if near else f"known: {', '.join(sorted(self._asked))}"
                 raise self.error(key, f'"{self._title(key)}" is not a known key; {advice}')
 
+    def names(self, key: str) -> bool:
+        """True when the file names `key`; unlike `has`, this asks for nothing."""
+        return key in self._table
+
     def has(self, key: str) -> bool:
         """True when the file names `key`."""
         self._asked.add(key)
         return key in self._table
+
+    def is_string(self, key: str) -> bool:
+        """True when the file gives `key` as a string."""
+        return isinstance(self._table.get(key), str)
+
+    def empty(self, key: str) -> Reader:
+        """A table without keys in the place of `key`."""
+        return Reader(self._path, self._lines, (*self._where, key), {})
 
     def table(self, key: str) -> Reader:
         """The sub-table `key`; an absent one reads as empty."""

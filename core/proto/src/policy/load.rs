@@ -52,6 +52,15 @@ impl Signal {
     pub fn is_sampled(self) -> bool {
         self != Signal::InFlight
     }
+
+    /// Thresholds that hold where none are configured. `None` for `Latency`: what is long depends on the service.
+    pub fn thresholds(self) -> Option<Thresholds> {
+        match self {
+            Signal::InFlight => Some(Thresholds::default()),
+            Signal::Cpu => Some(Thresholds { medium: 50, high: 80 }),
+            Signal::Latency => None,
+        }
+    }
 }
 
 /// Low: send more. Medium: busy, in its turn. High: gets nothing.
@@ -98,11 +107,11 @@ impl Thresholds {
     }
 }
 
-/// Two requests per core keep a core busy while answers are on their way; from four on, a request waits longer
-/// than it is served.
+/// Two requests per core keep a core busy while answers are on their way. High at eight was measured as the
+/// point beyond which forwarding short requests gets no cheaper, and waiting only longer: docs/policy.md.
 impl Default for Thresholds {
     fn default() -> Self {
-        Thresholds { medium: 200, high: 400 }
+        Thresholds { medium: 200, high: 800 }
     }
 }
 
@@ -144,5 +153,15 @@ mod tests {
         assert_eq!(Signal::Cpu.percent(load(50, 1), 850), 85);
         assert_eq!(Signal::InFlight.percent(load(50, 1), 850), 5000);
         assert!(Signal::Latency.is_sampled() && !Signal::InFlight.is_sampled());
+    }
+
+    #[test]
+    fn every_signal_with_a_scale_of_its_own_has_thresholds() {
+        for signal in [Signal::InFlight, Signal::Cpu] {
+            let thresholds = signal.thresholds().expect("has a scale of its own");
+            assert!(thresholds.medium < thresholds.high, "{signal:?}: {thresholds:?}");
+        }
+        assert_eq!(Signal::InFlight.thresholds(), Some(Thresholds::default()));
+        assert_eq!(Signal::Latency.thresholds(), None);
     }
 }

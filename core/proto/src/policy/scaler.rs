@@ -191,6 +191,11 @@ impl Scaler {
         self.config = config;
     }
 
+    /// Changes where Medium and High begin. Hold times run on.
+    pub fn set_thresholds(&mut self, thresholds: Thresholds) {
+        self.config.thresholds = thresholds;
+    }
+
     /// Decisions taken so far: the number of reconfigurations.
     pub fn decisions(&self) -> u64 {
         self.decisions

@@ -1,4 +1,6 @@
 use super::*;
+use crate::forward::choice::View;
+use clustercore_proto::policy::{Candidates, Level, Signal};
 use std::sync::atomic::AtomicUsize;
 
 const NEVER: Instant = Instant::MAX;
@@ -146,4 +148,36 @@ fn a_former_local_instance_finishes_what_it_has() {
     assert_eq!(service.set_local(None, Instant::ZERO), None);
     assert!(service.remove(new.key).is_some() && service.children().iter().next().is_none());
     assert_eq!(new.state(), BackendState::Removed);
+}
+
+#[test]
+fn thresholds_change_with_the_version_and_keep_the_rest() {
+    let service = service(1);
+    let (version, before) = (service.version(), service.router());
+    let thresholds = Thresholds { medium: u32::MAX - 1, high: u32::MAX };
+    service.set_thresholds(thresholds);
+    assert!(service.version() > version, "shards look again");
+    assert_eq!(service.router(), RouterConfig { thresholds, ..before });
+}
+
+#[test]
+fn a_sampled_signal_goes_by_the_reading_and_not_by_requests_in_flight() {
+    let backend = add(&service(1));
+    for _ in 0..100 {
+        backend.on_start(0);
+    }
+    let by = |signal| RouterConfig {
+        signal,
+        thresholds: Thresholds { medium: 50, high: 80 },
+        ..RouterConfig::default()
+    };
+    assert_eq!(backend.level(&by(Signal::InFlight)), Level::High);
+    assert_eq!(backend.level(&by(Signal::Cpu)), Level::Low, "nothing was sampled yet");
+    for (per_mille, level) in [(499, Level::Low), (500, Level::Medium), (800, Level::High)] {
+        backend.set_reading(per_mille);
+        assert_eq!(backend.level(&by(Signal::Cpu)), level);
+        let list = [Arc::clone(&backend)];
+        let view = View { list: &list, now: Instant::ZERO, tried: &[], all_warm: true };
+        assert_eq!(view.reading_per_mille(0), per_mille);
+    }
 }

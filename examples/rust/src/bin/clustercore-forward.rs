@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! clustercore-forward --listen 127.0.0.1:8080 --backend 127.0.0.2:80 --backend 127.0.0.3:80
-//!     [--mode http|tcp] [--policy p2c|levels|rr|least] [--driver auto|uring|epoll] [--spin-us N] [--seconds N]
+//!     [--mode http|tcp] [--policy p2c|levels|rr|least] [--medium-percent N --high-percent N]
+//!     [--driver auto|uring|epoll] [--spin-us N] [--seconds N]
 //! ```
 
 use clustercore::forward::{BackendConfig, ForwarderConfig, Mode};
@@ -41,6 +42,8 @@ fn run() -> Result<(), Box<dyn Error>> {
             "--seconds" => end = Some(Instant::now() + Duration::from_secs(value.parse()?)),
             "--mode" if value == "tcp" => config.mode = Mode::Tcp,
             "--mode" => config.mode = Mode::Http,
+            "--medium-percent" => config.router.thresholds.medium = value.parse()?,
+            "--high-percent" => config.router.thresholds.high = value.parse()?,
             "--policy" => {
                 config.router.policy = match value.as_str() {
                     "p2c" => Policy::PowerOfTwo,

@@ -68,7 +68,7 @@ fn high_is_reckoned_from_the_knee_before_it_was_seen() {
 fn harmless_concurrency_raises_the_thresholds_and_little_of_it_does_not_lower_them() {
     let mut auto = AutoThresholds::new(config(1));
     observe_ideal(&mut auto, at(1), 100, 10, 1);
-    let Thresholds { medium: 200, high: 600 } = auto.thresholds() else {
+    let Thresholds { medium: 200, high: 800 } = auto.thresholds() else {
         panic!("one request at a time says nothing about two: {:?}", auto.thresholds());
     };
     observe_ideal(&mut auto, at(1), 100, 10, 20);
