@@ -119,10 +119,10 @@ impl TrainQueue {
         Ok(())
     }
 
-    /// Puts a part back that could not be sent.
-    pub fn push_front(&mut self, part: Part) {
+    /// Puts a part back that could not be sent, behind so many others.
+    pub fn put_back(&mut self, place: usize, part: Part) {
         self.bytes += part.range.len();
-        self.trains.push_front(part);
+        self.trains.insert(place.min(self.trains.len()), part);
     }
 
     /// Bytes that wait.
@@ -268,7 +268,7 @@ mod tests {
         queue.push(TO, Train::owned(vec![0; 200_000], 1472), 1).unwrap();
         let part = queue.pop(128, &mut shells).unwrap();
         assert_eq!(part.range.len(), 44 * 1472);
-        queue.push_front(Part { singly: true, ..part });
+        queue.put_back(0, Part { singly: true, ..part });
         assert_eq!(queue.pop(128, &mut shells).unwrap().range, 0..1472);
         assert_eq!(queue.bytes(), 200_000 - 1472);
     }

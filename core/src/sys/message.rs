@@ -51,20 +51,20 @@ impl MessageHead {
         self.message.msg_iov = &raw mut self.vector;
         self.message.msg_iovlen = 1;
         self.message.msg_control = self.control.0.as_mut_ptr().cast();
-        self.message.msg_controllen = CONTROL_BYTES as _;
+        self.message.msg_controllen = CONTROL_BYTES;
         &raw mut self.message
     }
 
     /// For many messages, each received into a buffer that the kernel picks, laid out as [`parse_picked`] reads it.
     pub fn prepare_picked(&mut self) -> *const libc::msghdr {
         self.message.msg_namelen = NAME_BYTES as u32;
-        self.message.msg_controllen = CONTROL_BYTES as _;
+        self.message.msg_controllen = CONTROL_BYTES;
         &raw const self.message
     }
 
     /// What came, after the receive has ended well.
     pub fn arrived(&self) -> Arrived {
-        let control = &self.control.0[..(self.message.msg_controllen as usize).min(CONTROL_BYTES)];
+        let control = &self.control.0[..self.message.msg_controllen.min(CONTROL_BYTES)];
         arrived(self.address.to_address(), control, self.message.msg_flags)
     }
 
@@ -99,7 +99,7 @@ impl MessageHead {
         }
         self.message.msg_control =
             if used == 0 { std::ptr::null_mut() } else { self.control.0.as_mut_ptr().cast() };
-        self.message.msg_controllen = used as _;
+        self.message.msg_controllen = used;
         &raw const self.message
     }
 }

@@ -3,9 +3,11 @@
 
 mod cases;
 mod child;
+mod datagram_kernel;
 mod kernel;
 mod node;
 mod random;
+mod random_trains;
 mod world;
 
 use clustercore::io::Features;
@@ -31,7 +33,7 @@ macro_rules! suite {
                 lent_buffers_stop_receiving_until_one_is_back, kept_datagrams_do_not_stop_receiving,
                 a_full_queue_of_trains_refuses, a_train_that_cannot_be_meant_is_refused, a_closed_socket_sends_what_it_can,
                 datagrams_are_steered_by_a_byte, the_receive_buffer_is_as_asked_for,
-                random_operations
+                random_operations, random_trains
             );
         }
     };

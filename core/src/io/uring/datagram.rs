@@ -36,6 +36,8 @@ pub(super) struct DatagramSocket {
     /// Sends in flight, and their bytes.
     sending: usize,
     sending_bytes: usize,
+    /// Parts that came back unsent since the last sends, to go first and in order.
+    returned: usize,
     /// Receives in flight.
     receives: Vec<Op>,
     /// Datagrams that the kernel cuts from one send; 1 where it cuts none.
@@ -83,6 +85,11 @@ impl DatagramSocket {
     fn unsent(&self) -> usize {
         self.queue.bytes() + self.sending_bytes
     }
+
+    fn put_back(&mut self, part: Part) {
+        self.queue.put_back(self.returned, part);
+        self.returned += 1;
+    }
 }
 
 impl UringDriver {
@@ -103,6 +110,7 @@ impl UringDriver {
             queue: TrainQueue::default(),
             sending: 0,
             sending_bytes: 0,
+            returned: 0,
             receives: Vec::new(),
             segments_max: if offload { datagram::segments_max() } else { 1 },
             counters: DatagramCounters::default(),
@@ -175,6 +183,7 @@ impl UringDriver {
     fn send_trains(&mut self, id: DatagramId) {
         let datagrams = &mut self.datagrams;
         let Some(socket) = datagrams.sockets.get_mut(&id.0) else { return };
+        socket.returned = 0;
         while socket.sending < SENDS_MAX
             && let Some(part) = socket.queue.pop(socket.segments_max, &mut datagrams.shells)
         {
@@ -212,7 +221,7 @@ impl UringDriver {
             Ok(_) => socket.counters.on_sent(part.range.len(), part.segment),
             // Nothing was sent: once more.
             Err(Errno(libc::EINTR | libc::EAGAIN)) => {
-                socket.queue.push_front(part);
+                socket.put_back(part);
                 return datagrams.touch(id);
             }
             Err(errno) if part.is_train() && refuses_trains(errno) => {
@@ -220,7 +229,7 @@ impl UringDriver {
                     // The device cannot: no train of this socket goes that way.
                     socket.segments_max = 1;
                 }
-                socket.queue.push_front(Part { singly: true, ..part });
+                socket.put_back(Part { singly: true, ..part });
                 return datagrams.touch(id);
             }
             Err(errno) => events.push(Event::DatagramFailed { socket: id, errno }),
@@ -307,7 +316,7 @@ impl UringDriver {
         result: Result<u32, Errno>,
         events: &mut Vec<Event>,
     ) {
-        let Some(mut buffer) = self.ring.filled_train(number) else { return };
+        let Some(mut buffer) = self.ring.filled_train(number, result.unwrap_or(0)) else { return };
         let bytes = self.ring.buffers_mut().bytes_mut(&mut buffer);
         let len = result.map_or(0, |len| bytes.len().min(len as usize));
         match parse_picked(&bytes[..len]) {

@@ -15,7 +15,7 @@ pub(super) struct BufRing {
     /// Buffers in the kernel's hands.
     given: u16,
     /// As many as it gets at a time: a small set that is used again and again stays in the cache.
-    given_max: u16,
+    pub given_max: u16,
 }
 
 impl BufRing {
@@ -25,13 +25,13 @@ impl BufRing {
         let address = entries.pointer(0, entries.len()) as u64;
         // SAFETY: the region has room for `count` entries and is dropped after the io_uring (see `Ring::drop`).
         unsafe { ring.submitter().register_buf_ring_with_flags(address, count, group, 0) }?;
-        Ok(BufRing { entries, count, tail: 0, given: 0, given_max: given_max.min(count) })
+        Ok(BufRing { entries, count, tail: 0, given: 0, given_max })
     }
 
     /// Gives idle buffers to the kernel, as `take` finds some. Returns how many the kernel has.
     pub fn provide(&mut self, buffers: &mut Buffers, take: fn(&mut Buffers) -> Option<Empty>) -> usize {
         let before = self.tail;
-        while self.given < self.given_max {
+        while self.given < self.given_max.min(self.count) {
             let Some(empty) = take(buffers) else { break };
             let slot = usize::from(self.tail & (self.count - 1)) * size_of::<BufRingEntry>();
             let entry = self.entries.pointer(slot, size_of::<BufRingEntry>()).cast::<BufRingEntry>();

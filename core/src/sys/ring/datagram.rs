@@ -12,7 +12,7 @@ impl Ring {
     pub fn set_up_trains(&mut self, count: u16) -> io::Result<()> {
         self.buffers.set_up_trains(count)?;
         if self.trains.is_none() && self.features.multishot_recv {
-            *self.trains = Some(BufRing::new(&self.ring, TRAIN_GROUP, count, TRAINS_GIVEN_MAX)?);
+            *self.trains = Some(BufRing::new(&self.ring, TRAIN_GROUP, count, TRAINS_GIVEN_MAX as u16)?);
         }
         Ok(())
     }
@@ -30,11 +30,17 @@ impl Ring {
         }
     }
 
-    /// The train buffer that a completion names, now ours. `None` for a number that the kernel cannot have meant.
-    pub fn filled_train(&mut self, number: u16) -> Option<Empty> {
+    /// The train buffer that a completion names, now ours, with `len` bytes that the kernel wrote. `None` for a number that the kernel
+    /// cannot have meant.
+    ///
+    /// The kernel has as many buffers as are filled out of the cache: few where trains are long, many where single datagrams come.
+    pub fn filled_train(&mut self, number: u16, len: u32) -> Option<Empty> {
         let trains = self.trains.as_mut()?;
         let empty = self.buffers.filled_train(number)?;
         trains.on_filled();
+        self.train_bytes = self.train_bytes - self.train_bytes / 16 + len / 16;
+        let given_max = TRAINS_CACHED_BYTES / self.train_bytes.max(1);
+        trains.given_max = given_max.clamp(TRAINS_GIVEN_MIN, TRAINS_GIVEN_MAX) as u16;
         Some(empty)
     }
 
@@ -92,5 +98,8 @@ impl Ring {
 
 /// The buffer group of the train buffers.
 const TRAIN_GROUP: u16 = 1;
-/// Train buffers that the kernel has at a time, at most. It fills up to 32 of them for one socket at once.
-const TRAINS_GIVEN_MAX: u16 = 64;
+/// Train buffers that the kernel has at a time: at most (it fills up to 32 of them for one socket at once), and at least.
+const TRAINS_GIVEN_MAX: u32 = 64;
+const TRAINS_GIVEN_MIN: u32 = 8;
+/// Bytes of received trains that are still in the cache when they are looked at, about.
+const TRAINS_CACHED_BYTES: u32 = 512 << 10;

@@ -48,6 +48,8 @@ pub struct Ring {
     bufring: ManuallyDrop<Option<BufRing>>,
     /// Buffers for trains of datagrams, from the first datagram socket on.
     trains: ManuallyDrop<Option<BufRing>>,
+    /// Mean length of the trains received of late.
+    train_bytes: u32,
     features: Features,
     enabled: bool,
     queued: usize,
@@ -104,6 +106,7 @@ impl Ring {
             buffers: ManuallyDrop::new(buffers),
             bufring: ManuallyDrop::new(bufring),
             trains: ManuallyDrop::new(None),
+            train_bytes: 0,
             features,
             enabled: false,
             queued: 0,
