@@ -97,14 +97,7 @@ fn uring_goes_on_singly_where_the_kernel_cuts_nothing() {
 
 /// Segments longer than the device's MTU: the kernel cuts no such train, but it fragments the datagrams.
 fn longer_than_the_device(make: &world::Make) {
-    // SAFETY: a network namespace of its own changes no memory and no open descriptor.
-    if let Err(errno) = unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWNET) } {
-        eprintln!("skipped: no network namespace to be had ({errno})");
-        return;
-    }
-    let ip = Command::new("ip").args(["link", "set", "lo", "up", "mtu", "1500"]).status();
-    if !ip.is_ok_and(|status| status.success()) {
-        eprintln!("skipped: no command ip");
+    if !own_network() || !run("ip link set lo up mtu 1500") {
         return;
     }
     let mut world: World = make(small());
@@ -138,4 +131,63 @@ fn longer_than_the_device(make: &world::Make) {
     assert_eq!(world.left.datagram_failed, [Errno(libc::EMSGSIZE)]);
     assert_eq!(world.right.datagrams[0], vec![2; 1472]);
     world.finish();
+}
+
+#[test]
+fn epoll_waits_for_room_in_the_socket() {
+    in_child("datagram_kernel::epoll_waits_for_room_in_the_socket", || slower_than_the_sender(&world::epoll));
+}
+
+#[test]
+fn uring_waits_for_room_in_the_socket() {
+    in_child("datagram_kernel::uring_waits_for_room_in_the_socket", || slower_than_the_sender(&world::uring));
+}
+
+/// A device that takes bytes at its own pace: they pile up in the socket, then in the driver, and none is lost.
+fn slower_than_the_sender(make: &world::Make) {
+    let pace = "tc qdisc add dev lo root tbf rate 160mbit burst 128kb limit 16mb";
+    if !own_network() || !run("ip link set lo up") || !run(pace) {
+        return;
+    }
+    let mut world: World = make(small());
+    let options = DatagramOptions {
+        send_buffer_bytes: 32 << 10,
+        receive_buffer_bytes: 4 << 20,
+        ..DatagramOptions::default()
+    };
+    let (_, address) = world.right.bind_datagram_with(V4, &options);
+    let (from, _) = world.left.bind_datagram_with(V4, &options);
+    world.settle();
+    let train = text(3, 60 * 1000);
+    for _ in 0..30 {
+        world.left.send_datagrams(from, address, train.clone(), 1000);
+    }
+    world.left.turn(std::time::Duration::ZERO);
+    assert!(world.left.driver.datagrams_unsent(from) > train.len(), "the socket is full");
+    world.until(|world| world.right.datagrams.len() == 30 * 60);
+    assert!(world.left.datagram_failed.is_empty());
+    assert!(world.right.datagrams.chunks(60).all(|datagrams| datagrams.concat() == train));
+    world.until(|world| world.left.driver.datagrams_unsent(from) == 0);
+    world.finish();
+}
+
+/// A network namespace for this process alone. `false`: there is none to be had, so there is nothing to test.
+fn own_network() -> bool {
+    // SAFETY: a network namespace of its own changes no memory and no open descriptor.
+    let outcome = unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWNET) };
+    if let Err(errno) = outcome {
+        eprintln!("skipped: no network namespace to be had ({errno})");
+    }
+    outcome.is_ok()
+}
+
+/// Whether the command is there and does it.
+fn run(command: &str) -> bool {
+    let mut words = command.split(' ');
+    let status = Command::new(words.next().unwrap_or_default()).args(words).status();
+    let done = status.is_ok_and(|status| status.success());
+    if !done {
+        eprintln!("skipped: {command}");
+    }
+    done
 }

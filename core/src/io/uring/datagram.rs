@@ -249,7 +249,11 @@ impl UringDriver {
         let wanted = if picks { 1 } else { RECEIVES_SINGLE };
         let datagrams = &mut self.datagrams;
         let Some(socket) = datagrams.sockets.get_mut(&id.0) else { return };
-        while socket.receives.len() < wanted {
+        // Where each receive has a buffer, idle sockets must leave some to others.
+        let half = usize::from(self.config.datagrams.buffers) / 2;
+        while socket.receives.len() < wanted
+            && (picks || socket.receives.is_empty() || self.ring.buffers().trains_idle() > half)
+        {
             let mut incoming = datagrams.incoming.pop().unwrap_or_else(Incoming::new);
             if !picks {
                 incoming.buffer = self.ring.buffers_mut().take_train();
