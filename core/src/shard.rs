@@ -212,7 +212,7 @@ impl<D: Driver> Shard<D> {
                 self.woken = true;
                 return;
             }
-            Event::Datagrams { .. } | Event::DatagramFailed { .. } => {
+            Event::Datagrams { .. } | Event::DatagramsSent { .. } | Event::DatagramFailed { .. } => {
                 if let Event::Datagrams { lease, .. } = event {
                     self.driver.release(lease);
                 }

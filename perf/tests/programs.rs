@@ -200,6 +200,21 @@ fn udp_loops_count_what_arrives() {
 }
 
 #[test]
+fn trains_through_the_drivers_are_counted_as_bare_ones_are() {
+    for (driver, bytes, segments) in [("auto", 64, 128), ("auto", 1024, 63), ("epoll", 64, 128)] {
+        let output = Command::new(env!("CARGO_BIN_EXE_clustercore-trains"))
+            .args(["--driver", driver, "--bytes", &bytes.to_string(), "--segments", &segments.to_string()])
+            .args(["--seconds", "0.1"])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{driver}: {}", String::from_utf8_lossy(&output.stderr));
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let (sent, received) = (report["sent"].as_u64().unwrap(), report["received"].as_u64().unwrap());
+        assert!(received > 0 && received <= sent && sent.is_multiple_of(segments), "{driver}: {report}");
+    }
+}
+
+#[test]
 fn senseless_options_end_with_a_line() {
     let output = Command::new(env!("CARGO_BIN_EXE_clustercore-load")).args(["--rate=-1"]).output().unwrap();
     assert!(!output.status.success());

@@ -3,8 +3,8 @@
 use super::epoll::EpollDriver;
 use super::uring::UringDriver;
 use super::{
-    Buffers, Chunk, Close, DatagramId, Driver, DriverConfig, DriverKind, Event, Features, Instant, Lease,
-    ListenOptions, ListenerId, StreamId, StreamOptions, Waker,
+    Buffers, Chunk, Close, DatagramCounters, DatagramId, DatagramOptions, Driver, DriverConfig, DriverKind,
+    Event, Features, Instant, Lease, ListenOptions, ListenerId, StreamId, StreamOptions, Train, Waker,
 };
 use std::io;
 use std::net::SocketAddr;
@@ -182,14 +182,23 @@ impl Driver for AnyDriver {
     fn spliced(&self, source: StreamId) -> u64 {
         each!(self, d => d.spliced(source))
     }
-    fn bind_datagram(&mut self, address: SocketAddr) -> io::Result<DatagramId> {
-        each!(self, d => d.bind_datagram(address))
+    fn bind_datagram(&mut self, address: SocketAddr, options: &DatagramOptions) -> io::Result<DatagramId> {
+        each!(self, d => d.bind_datagram(address, options))
     }
     fn datagram_address(&self, socket: DatagramId) -> Option<SocketAddr> {
         each!(self, d => d.datagram_address(socket))
     }
-    fn send_datagrams(&mut self, socket: DatagramId, to: SocketAddr, bytes: Vec<u8>, segment: u32) {
-        each!(self, d => d.send_datagrams(socket, to, bytes, segment));
+    fn datagram_receive_buffer(&self, socket: DatagramId) -> Option<usize> {
+        each!(self, d => d.datagram_receive_buffer(socket))
+    }
+    fn datagram_counters(&self, socket: DatagramId) -> Option<DatagramCounters> {
+        each!(self, d => d.datagram_counters(socket))
+    }
+    fn send_datagrams(&mut self, socket: DatagramId, to: SocketAddr, train: Train) {
+        each!(self, d => d.send_datagrams(socket, to, train));
+    }
+    fn datagrams_unsent(&self, socket: DatagramId) -> usize {
+        each!(self, d => d.datagrams_unsent(socket))
     }
     fn close_datagram(&mut self, socket: DatagramId) {
         each!(self, d => d.close_datagram(socket));
@@ -202,6 +211,9 @@ impl Driver for AnyDriver {
     }
     fn split(&mut self, lease: &mut Lease, count: usize) -> Lease {
         each!(self, d => d.split(lease, count))
+    }
+    fn keep(&mut self, lease: Lease) -> Lease {
+        each!(self, d => d.keep(lease))
     }
     fn release(&mut self, lease: Lease) {
         each!(self, d => d.release(lease));

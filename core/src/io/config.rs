@@ -105,7 +105,7 @@ impl std::fmt::Display for Features {
     }
 }
 
-/// Sizes and bounds of a driver. All memory but the blocks is taken at the start.
+/// Sizes and bounds of a driver. All memory but the blocks and the buffers for datagrams is taken at the start.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct DriverConfig {
     /// Streams at a time, accepted and connected together.
@@ -114,6 +114,8 @@ pub struct DriverConfig {
     pub submissions: u32,
     /// Shared receive buffers: how many and of how many bytes, and how much memory blocks may take.
     pub buffers: super::BuffersConfig,
+    /// Buffers and queues of datagram sockets.
+    pub datagrams: DatagramsConfig,
     /// Pipes kept for splicing, at most; beyond that splices are done through blocks.
     pub pipes_max: usize,
     /// Spin for this long before a wait blocks, in nanoseconds; 0 blocks at once.
@@ -128,10 +130,27 @@ impl Default for DriverConfig {
             streams_max: 20_000,
             submissions: 1024,
             buffers: super::BuffersConfig::default(),
+            datagrams: DatagramsConfig::default(),
             pipes_max: 256,
             spin_ns: 0,
             mask: Features::ALL,
         }
+    }
+}
+
+/// Bounds for datagram sockets.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DatagramsConfig {
+    /// Trains that are received and not yet released, of all sockets together: a power of two. Each has a buffer of 64 KiB, whose memory is
+    /// taken with the first socket (and from the system as it is touched).
+    pub buffers: u16,
+    /// Trains that may wait to be sent on one socket.
+    pub trains_queued_max: usize,
+}
+
+impl Default for DatagramsConfig {
+    fn default() -> Self {
+        DatagramsConfig { buffers: 64, trains_queued_max: 1024 }
     }
 }
 

@@ -3,14 +3,18 @@
 //! Behaviour is that of the other drivers (`core/tests/driver`); the price is a system call per receive and per send. Needs
 //! nothing newer than Linux 4.18 (UDP segmentation offload), and does without that too.
 
-use super::readiness::{News, ReadinessDriver, Sockets, Token, Train};
-use super::{DriverConfig, DriverKind, Errno, Features, Instant, ListenOptions, StreamOptions, Waker};
-use crate::sys::socket;
+use super::readiness::{News, ReadinessDriver, Sockets, Token};
+use super::{
+    DatagramOptions, DriverConfig, DriverKind, Errno, Features, Instant, ListenOptions, Part, StreamOptions,
+    Waker,
+};
+use crate::sys::message::Arrived;
 use crate::sys::splice::{Pipe, SplicePump, SpliceStep};
-use quinn_udp::{RecvMeta, Transmit, UdpSocketState};
+use crate::sys::{datagram, socket};
 use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
 use rustix::net::{self, RecvFlags, SendAncillaryBuffer, SendFlags, SocketFlags};
-use std::io::{self, IoSlice, IoSliceMut};
+use std::cell::Cell;
+use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
@@ -189,10 +193,14 @@ impl Sockets for EpollSockets {
         self.watch_fd(socket, token)
     }
 
-    fn datagram(&mut self, address: SocketAddr, offload: bool) -> io::Result<DatagramSocket> {
-        let fd = socket::datagram(address)?;
-        let offload = if offload { Some(UdpSocketState::new((&fd).into())?) } else { None };
-        Ok(DatagramSocket { fd, offload })
+    fn datagram(&mut self, address: SocketAddr, options: &DatagramOptions) -> io::Result<DatagramSocket> {
+        let fd = datagram::bind(address, options)?;
+        let offload = self.features.udp_offload;
+        if offload {
+            datagram::set_coalescing(&fd);
+        }
+        let segments_max = Cell::new(if offload { datagram::segments_max() } else { 1 });
+        Ok(DatagramSocket { fd, segments_max })
     }
 
     fn watch_datagram(&mut self, socket: &DatagramSocket, token: Token) -> Result<(), Errno> {
@@ -203,18 +211,20 @@ impl Sockets for EpollSockets {
         socket::local_address(&socket.fd)
     }
 
-    fn send_datagrams(
-        &mut self,
-        socket: &DatagramSocket,
-        to: SocketAddr,
-        bytes: &[u8],
-        segment: usize,
-    ) -> Result<usize, Errno> {
-        socket.send(to, bytes, segment)
+    fn datagram_receive_buffer(&self, socket: &DatagramSocket) -> Option<usize> {
+        datagram::receive_buffer(&socket.fd)
     }
 
-    fn recv_datagrams(&mut self, socket: &DatagramSocket, bytes: &mut [u8]) -> Result<Train, Errno> {
-        socket.recv(bytes)
+    fn send_datagrams(&mut self, socket: &DatagramSocket, part: &Part) -> Result<usize, Errno> {
+        socket.send(part)
+    }
+
+    fn recv_datagrams(
+        &mut self,
+        socket: &DatagramSocket,
+        bytes: &mut [u8],
+    ) -> Result<(usize, Arrived), Errno> {
+        datagram::receive(&socket.fd, bytes).map_err(|error| Errno::from_io(&error))
     }
 
     fn pump(&mut self, len: u64) -> Option<SplicePump> {
@@ -263,54 +273,26 @@ impl Sockets for EpollSockets {
     }
 }
 
-/// A UDP socket, with segmentation offload where it is wanted.
+/// A UDP socket.
 #[derive(Debug)]
 pub struct DatagramSocket {
     fd: OwnedFd,
-    offload: Option<UdpSocketState>,
+    /// Datagrams that the kernel cuts from one send; 1 where it cuts none.
+    segments_max: Cell<usize>,
 }
 
 impl DatagramSocket {
-    fn send(&self, to: SocketAddr, bytes: &[u8], segment: usize) -> Result<usize, Errno> {
-        let Some(offload) = &self.offload else {
-            let first = &bytes[..segment.min(bytes.len())];
-            net::sendto(&self.fd, first, SendFlags::NOSIGNAL, &to)?;
-            return Ok(first.len());
-        };
-        // Whole segments, as many as one call may carry.
-        let segments = offload.max_gso_segments().min(TRAIN_BYTES_MAX / segment).max(1);
-        let train = &bytes[..(segments * segment).min(bytes.len())];
-        let transmit = Transmit {
-            destination: to,
-            ecn: None,
-            contents: train,
-            segment_size: Some(segment),
-            src_ip: None,
-        };
-        match offload.try_send((&self.fd).into(), &transmit) {
-            Ok(()) => Ok(train.len()),
-            // The device refused the offload, which is off from now on; the next call sends single datagrams.
-            Err(_) if segments > 1 && offload.max_gso_segments() == 1 => Err(Errno(libc::EINTR)),
-            Err(error) => Err(Errno::from_io(&error)),
-        }
-    }
-
-    fn recv(&self, bytes: &mut [u8]) -> Result<Train, Errno> {
-        let Some(offload) = &self.offload else {
-            let (_, len, from) = net::recvfrom(&self.fd, &mut *bytes, RecvFlags::TRUNC)?;
-            let from = from.and_then(|from| SocketAddr::try_from(from).ok()).ok_or(Errno(libc::EINTR))?;
-            // One that did not fit is as good as lost.
-            return if len <= bytes.len() {
-                Ok(Train { len, segment: len, from })
-            } else {
-                Err(Errno(libc::EINTR))
-            };
-        };
-        let mut meta = [RecvMeta::default()];
-        match offload.recv((&self.fd).into(), &mut [IoSliceMut::new(bytes)], &mut meta) {
-            Ok(_) => Ok(Train { len: meta[0].len, segment: meta[0].stride, from: meta[0].addr }),
-            Err(error) => Err(Errno::from_io(&error)),
-        }
+    fn send(&self, part: &Part) -> Result<usize, Errno> {
+        let bytes = part.bytes();
+        let bytes = &bytes[..part.step(self.segments_max.get()).min(bytes.len())];
+        let segment = (bytes.len() > part.segment).then_some(part.segment as u16);
+        datagram::send(&self.fd, part.to, bytes, segment, part.ecn).map_err(|error| {
+            if segment.is_some() && error.raw_os_error() == Some(libc::EIO) {
+                // The device cannot: no train of this socket goes that way.
+                self.segments_max.set(1);
+            }
+            Errno::from_io(&error)
+        })
     }
 }
 
@@ -328,5 +310,3 @@ impl From<rustix::io::Errno> for Errno {
 
 /// News taken from the kernel in one wait.
 const NEWS_MAX: usize = 256;
-/// Bytes of one segmented send: what fits an IPv4 UDP datagram.
-const TRAIN_BYTES_MAX: usize = 65_507;

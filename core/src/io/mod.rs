@@ -17,6 +17,7 @@ pub use clustercore_proto::time::Instant;
 mod any;
 pub(crate) mod clock;
 mod config;
+mod datagram;
 pub mod epoll;
 mod lingering;
 mod op_table;
@@ -24,16 +25,19 @@ mod readiness;
 mod sendq;
 pub mod sim;
 mod table;
+mod train_queue;
 pub mod uring;
 
 pub(crate) use crate::sys::buffers::Empty;
 pub use crate::sys::buffers::{Buffers, BuffersConfig, Lease};
 pub use any::{AnyDriver, DriverChoice, open};
-pub use config::{DriverConfig, DriverKind, Features, ListenOptions, StreamOptions};
+pub use config::{DatagramsConfig, DriverConfig, DriverKind, Features, ListenOptions, StreamOptions};
+pub use datagram::{DatagramCounters, DatagramOptions, Ecn, SteerByByte, TRAIN_BYTES_MAX, Train, TrainBytes};
 pub(crate) use lingering::Lingering;
 pub use op_table::{OpTable, Step, UserData};
 pub(crate) use sendq::SendQueue;
 pub(crate) use table::Table;
+pub(crate) use train_queue::Part;
 
 /// A stream (a TCP connection) of one driver: slot and generation, so that a late use of an ended
 /// stream is noticed and ignored.
@@ -170,7 +174,8 @@ pub enum Event {
         /// How it ended. On anything but `Done` and `SourceEnd` both streams are to be closed.
         end: SpliceEnd,
     },
-    /// Datagrams arrived: `lease` holds one or several of `segment` bytes each (the last may be shorter).
+    /// Datagrams arrived: `lease` holds one or several of `segment` bytes each (the last may be shorter). An empty lease is one datagram
+    /// without bytes; `segment` is 1 then. To hold on to a few bytes of it for long, see [`Driver::keep`].
     Datagrams {
         /// The socket.
         socket: DatagramId,
@@ -178,10 +183,20 @@ pub enum Event {
         from: SocketAddr,
         /// Bytes of each datagram in the train.
         segment: u32,
+        /// The mark of congestion control on all of them; `NotCapable` where the socket did not ask for it.
+        ecn: Ecn,
         /// The bytes.
         lease: Lease,
     },
-    /// Sending on a datagram socket failed; the train was dropped.
+    /// Trains of a datagram socket were taken by the kernel; at most one such event per socket and turn.
+    DatagramsSent {
+        /// The socket.
+        socket: DatagramId,
+        /// Bytes that still wait; 0 when nothing does.
+        unsent: usize,
+    },
+    /// Sending on a datagram socket failed (a train, or the part of a long one that travels together, was dropped), or an ICMP error came.
+    /// `ENOBUFS`: too many trains wait, or the device's own queue is full. `EINVAL`: a train that cannot be meant.
     DatagramFailed {
         /// The socket.
         socket: DatagramId,
@@ -274,13 +289,25 @@ pub trait Driver {
     /// Bytes moved so far by the splice that reads from `source`; 0 when there is none. For progress time-outs.
     fn spliced(&self, source: StreamId) -> u64;
 
-    /// Opens a datagram socket and receives on it from now on.
-    fn bind_datagram(&mut self, address: SocketAddr) -> std::io::Result<DatagramId>;
+    /// Opens a datagram socket and receives on it from now on. The first one takes the memory to receive into
+    /// ([`DatagramsConfig::buffers`]). Errors: as `bind(2)`; `ENOMEM`; `EINVAL` for options that cannot be.
+    fn bind_datagram(
+        &mut self,
+        address: SocketAddr,
+        options: &DatagramOptions,
+    ) -> std::io::Result<DatagramId>;
     /// The address a datagram socket is bound to.
     fn datagram_address(&self, socket: DatagramId) -> Option<SocketAddr>;
-    /// Sends `bytes` as datagrams of `segment` bytes each (the last may be shorter), at most 64 KiB in all.
-    fn send_datagrams(&mut self, socket: DatagramId, to: SocketAddr, bytes: Vec<u8>, segment: u32);
-    /// Closes a datagram socket.
+    /// Bytes that may wait to be received in the socket, as they are asked for in [`DatagramOptions`].
+    fn datagram_receive_buffer(&self, socket: DatagramId) -> Option<usize>;
+    /// What has passed through a datagram socket; `None` when it is closed.
+    fn datagram_counters(&self, socket: DatagramId) -> Option<DatagramCounters>;
+    /// Queues a train. The kernel reads the bytes where they lie; it has them all when [`Driver::datagrams_unsent`] says 0. Beyond
+    /// [`DatagramsConfig::trains_queued_max`] it is dropped and `DatagramFailed` tells `ENOBUFS`.
+    fn send_datagrams(&mut self, socket: DatagramId, to: SocketAddr, train: Train);
+    /// Bytes queued and not yet taken by the kernel.
+    fn datagrams_unsent(&self, socket: DatagramId) -> usize;
+    /// Closes a datagram socket. What can be sent at once is, the rest is dropped.
     fn close_datagram(&mut self, socket: DatagramId);
 
     /// The buffers that leases point into.
@@ -293,6 +320,9 @@ pub trait Driver {
     fn retain(&mut self, lease: &Lease) -> Lease;
     /// Cuts off the first `count` bytes as a lease of their own. Panics when there are fewer.
     fn split(&mut self, lease: &mut Lease, count: usize) -> Lease;
+    /// A lease of the same bytes that may be held for long: a few of them (up to 2 KiB) of a received train move into memory of their own
+    /// size, so that they do not hold the room of a whole train. Others are returned as they are.
+    fn keep(&mut self, lease: Lease) -> Lease;
     /// Gives a lease back.
     fn release(&mut self, lease: Lease);
 

@@ -1,9 +1,11 @@
 //! The memory that received bytes lie in, and the counted references to it.
 //!
-//! Two kinds of buffer. **Shared** ones are few and equal, in one region: the kernel picks one per completion; they serve
-//! heads, idle connections and datagrams. **Blocks** belong to one receive of one stream and come in four
+//! Three kinds of buffer. **Shared** ones are few and equal, in one region: the kernel picks one per completion; they serve
+//! heads and idle connections. **Train** buffers are the same for datagrams, each with room for the longest train; their memory is
+//! taken with the first datagram socket. **Blocks** belong to one receive of one stream and come in four
 //! sizes; together they stay within a budget, beyond which only the smallest size is handed out, so that a stream
-//! always makes progress and memory stays bounded by `block_bytes_max + streams_max * 4 KiB`.
+//! always makes progress and memory stays bounded by `block_bytes_max + streams_max * 4 KiB`. Small datagrams that are kept for
+//! long move into a block that they share, so that none of them holds a whole train buffer.
 //!
 //! Only drivers take, fill and give back buffers; others read the figures and the bytes of leases. So no safe code outside can take memory
 //! away that the kernel writes to.
@@ -12,6 +14,8 @@
 //! through leases and written only while it is not lent.
 
 use crate::sys::memory::Region;
+use crate::sys::message::PICKED_HEAD_BYTES;
+use crate::sys::pool::Pool;
 
 /// Sizes and bounds of [`Buffers`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -68,9 +72,9 @@ pub(crate) struct Empty {
 }
 
 impl Empty {
-    /// Number of a shared buffer (the kernel's buffer id), or of a block.
-    pub fn number(&self) -> u32 {
-        self.buffer
+    /// Number of a shared buffer or of a train buffer, among its like: the kernel's buffer id.
+    pub fn number(&self) -> u16 {
+        (self.buffer & !TRAIN) as u16
     }
 }
 
@@ -85,13 +89,14 @@ struct Block {
 #[derive(Debug)]
 pub struct Buffers {
     config: BuffersConfig,
-    shared: Region,
-    shared_leases: Vec<u32>,
-    shared_idle: Vec<u32>,
+    shared: Pool,
+    trains: Option<Pool>,
     blocks: Vec<Option<Block>>,
     blocks_idle: [Vec<u32>; SIZES.len()],
     blocks_free: Vec<u32>,
     block_bytes: usize,
+    /// The block that kept datagrams are packed into, and its bytes that are used. Leases on it cover used bytes only.
+    keeping: Option<(Empty, usize)>,
     lent: usize,
 }
 
@@ -104,13 +109,13 @@ impl Buffers {
         }
         Ok(Buffers {
             config,
-            shared: Region::new(count * config.shared_size as usize)?,
-            shared_leases: vec![0; count],
-            shared_idle: (0..count as u32).rev().collect(),
+            shared: Pool::new(config.shared_count, config.shared_size as usize)?,
+            trains: None,
             blocks: Vec::new(),
             blocks_idle: Default::default(),
             blocks_free: Vec::new(),
             block_bytes: 0,
+            keeping: None,
             lent: 0,
         })
     }
@@ -163,25 +168,97 @@ impl Buffers {
         *leases -= 1;
         let last = *leases == 0;
         self.lent -= 1;
-        if last {
-            self.put_back(Empty { buffer: lease.buffer });
+        if !last {
+            return;
         }
+        match &mut self.keeping {
+            Some((block, used)) if block.buffer == lease.buffer => *used = 0,
+            _ => self.put_back(Empty { buffer: lease.buffer }),
+        }
+    }
+
+    /// The same bytes for a long time: a short lease of a train buffer (up to 2 KiB) is exchanged for one of a copy, so that the train
+    /// buffer is free for the next train. Others, and those for which the budget of blocks has no room, are returned as they are.
+    pub(crate) fn keep(&mut self, lease: Lease) -> Lease {
+        let len = lease.len();
+        if lease.buffer & TRAIN == 0 || len > KEEP_BYTES_MAX {
+            return lease;
+        }
+        let room = self.keeping.as_ref().map_or(0, |(block, used)| self.capacity(block) - used);
+        if room < len && !self.keep_in_new_block() {
+            return lease;
+        }
+        let Some((block, used)) = &mut self.keeping else { return lease };
+        let (buffer, offset) = (block.buffer, *used);
+        *used += len;
+        let source = self.pointer(&lease);
+        let (region, base, _) = self.place(buffer);
+        let target = region.pointer(base + offset, len);
+        // SAFETY: the source is lent, so nobody writes to it; the target is a part of the block that no lease covers and that is handed
+        // out here for the first time since the block was empty.
+        unsafe { std::ptr::copy_nonoverlapping(source, target, len) };
+        *self.leases_mut(buffer) += 1;
+        self.lent += 1;
+        self.release(lease);
+        Lease { buffer, offset: offset as u32, len: len as u32 }
+    }
+
+    /// Begins a block for kept datagrams. The one before is a block like others: idle with its last lease.
+    fn keep_in_new_block(&mut self) -> bool {
+        if !self.has_block(KEEP_BLOCK_BYTES) {
+            return false;
+        }
+        let Ok(block) = self.take_block(KEEP_BLOCK_BYTES) else { return false };
+        if let Some((full, _)) = self.keeping.replace((block, 0))
+            && *self.leases_mut(full.buffer) == 0
+        {
+            self.put_back(full);
+        }
+        true
     }
 
     /// Takes an idle shared buffer, if there is one.
     pub(crate) fn take_shared(&mut self) -> Option<Empty> {
-        self.shared_idle.pop().map(|buffer| Empty { buffer })
+        self.shared.take().map(|buffer| Empty { buffer })
     }
 
     /// Shared buffers that are idle.
     pub fn shared_idle(&self) -> usize {
-        self.shared_idle.len()
+        self.shared.idle()
     }
 
     /// The shared buffer of that number, which the kernel has just filled. `None` for a number out of range or a buffer that is lent.
     pub(crate) fn filled_shared(&self, number: u16) -> Option<Empty> {
-        let leases = *self.shared_leases.get(usize::from(number))?;
-        if leases == 0 { Some(Empty { buffer: u32::from(number) }) } else { None }
+        let buffer = u32::from(number);
+        if self.shared.leases(buffer)? == 0 { Some(Empty { buffer }) } else { None }
+    }
+
+    /// Takes the memory of `count` train buffers, unless there are some. Errors: `ENOMEM`, or `EINVAL` for a count that is no power of
+    /// two.
+    pub(crate) fn set_up_trains(&mut self, count: u16) -> std::io::Result<()> {
+        if !count.is_power_of_two() || count > 32768 {
+            return Err(std::io::Error::from_raw_os_error(libc::EINVAL));
+        }
+        if self.trains.is_none() {
+            self.trains = Some(Pool::new(count, TRAIN_BUFFER_BYTES)?);
+        }
+        Ok(())
+    }
+
+    /// Takes an idle train buffer, if there is one.
+    pub(crate) fn take_train(&mut self) -> Option<Empty> {
+        self.trains.as_mut()?.take().map(|number| Empty { buffer: TRAIN | number })
+    }
+
+    /// Train buffers that are idle.
+    pub fn trains_idle(&self) -> usize {
+        self.trains.as_ref().map_or(0, Pool::idle)
+    }
+
+    /// The train buffer of that number, which the kernel has just filled. `None` as with `filled_shared`.
+    pub(crate) fn filled_train(&self, number: u16) -> Option<Empty> {
+        let number = u32::from(number);
+        if self.trains.as_ref()?.leases(number)? == 0 { Some(Empty { buffer: TRAIN | number }) } else { None }
     }
 
     /// Takes a block of at least `len` bytes, or a smaller one when the budget is used up (never below 4 KiB).
@@ -241,12 +318,16 @@ impl Buffers {
 
     /// Puts an empty buffer back unused.
     pub(crate) fn put_back(&mut self, empty: Empty) {
-        let number = empty.buffer as usize;
-        if number < self.shared_leases.len() {
-            self.shared_idle.push(empty.buffer);
-            return;
-        }
-        let slot = number - self.shared_leases.len();
+        let slot = match self.kind(empty.buffer) {
+            Kind::Shared(number) => return self.shared.put_back(number),
+            Kind::Train(number) => {
+                if let Some(trains) = &mut self.trains {
+                    trains.put_back(number);
+                }
+                return;
+            }
+            Kind::Block(slot) => slot,
+        };
         let Some(block) = &self.blocks[slot] else { return };
         let size = block.size as usize;
         let class = SIZES.iter().position(|class| *class == size).unwrap_or(0);
@@ -284,113 +365,68 @@ impl Buffers {
                 self.blocks.len() - 1
             }
         };
-        Ok(Empty { buffer: (self.shared_leases.len() + slot) as u32 })
+        Ok(Empty { buffer: (usize::from(self.config.shared_count) + slot) as u32 })
     }
 
-    fn block(&self, buffer: u32) -> Option<&Block> {
-        let slot = (buffer as usize).checked_sub(self.shared_leases.len())?;
-        self.blocks.get(slot)?.as_ref()
+    fn kind(&self, buffer: u32) -> Kind {
+        if buffer & TRAIN != 0 {
+            return Kind::Train(buffer & !TRAIN);
+        }
+        match (buffer as usize).checked_sub(usize::from(self.config.shared_count)) {
+            None => Kind::Shared(buffer),
+            Some(slot) => Kind::Block(slot),
+        }
     }
 
     fn size(&self, buffer: u32) -> usize {
-        self.block(buffer).map_or(self.config.shared_size as usize, |block| block.size as usize)
+        match self.kind(buffer) {
+            Kind::Shared(_) => self.shared.size(),
+            Kind::Train(_) => TRAIN_BUFFER_BYTES,
+            Kind::Block(slot) => self.blocks[slot].as_ref().map_or(0, |block| block.size as usize),
+        }
     }
 
     fn place(&self, buffer: u32) -> (&Region, usize, u32) {
-        match self.shared_leases.get(buffer as usize) {
-            Some(leases) => (&self.shared, buffer as usize * self.config.shared_size as usize, *leases),
-            None => {
-                let block = self.block(buffer).expect("a lease or an empty buffer keeps its block");
+        match self.kind(buffer) {
+            Kind::Shared(number) => self.shared.place(number),
+            Kind::Train(number) => self.trains.as_ref().expect(KEPT).place(number),
+            Kind::Block(slot) => {
+                let block = self.blocks.get(slot).and_then(Option::as_ref).expect(KEPT);
                 (&block.memory, 0, block.leases)
             }
         }
     }
 
     fn leases_mut(&mut self, buffer: u32) -> &mut u32 {
-        let shared = self.shared_leases.len();
-        match (buffer as usize).checked_sub(shared) {
-            None => &mut self.shared_leases[buffer as usize],
-            Some(slot) => {
-                let block = self.blocks[slot].as_mut().expect("a lease or an empty buffer keeps its block");
+        match self.kind(buffer) {
+            Kind::Shared(number) => self.shared.leases_mut(number),
+            Kind::Train(number) => self.trains.as_mut().expect(KEPT).leases_mut(number),
+            Kind::Block(slot) => {
+                let block = self.blocks.get_mut(slot).and_then(Option::as_mut).expect(KEPT);
                 &mut block.leases
             }
         }
     }
 }
 
+/// Which buffer a number means.
+enum Kind {
+    Shared(u32),
+    Train(u32),
+    Block(usize),
+}
+
+/// Marks the numbers of train buffers.
+const TRAIN: u32 = 1 << 31;
+/// Room for the longest datagram and for what the kernel writes before it. Not a power of two, so that the heads do not share
+/// their places in the caches.
+const TRAIN_BUFFER_BYTES: usize = (64 << 10) + PICKED_HEAD_BYTES;
+/// Datagrams up to this size are copied when they are kept.
+const KEEP_BYTES_MAX: usize = 2048;
+const KEEP_BLOCK_BYTES: usize = 16 << 10;
+const KEPT: &str = "a lease or an empty buffer keeps its memory";
 /// Sizes of blocks in bytes.
 const SIZES: [usize; 4] = [4 << 10, 16 << 10, 64 << 10, 256 << 10];
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn small() -> Buffers {
-        Buffers::new(BuffersConfig { shared_count: 2, shared_size: 1024, block_bytes_max: 256 << 10 })
-            .unwrap()
-    }
-
-    #[test]
-    fn a_split_buffer_is_idle_after_its_last_part() {
-        let mut buffers = small();
-        let mut empty = buffers.take_shared().unwrap();
-        buffers.bytes_mut(&mut empty)[..6].copy_from_slice(b"abcdef");
-        let mut lease = buffers.lend(empty, 0, 6);
-        let head = buffers.split(&mut lease, 2);
-        assert_eq!((buffers.bytes(&head), buffers.bytes(&lease)), (&b"ab"[..], &b"cdef"[..]));
-        buffers.release(lease);
-        assert_eq!((buffers.shared_idle(), buffers.lent()), (1, 1));
-        buffers.release(head);
-        assert_eq!((buffers.shared_idle(), buffers.lent()), (2, 0));
-    }
-
-    #[test]
-    fn beyond_the_budget_only_small_blocks_are_handed_out_and_given_back() {
-        let mut buffers = small();
-        let large = buffers.take_block(200_000).unwrap();
-        assert_eq!(buffers.capacity(&large), 256 << 10);
-        let first = buffers.take_block(200_000).unwrap();
-        let second = buffers.take_block(1).unwrap();
-        assert_eq!((buffers.capacity(&first), buffers.capacity(&second)), (4096, 4096));
-        assert_eq!(buffers.block_bytes(), (256 << 10) + 8192);
-        assert!(!buffers.has_block(100_000));
-        buffers.put_back(first);
-        buffers.put_back(second);
-        assert_eq!(buffers.block_bytes(), 256 << 10);
-        buffers.put_back(large);
-        assert!(buffers.has_block(100_000));
-        let again = buffers.take_block(100_000).unwrap();
-        assert_eq!(buffers.capacity(&again), 256 << 10);
-        buffers.put_back(again);
-    }
-
-    #[test]
-    fn a_lent_buffer_is_not_taken_for_a_filled_one() {
-        let mut buffers = small();
-        let empty = buffers.filled_shared(1).unwrap();
-        let lease = buffers.lend(empty, 0, 1);
-        assert!(buffers.filled_shared(1).is_none() && buffers.filled_shared(2).is_none());
-        let twin = buffers.retain(&lease);
-        buffers.release(lease);
-        assert_eq!(buffers.bytes(&twin), [0]);
-        buffers.release(twin);
-    }
-
-    #[test]
-    #[should_panic(expected = "not lent")]
-    fn a_lease_of_another_driver_reads_nothing() {
-        let (mut one, other) = (small(), small());
-        let empty = one.take_shared().unwrap();
-        let lease = one.lend(empty, 0, 4);
-        other.bytes(&lease);
-    }
-
-    #[test]
-    #[should_panic(expected = "not lent")]
-    fn a_lease_of_another_driver_gives_nothing_back() {
-        let (mut one, mut other) = (small(), small());
-        let empty = one.take_shared().unwrap();
-        let lease = one.lend(empty, 0, 4);
-        other.release(lease);
-    }
-}
+mod tests;

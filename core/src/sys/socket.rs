@@ -6,11 +6,12 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 
-fn family(address: &SocketAddr) -> AddressFamily {
+pub(super) fn family(address: &SocketAddr) -> AddressFamily {
     if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 }
 }
 
-const FLAGS: SocketFlags = SocketFlags::CLOEXEC.union(SocketFlags::NONBLOCK);
+/// Of every socket here.
+pub(super) const FLAGS: SocketFlags = SocketFlags::CLOEXEC.union(SocketFlags::NONBLOCK);
 
 /// A TCP socket that is bound and listens. Errors: `EADDRINUSE`, `EACCES`, `EADDRNOTAVAIL`, `EMFILE`, ...
 pub fn listen(address: SocketAddr, options: &ListenOptions) -> io::Result<OwnedFd> {
@@ -79,30 +80,6 @@ pub fn take_error(fd: impl AsFd) -> Option<rustix::io::Errno> {
     }
 }
 
-/// A UDP socket, bound. Errors: as [`listen`].
-pub fn datagram(address: SocketAddr) -> io::Result<OwnedFd> {
-    let fd = net::socket_with(family(&address), SocketType::DGRAM, FLAGS, None)?;
-    net::bind(&fd, &address)?;
-    Ok(fd)
-}
-
-/// Asks the kernel to hand over several datagrams of one sender as one train (UDP_GRO, 5.0). Whether it will.
-pub fn set_datagram_coalescing(fd: impl AsFd) -> bool {
-    let fd = std::os::fd::AsRawFd::as_raw_fd(&fd.as_fd());
-    let on: libc::c_int = 1;
-    // SAFETY: the option value is an int that lives through the call.
-    let result = unsafe {
-        libc::setsockopt(
-            fd,
-            libc::SOL_UDP,
-            libc::UDP_GRO,
-            (&raw const on).cast(),
-            size_of::<libc::c_int>() as libc::socklen_t,
-        )
-    };
-    result == 0
-}
-
 /// Whether a socket that somebody else made is a listening TCP socket. Errors: `EINVAL` when not, with the reason in words.
 pub fn check_listening(fd: impl AsFd) -> io::Result<()> {
     let kind = sockopt::socket_type(&fd)?;
@@ -141,6 +118,35 @@ impl RawAddress {
         ((&raw mut self.storage).cast(), size_of::<libc::sockaddr_storage>() as libc::socklen_t)
     }
 
+    /// Becomes that address.
+    pub fn set(&mut self, address: SocketAddr) {
+        match address {
+            SocketAddr::V4(v4) => {
+                let value = libc::sockaddr_in {
+                    sin_family: libc::AF_INET as libc::sa_family_t,
+                    sin_port: v4.port().to_be(),
+                    sin_addr: libc::in_addr { s_addr: u32::from(*v4.ip()).to_be() },
+                    sin_zero: [0; 8],
+                };
+                // SAFETY: a `sockaddr_in` fits in the storage and is aligned less strictly.
+                unsafe { (&raw mut self.storage).cast::<libc::sockaddr_in>().write(value) };
+                self.len = size_of::<libc::sockaddr_in>() as libc::socklen_t;
+            }
+            SocketAddr::V6(v6) => {
+                let value = libc::sockaddr_in6 {
+                    sin6_family: libc::AF_INET6 as libc::sa_family_t,
+                    sin6_port: v6.port().to_be(),
+                    sin6_flowinfo: v6.flowinfo().to_be(),
+                    sin6_addr: libc::in6_addr { s6_addr: v6.ip().octets() },
+                    sin6_scope_id: v6.scope_id(),
+                };
+                // SAFETY: a `sockaddr_in6` fits in the storage and is aligned less strictly.
+                unsafe { (&raw mut self.storage).cast::<libc::sockaddr_in6>().write(value) };
+                self.len = size_of::<libc::sockaddr_in6>() as libc::socklen_t;
+            }
+        }
+    }
+
     /// As an IP address and port; `None` for other families.
     pub fn to_address(self) -> Option<SocketAddr> {
         match i32::from(self.storage.ss_family) {
@@ -175,31 +181,7 @@ impl RawAddress {
 impl From<SocketAddr> for RawAddress {
     fn from(address: SocketAddr) -> RawAddress {
         let mut raw = RawAddress::empty();
-        match address {
-            SocketAddr::V4(v4) => {
-                let value = libc::sockaddr_in {
-                    sin_family: libc::AF_INET as libc::sa_family_t,
-                    sin_port: v4.port().to_be(),
-                    sin_addr: libc::in_addr { s_addr: u32::from(*v4.ip()).to_be() },
-                    sin_zero: [0; 8],
-                };
-                // SAFETY: a `sockaddr_in` fits in the storage and is aligned less strictly.
-                unsafe { (&raw mut raw.storage).cast::<libc::sockaddr_in>().write(value) };
-                raw.len = size_of::<libc::sockaddr_in>() as libc::socklen_t;
-            }
-            SocketAddr::V6(v6) => {
-                let value = libc::sockaddr_in6 {
-                    sin6_family: libc::AF_INET6 as libc::sa_family_t,
-                    sin6_port: v6.port().to_be(),
-                    sin6_flowinfo: v6.flowinfo().to_be(),
-                    sin6_addr: libc::in6_addr { s6_addr: v6.ip().octets() },
-                    sin6_scope_id: v6.scope_id(),
-                };
-                // SAFETY: a `sockaddr_in6` fits in the storage and is aligned less strictly.
-                unsafe { (&raw mut raw.storage).cast::<libc::sockaddr_in6>().write(value) };
-                raw.len = size_of::<libc::sockaddr_in6>() as libc::socklen_t;
-            }
-        }
+        raw.set(address);
         raw
     }
 }

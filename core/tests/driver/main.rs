@@ -3,9 +3,11 @@
 
 mod cases;
 mod child;
+mod datagram_kernel;
 mod kernel;
 mod node;
 mod random;
+mod random_trains;
 mod world;
 
 use clustercore::io::Features;
@@ -26,7 +28,12 @@ macro_rules! suite {
                 splice_exact_length, splice_until_the_end, splice_source_fails, splice_target_fails,
                 splice_to_a_slow_target, splice_is_refused_when_not_free, close_ends_a_splice,
                 datagrams_come_in_order, trains_of_large_segments, a_closed_datagram_socket_is_silent,
-                random_operations
+                a_train_is_cut_at_the_kernels_limit, a_shared_train_is_its_owners_again, an_owned_buffer_is_used_again,
+                many_trains_of_mixed_sizes_in_one_turn, an_empty_datagram_comes_through, congestion_marks_travel,
+                lent_buffers_stop_receiving_until_one_is_back, kept_datagrams_do_not_stop_receiving,
+                a_full_queue_of_trains_refuses, a_train_that_cannot_be_meant_is_refused, a_closed_socket_sends_what_it_can,
+                datagrams_are_steered_by_a_byte, the_receive_buffer_is_as_asked_for,
+                random_operations, random_trains
             );
         }
     };

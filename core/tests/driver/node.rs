@@ -1,8 +1,8 @@
 //! One driver and all that it reported, with the promises of the interface checked on every event.
 
 use clustercore::io::{
-    Chunk, Close, DatagramId, Driver, Errno, Event, Lease, ListenOptions, ListenerId, SpliceEnd, StreamId,
-    StreamOptions,
+    Chunk, Close, DatagramId, DatagramOptions, Driver, Ecn, Errno, Event, Lease, ListenOptions, ListenerId,
+    SpliceEnd, StreamId, StreamOptions, Train,
 };
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
@@ -16,8 +16,15 @@ pub struct Node {
     pub spliced: Vec<(StreamId, StreamId, u64, SpliceEnd)>,
     /// Every datagram by itself.
     pub datagrams: Vec<Vec<u8>>,
-    /// Trains they came in.
-    pub trains: usize,
+    /// The sockets they came to, and the mark of congestion control on each train.
+    pub datagram_sockets: Vec<DatagramId>,
+    pub marks: Vec<Ecn>,
+    /// Keep the leases of datagrams (and look at them later) instead of releasing them.
+    pub hold_datagrams: bool,
+    pub held_datagrams: Vec<Lease>,
+    pub datagram_failed: Vec<Errno>,
+    /// `DatagramsSent` events.
+    pub datagrams_sent: usize,
     pub woken: usize,
     /// Keep leases instead of releasing them.
     pub hold: bool,
@@ -60,7 +67,12 @@ impl Node {
             accept_failed: Vec::new(),
             spliced: Vec::new(),
             datagrams: Vec::new(),
-            trains: 0,
+            datagram_sockets: Vec::new(),
+            marks: Vec::new(),
+            hold_datagrams: false,
+            held_datagrams: Vec::new(),
+            datagram_failed: Vec::new(),
+            datagrams_sent: 0,
             woken: 0,
             hold: false,
             held: Vec::new(),
@@ -138,6 +150,9 @@ impl Node {
         for (_, lease) in std::mem::take(&mut self.held) {
             self.driver.release(lease);
         }
+        for lease in std::mem::take(&mut self.held_datagrams) {
+            self.driver.release(lease);
+        }
     }
 
     /// The ids of all streams ever seen that are not closed.
@@ -190,14 +205,27 @@ impl Node {
                 self.open_seen(target);
                 self.spliced.push((source, target, moved, end));
             }
-            Event::Datagrams { from, segment, lease, .. } => {
-                assert!(from.port() != 0 && segment > 0 && !lease.is_empty());
-                self.trains += 1;
+            Event::Datagrams { socket, from, segment, ecn, lease } => {
+                assert!(from.port() != 0 && segment > 0 && segment as usize <= lease.len().max(1));
                 let bytes = self.driver.bytes(&lease);
+                let before = self.datagrams.len();
+                if bytes.is_empty() {
+                    self.datagrams.push(Vec::new());
+                }
                 self.datagrams.extend(bytes.chunks(segment as usize).map(<[u8]>::to_vec));
-                self.driver.release(lease);
+                self.datagram_sockets.extend((before..self.datagrams.len()).map(|_| socket));
+                self.marks.push(ecn);
+                if self.hold_datagrams {
+                    self.held_datagrams.push(lease);
+                } else {
+                    self.driver.release(lease);
+                }
             }
-            Event::DatagramFailed { errno, .. } => panic!("datagram failed: {}", errno.to_io()),
+            Event::DatagramsSent { socket, unsent } => {
+                assert_eq!(unsent, self.driver.datagrams_unsent(socket), "it says what is left");
+                self.datagrams_sent += 1;
+            }
+            Event::DatagramFailed { errno, .. } => self.datagram_failed.push(errno),
             Event::Woken => self.woken += 1,
         }
     }
@@ -230,8 +258,21 @@ impl Node {
     }
 
     pub fn bind_datagram(&mut self, address: SocketAddr) -> (DatagramId, SocketAddr) {
-        let socket = self.driver.bind_datagram(address).expect("binding works");
+        self.bind_datagram_with(address, &DatagramOptions::default())
+    }
+
+    pub fn bind_datagram_with(
+        &mut self,
+        address: SocketAddr,
+        options: &DatagramOptions,
+    ) -> (DatagramId, SocketAddr) {
+        let socket = self.driver.bind_datagram(address, options).expect("binding works");
         let address = self.driver.datagram_address(socket).expect("a bound socket has an address");
         (socket, address)
+    }
+
+    /// Sends bytes that are given away.
+    pub fn send_datagrams(&mut self, socket: DatagramId, to: SocketAddr, bytes: Vec<u8>, segment: u32) {
+        self.driver.send_datagrams(socket, to, Train::owned(bytes, segment));
     }
 }

@@ -4,7 +4,9 @@ use crate::node::Node;
 use clustercore::io::epoll::EpollDriver;
 use clustercore::io::sim::{SimConfig, SimNet};
 use clustercore::io::uring::UringDriver;
-use clustercore::io::{BuffersConfig, Close, Driver, DriverConfig, Features, ListenerId, StreamId};
+use clustercore::io::{
+    BuffersConfig, Close, DatagramsConfig, Driver, DriverConfig, Features, ListenerId, StreamId,
+};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
@@ -26,6 +28,7 @@ pub fn small() -> DriverConfig {
         streams_max: 64,
         submissions: 64,
         buffers: BuffersConfig { shared_count: 16, shared_size: 4096, block_bytes_max: 1 << 20 },
+        datagrams: DatagramsConfig { buffers: 8, trains_queued_max: 64 },
         pipes_max: 4,
         spin_ns: 0,
         mask: Features::ALL,

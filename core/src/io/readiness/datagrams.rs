@@ -2,26 +2,21 @@
 
 use super::sockets::{News, Sockets, Token};
 use super::work::Work;
-use crate::io::{DatagramId, Errno, Event};
-use std::collections::VecDeque;
+use crate::io::train_queue::{Shells, TrainQueue, refuses_trains};
+use crate::io::{DatagramCounters, DatagramId, Errno, Event, Train, TrainBytes};
 use std::net::SocketAddr;
 
 /// A datagram socket of the readiness driver.
 pub struct Datagrams<S: Sockets> {
     pub socket: S::Datagram,
-    queue: VecDeque<Outgoing>,
+    pub counters: DatagramCounters,
+    queue: TrainQueue,
+    /// In the lists of [`Work`]: to be looked at; to be looked at when there are train buffers.
     pub queued: bool,
+    pub starved: bool,
     watched: bool,
     read_ready: bool,
     write_ready: bool,
-}
-
-/// A train that waits.
-struct Outgoing {
-    to: SocketAddr,
-    bytes: Vec<u8>,
-    sent: usize,
-    segment: usize,
 }
 
 impl<S: Sockets> Datagrams<S> {
@@ -29,8 +24,10 @@ impl<S: Sockets> Datagrams<S> {
     pub fn new(socket: S::Datagram) -> Self {
         Datagrams {
             socket,
-            queue: VecDeque::new(),
+            counters: DatagramCounters::default(),
+            queue: TrainQueue::default(),
             queued: false,
+            starved: false,
             watched: false,
             read_ready: true,
             write_ready: true,
@@ -38,12 +35,15 @@ impl<S: Sockets> Datagrams<S> {
     }
 
     /// Takes a train to be sent; gives it back when too many wait, or when it makes no sense.
-    pub fn push(&mut self, to: SocketAddr, bytes: Vec<u8>, segment: u32) -> Result<(), Vec<u8>> {
-        if self.queue.len() >= TRAINS_QUEUED_MAX || segment == 0 || bytes.is_empty() {
-            return Err(bytes);
-        }
-        self.queue.push_back(Outgoing { to, bytes, sent: 0, segment: segment as usize });
-        Ok(())
+    pub fn push(&mut self, to: SocketAddr, train: Train, max: usize) -> Result<(), (TrainBytes, Errno)> {
+        let outcome = self.queue.push(to, train, max);
+        self.counters.refused += u64::from(outcome.is_err());
+        outcome
+    }
+
+    /// Bytes that wait to be sent.
+    pub fn unsent(&self) -> usize {
+        self.queue.bytes()
     }
 
     /// Takes news in.
@@ -66,55 +66,72 @@ impl<S: Sockets> Datagrams<S> {
 
     /// Gives everything back.
     pub fn clear(&mut self, work: &mut Work) {
-        for outgoing in self.queue.drain(..) {
-            work.spare.put(outgoing.bytes);
-        }
+        self.queue.clear(&mut Shells::default(), &mut work.spare);
     }
 
-    fn write(&mut self, id: u32, sockets: &mut S, work: &mut Work, events: &mut Vec<Event>) {
+    /// Sends what the socket takes.
+    pub fn write(&mut self, id: u32, sockets: &mut S, work: &mut Work, events: &mut Vec<Event>) {
+        let before = self.queue.len();
+        let socket = DatagramId(id);
         while self.write_ready
-            && let Some(first) = self.queue.front_mut()
+            && let Some(first) = self.queue.front()
         {
-            match sockets.send_datagrams(&self.socket, first.to, &first.bytes[first.sent..], first.segment) {
-                Ok(count) => first.sent += count,
-                Err(Errno(libc::EINTR)) => {}
-                Err(Errno(libc::EAGAIN)) => self.write_ready = false,
-                Err(errno) => {
-                    first.sent = first.bytes.len();
-                    events.push(Event::DatagramFailed { socket: DatagramId(id), errno });
+            let len = first.range.len();
+            let sent = match sockets.send_datagrams(&self.socket, first) {
+                Ok(count) => {
+                    self.counters.on_sent(count, first.segment);
+                    count
                 }
+                Err(Errno(libc::EINTR)) => continue,
+                Err(Errno(libc::EAGAIN)) => {
+                    self.write_ready = false;
+                    continue;
+                }
+                Err(errno) if first.is_train() && !first.singly && refuses_trains(errno) => {
+                    self.queue.front_singly();
+                    continue;
+                }
+                Err(errno) => {
+                    events.push(Event::DatagramFailed { socket, errno });
+                    len
+                }
+            };
+            if let Some(done) = self.queue.consume(sent) {
+                done.body.recycle(&mut Shells::default(), &mut work.spare);
             }
-            if first.sent == first.bytes.len()
-                && let Some(done) = self.queue.pop_front()
-            {
-                work.spare.put(done.bytes);
-            }
+        }
+        if self.queue.len() < before {
+            events.push(Event::DatagramsSent { socket, unsent: self.queue.bytes() });
         }
     }
 
     fn read(&mut self, id: u32, sockets: &mut S, work: &mut Work, events: &mut Vec<Event>) {
+        let socket = DatagramId(id);
         for _ in 0..READS_PER_TURN {
             if !self.read_ready {
                 return;
             }
-            let Some(mut empty) = work.take_train() else {
-                return work.starve(Token::Datagram(id), &mut self.queued);
+            let Some(mut empty) = work.buffers.take_train() else {
+                self.counters.pauses += u64::from(work.starve(Token::Datagram(id), &mut self.starved));
+                return;
             };
             match sockets.recv_datagrams(&self.socket, work.buffers.bytes_mut(&mut empty)) {
-                Ok(train) if train.len > 0 => {
-                    let lease = work.buffers.lend(empty, 0, train.len);
-                    let segment = train.segment as u32;
-                    events.push(Event::Datagrams {
-                        socket: DatagramId(id),
-                        from: train.from,
-                        segment,
-                        lease,
-                    });
+                Ok((len, arrived)) if !arrived.truncated && arrived.from.is_some() => {
+                    let Some(from) = arrived.from else { return };
+                    let segment = arrived.segment.unwrap_or(len).clamp(1, len.max(1));
+                    self.counters.on_received(len, segment);
+                    let lease = work.buffers.lend(empty, 0, len);
+                    let (segment, ecn) = (segment as u32, arrived.ecn);
+                    events.push(Event::Datagrams { socket, from, segment, ecn, lease });
                 }
-                other => {
-                    // An empty datagram has nothing to lend; an error belongs to a datagram sent earlier (ICMP).
+                Ok((_, arrived)) => {
                     work.buffers.put_back(empty);
-                    self.read_ready = other != Err(Errno(libc::EAGAIN));
+                    self.counters.truncated += u64::from(arrived.truncated);
+                }
+                // Other errors belong to a datagram sent earlier (ICMP).
+                Err(errno) => {
+                    work.buffers.put_back(empty);
+                    self.read_ready = errno.0 != libc::EAGAIN;
                 }
             }
         }
@@ -124,7 +141,5 @@ impl<S: Sockets> Datagrams<S> {
     }
 }
 
-/// Trains that wait for room in the socket; more are refused with `ENOBUFS`.
-const TRAINS_QUEUED_MAX: usize = 1024;
 /// Trains received in one turn, then the others have theirs.
 const READS_PER_TURN: usize = 16;

@@ -14,11 +14,12 @@ mod splices;
 mod stream;
 mod work;
 
-pub use sockets::{News, Sockets, Token, Train};
+pub use sockets::{News, Sockets, Token};
 
 use super::{
-    Buffers, Chunk, Close, DatagramId, Driver, DriverConfig, DriverKind, Errno, Event, Features, Instant,
-    Lease, Lingering, ListenOptions, ListenerId, StreamId, StreamOptions, Table, Waker, sendq,
+    Buffers, Chunk, Close, DatagramCounters, DatagramId, DatagramOptions, Driver, DriverConfig, DriverKind,
+    Errno, Event, Features, Instant, Lease, Lingering, ListenOptions, ListenerId, StreamId, StreamOptions,
+    Table, Train, TrainBytes, Waker, sendq,
 };
 use accepts::Listener;
 use datagrams::Datagrams;
@@ -64,7 +65,7 @@ impl<S: Sockets> ReadinessDriver<S> {
             listeners: BTreeMap::new(),
             datagrams: BTreeMap::new(),
             number_next: 0,
-            work: Work::new(buffers, sockets.features().udp_offload),
+            work: Work::new(buffers),
             refused: Vec::new(),
             tokens: Vec::new(),
             news: Vec::new(),
@@ -118,8 +119,8 @@ impl<S: Sockets> ReadinessDriver<S> {
     /// Looks at all that wait for it without news.
     fn drive_listed(&mut self, events: &mut Vec<Event>) {
         let mut tokens = std::mem::take(&mut self.tokens);
-        self.work.take(&mut tokens);
-        for token in tokens.drain(..) {
+        let listed = self.work.take(&mut tokens);
+        for (place, token) in tokens.drain(..).enumerate() {
             match token {
                 Token::Stream(id) => {
                     let Some(stream) = self.streams.get_mut(id) else { continue };
@@ -129,7 +130,8 @@ impl<S: Sockets> ReadinessDriver<S> {
                 Token::Listener(id) => self.drive_listener(id, events),
                 Token::Datagram(id) => {
                     let Some(socket) = self.datagrams.get_mut(&id) else { continue };
-                    socket.queued = false;
+                    let flag = if place < listed { &mut socket.queued } else { &mut socket.starved };
+                    *flag = false;
                     socket.drive(id, &mut self.sockets, &mut self.work, events);
                 }
                 Token::Waker => {}
@@ -315,8 +317,13 @@ impl<S: Sockets> Driver for ReadinessDriver<S> {
         splice.map_or(0, |splice| self.sockets.pump_moved(&splice.pump))
     }
 
-    fn bind_datagram(&mut self, address: SocketAddr) -> std::io::Result<DatagramId> {
-        let socket = self.sockets.datagram(address, self.work.trains)?;
+    fn bind_datagram(
+        &mut self,
+        address: SocketAddr,
+        options: &DatagramOptions,
+    ) -> std::io::Result<DatagramId> {
+        let socket = self.sockets.datagram(address, options)?;
+        self.work.buffers.set_up_trains(self.config.datagrams.buffers)?;
         let id = self.number();
         let mut socket = Datagrams::new(socket);
         self.work.again(Token::Datagram(id), &mut socket.queued);
@@ -328,18 +335,40 @@ impl<S: Sockets> Driver for ReadinessDriver<S> {
         self.sockets.datagram_address(&self.datagrams.get(&socket.0)?.socket)
     }
 
-    fn send_datagrams(&mut self, socket: DatagramId, to: SocketAddr, bytes: Vec<u8>, segment: u32) {
-        let Some(found) = self.datagrams.get_mut(&socket.0) else { return self.work.spare.put(bytes) };
-        self.work.again(Token::Datagram(socket.0), &mut found.queued);
-        if let Err(bytes) = found.push(to, bytes, segment) {
+    fn datagram_receive_buffer(&self, socket: DatagramId) -> Option<usize> {
+        self.sockets.datagram_receive_buffer(&self.datagrams.get(&socket.0)?.socket)
+    }
+
+    fn datagram_counters(&self, socket: DatagramId) -> Option<DatagramCounters> {
+        self.datagrams.get(&socket.0).map(|socket| socket.counters)
+    }
+
+    fn send_datagrams(&mut self, socket: DatagramId, to: SocketAddr, train: Train) {
+        let refused = match self.datagrams.get_mut(&socket.0) {
+            None => Err((train.bytes, None)),
+            Some(found) => {
+                self.work.again(Token::Datagram(socket.0), &mut found.queued);
+                let max = self.config.datagrams.trains_queued_max;
+                found.push(to, train, max).map_err(|(bytes, errno)| (bytes, Some(errno)))
+            }
+        };
+        let Err((bytes, errno)) = refused else { return };
+        if let TrainBytes::Owned(bytes) = bytes {
             self.work.spare.put(bytes);
-            self.refused.push((socket, Errno(if segment == 0 { libc::EINVAL } else { libc::ENOBUFS })));
         }
+        self.refused.extend(errno.map(|errno| (socket, errno)));
+    }
+
+    fn datagrams_unsent(&self, socket: DatagramId) -> usize {
+        self.datagrams.get(&socket.0).map_or(0, Datagrams::unsent)
     }
 
     fn close_datagram(&mut self, socket: DatagramId) {
-        if let Some(mut socket) = self.datagrams.remove(&socket.0) {
-            socket.clear(&mut self.work);
+        if let Some(mut removed) = self.datagrams.remove(&socket.0) {
+            if self.sockets.is_running() {
+                removed.write(socket.0, &mut self.sockets, &mut self.work, &mut Vec::new());
+            }
+            removed.clear(&mut self.work);
         }
     }
 
@@ -353,6 +382,10 @@ impl<S: Sockets> Driver for ReadinessDriver<S> {
 
     fn split(&mut self, lease: &mut Lease, count: usize) -> Lease {
         self.work.buffers.split(lease, count)
+    }
+
+    fn keep(&mut self, lease: Lease) -> Lease {
+        self.work.buffers.keep(lease)
     }
 
     fn release(&mut self, lease: Lease) {

@@ -1,6 +1,10 @@
 //! What the readiness driver asks of a system: sockets that never block, and news when one could go on.
 
-use crate::io::{DriverKind, Errno, Features, Instant, ListenOptions, StreamId, StreamOptions, Waker};
+use crate::io::train_queue::Part;
+use crate::io::{
+    DatagramOptions, DriverKind, Errno, Features, Instant, ListenOptions, StreamId, StreamOptions, Waker,
+};
+use crate::sys::message::Arrived;
 use crate::sys::splice::SpliceStep;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
@@ -67,22 +71,22 @@ pub trait Sockets {
     /// Tells the edges of this socket from now on, and what is ready already.
     fn watch(&mut self, socket: &Self::Socket, token: Token) -> Result<(), Errno>;
 
-    /// A datagram socket. With `offload` a receive may return a whole train.
-    fn datagram(&mut self, address: SocketAddr, offload: bool) -> io::Result<Self::Datagram>;
+    /// A datagram socket.
+    fn datagram(&mut self, address: SocketAddr, options: &DatagramOptions) -> io::Result<Self::Datagram>;
     /// As `watch`, for a datagram socket.
     fn watch_datagram(&mut self, socket: &Self::Datagram, token: Token) -> Result<(), Errno>;
     /// The address the socket is bound to.
     fn datagram_address(&self, socket: &Self::Datagram) -> Option<SocketAddr>;
-    /// Sends the first of the datagrams of `segment` bytes each that `bytes` holds; returns how many bytes that were.
-    fn send_datagrams(
+    /// Bytes that may wait to be received.
+    fn datagram_receive_buffer(&self, socket: &Self::Datagram) -> Option<usize>;
+    /// Sends the first datagrams of the part, as many as travel together; returns how many bytes that were. Nothing was sent when it fails.
+    fn send_datagrams(&mut self, socket: &Self::Datagram, part: &Part) -> Result<usize, Errno>;
+    /// Receives one datagram or one train: how many bytes, and what came with them.
+    fn recv_datagrams(
         &mut self,
         socket: &Self::Datagram,
-        to: SocketAddr,
-        bytes: &[u8],
-        segment: usize,
-    ) -> Result<usize, Errno>;
-    /// Receives one datagram or one train.
-    fn recv_datagrams(&mut self, socket: &Self::Datagram, bytes: &mut [u8]) -> Result<Train, Errno>;
+        bytes: &mut [u8],
+    ) -> Result<(usize, Arrived), Errno>;
 
     /// Starts a splice of `len` bytes, if there is a pipe for it.
     fn pump(&mut self, len: u64) -> Option<Self::Pump>;
@@ -101,17 +105,6 @@ pub trait Sockets {
     /// Waits until something is ready, at most `timeout` (`None`: no limit), spinning for the first `spin`; appends news, a bounded
     /// number.
     fn wait(&mut self, timeout: Option<Duration>, spin: Duration, news: &mut Vec<News>) -> io::Result<()>;
-}
-
-/// Datagrams received at once: `len` bytes in all, `segment` bytes each, the last may be shorter.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Train {
-    /// Bytes in all.
-    pub len: usize,
-    /// Bytes of each.
-    pub segment: usize,
-    /// The sender.
-    pub from: SocketAddr,
 }
 
 /// An edge: what a socket could do again.

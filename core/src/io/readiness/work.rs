@@ -2,9 +2,9 @@
 
 use super::sockets::Token;
 use crate::io::sendq::Spare;
-use crate::sys::buffers::{Buffers, Empty};
+use crate::sys::buffers::Buffers;
 
-/// Buffers and lists. A token is in one of the lists exactly when the flag `queued` of its owner is set.
+/// Buffers and lists. A token is in `again` exactly when the flag `queued` of its owner is set, and in `starved` when its `starved` is.
 pub struct Work {
     pub buffers: Buffers,
     pub spare: Spare,
@@ -12,17 +12,12 @@ pub struct Work {
     again: Vec<Token>,
     /// Datagram sockets that found no buffer for a train.
     starved: Vec<Token>,
-    /// Whether datagrams come in trains, which need a buffer of `TRAIN_MAX` bytes.
-    pub trains: bool,
 }
 
 impl Work {
-    /// Nothing to do yet. Trains are received when wanted and when there can be buffers for them.
-    pub fn new(buffers: Buffers, trains: bool) -> Work {
-        let config = buffers.config();
-        let trains =
-            trains && (config.shared_size as usize >= TRAIN_MAX || config.block_bytes_max >= TRAIN_MAX);
-        Work { trains, buffers, spare: Spare::default(), again: Vec::new(), starved: Vec::new() }
+    /// Nothing to do yet.
+    pub fn new(buffers: Buffers) -> Work {
+        Work { buffers, spare: Spare::default(), again: Vec::new(), starved: Vec::new() }
     }
 
     /// To be looked at in the next turn.
@@ -32,11 +27,13 @@ impl Work {
         }
     }
 
-    /// To be looked at when buffers are back.
-    pub fn starve(&mut self, token: Token, queued: &mut bool) {
-        if !std::mem::replace(queued, true) {
+    /// To be looked at when train buffers are back. `false` when it waits for something already.
+    pub fn starve(&mut self, token: Token, starved: &mut bool) -> bool {
+        let is_new = !std::mem::replace(starved, true);
+        if is_new {
             self.starved.push(token);
         }
+        is_new
     }
 
     /// Whether somebody is to be looked at now.
@@ -44,35 +41,18 @@ impl Work {
         !self.again.is_empty() || self.feeds_starved()
     }
 
-    /// Hands out those to be looked at now; `list` is empty and keeps its memory. The caller clears their flags.
-    pub fn take(&mut self, list: &mut Vec<Token>) {
+    /// Hands out those to be looked at now; `list` is empty and keeps its memory. The first so many, which is returned, are not starved. The
+    /// caller clears their flags.
+    pub fn take(&mut self, list: &mut Vec<Token>) -> usize {
         std::mem::swap(&mut self.again, list);
+        let count = list.len();
         if self.feeds_starved() {
             list.append(&mut self.starved);
         }
-    }
-
-    /// A buffer for whatever a datagram socket may receive at once, if there is one.
-    pub fn take_train(&mut self) -> Option<Empty> {
-        if self.trains_shared() {
-            return self.buffers.take_shared();
-        }
-        if self.buffers.has_block(TRAIN_MAX) { self.buffers.take_block(TRAIN_MAX).ok() } else { None }
-    }
-
-    fn trains_shared(&self) -> bool {
-        !self.trains || self.buffers.config().shared_size as usize >= TRAIN_MAX
+        count
     }
 
     fn feeds_starved(&self) -> bool {
-        !self.starved.is_empty()
-            && if self.trains_shared() {
-                self.buffers.shared_idle() > 0
-            } else {
-                self.buffers.has_block(TRAIN_MAX)
-            }
+        !self.starved.is_empty() && self.buffers.trains_idle() > 0
     }
 }
-
-/// Bytes of the longest train: what a UDP datagram can be.
-const TRAIN_MAX: usize = 64 << 10;

@@ -55,7 +55,9 @@ pub struct SimConfig {
     pub reorder_per_mille: u32,
     /// Of 1000 datagrams, how many arrive with one bit changed.
     pub corrupt_per_mille: u32,
-    /// Bytes a datagram socket holds unread; what arrives beyond is dropped.
+    /// Of 1000 datagrams that are capable of it (ECT), how many arrive with a mark of congestion (CE).
+    pub mark_per_mille: u32,
+    /// Bytes a datagram socket holds unread, unless its options say otherwise; what arrives beyond is dropped.
     pub datagram_buffer_bytes: usize,
     /// An unanswered connect fails with `ETIMEDOUT` after this time.
     pub connect_timeout: Duration,
@@ -77,6 +79,7 @@ impl Default for SimConfig {
             duplicate_per_mille: 0,
             reorder_per_mille: 0,
             corrupt_per_mille: 0,
+            mark_per_mille: 0,
             datagram_buffer_bytes: 256 << 10,
             connect_timeout: Duration::from_secs(10),
             trace_text: false,

@@ -175,17 +175,20 @@ impl Net {
         self.now = self.now.max(at);
     }
 
-    /// An address to bind to: a free port when it is 0. Errors: `EADDRNOTAVAIL` for another host's, `EADDRINUSE`.
-    pub fn bind(&mut self, program: u64, address: SocketAddr, stream: bool) -> Result<SocketAddr, Errno> {
+    /// An address to bind to: a free port when it is 0. Errors: `EADDRNOTAVAIL` for another host's, `EADDRINUSE` when `is_taken` says so.
+    pub fn bind(
+        &mut self,
+        program: u64,
+        address: SocketAddr,
+        is_taken: impl FnOnce(&Net, SocketAddr) -> bool,
+    ) -> Result<SocketAddr, Errno> {
         let ip = self.programs.get(&program).ok_or(Errno(libc::ENETDOWN))?.ip;
         if !address.ip().is_unspecified() && address.ip() != ip {
             return Err(Errno(libc::EADDRNOTAVAIL));
         }
         if address.port() != 0 {
             let bound = SocketAddr::new(ip, address.port());
-            let taken =
-                if stream { self.listener_at(bound).is_some() } else { self.datagram_at(bound).is_some() };
-            return if taken { Err(Errno(libc::EADDRINUSE)) } else { Ok(bound) };
+            return if is_taken(self, bound) { Err(Errno(libc::EADDRINUSE)) } else { Ok(bound) };
         }
         let port = self.ports.entry(ip).or_insert(PORT_FIRST);
         *port = if *port == u16::MAX { PORT_FIRST } else { *port + 1 };

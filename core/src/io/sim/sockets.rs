@@ -2,8 +2,11 @@
 
 use super::net::{Net, Owner};
 use super::splice::SimPump;
-use crate::io::readiness::{News, Sockets, Token, Train};
-use crate::io::{DriverKind, Errno, Features, Instant, ListenOptions, StreamOptions, Waker};
+use crate::io::readiness::{News, Sockets, Token};
+use crate::io::{
+    DatagramOptions, DriverKind, Errno, Features, Instant, ListenOptions, Part, StreamOptions, Waker,
+};
+use crate::sys::message::Arrived;
 use crate::sys::splice::SpliceStep;
 use std::cell::{RefCell, RefMut};
 use std::io::{self, IoSlice};
@@ -17,8 +20,6 @@ pub struct SimSockets {
     net: Rc<RefCell<Net>>,
     program: u64,
     features: Features,
-    /// Whether datagrams are received in trains.
-    trains: bool,
 }
 
 /// A socket; dropping it closes it.
@@ -30,7 +31,7 @@ pub struct SimSocket {
 impl SimSockets {
     pub(super) fn new(net: Rc<RefCell<Net>>, program: u64, mask: Features) -> SimSockets {
         let features = Features { udp_offload: true, splice: true, ..Features::NONE }.and(mask);
-        SimSockets { net, program, features, trains: false }
+        SimSockets { net, program, features }
     }
 
     fn net(&self) -> RefMut<'_, Net> {
@@ -97,7 +98,7 @@ impl Sockets for SimSockets {
 
     fn stream(&mut self, _address: SocketAddr, _options: &StreamOptions) -> io::Result<SimSocket> {
         let owner = self.owner(None);
-        let local = self.net().bind(self.program, NOWHERE, true).map_err(Errno::to_io)?;
+        let local = self.net().bind(self.program, NOWHERE, |_, _| false).map_err(Errno::to_io)?;
         let id = self.net().endpoint(owner, local, NOWHERE, None);
         Ok(self.socket(id))
     }
@@ -146,10 +147,9 @@ impl Sockets for SimSockets {
         Ok(())
     }
 
-    fn datagram(&mut self, address: SocketAddr, offload: bool) -> io::Result<SimSocket> {
-        self.trains = offload;
+    fn datagram(&mut self, address: SocketAddr, options: &DatagramOptions) -> io::Result<SimSocket> {
         let owner = self.owner(None);
-        let id = self.net().bind_datagram(owner, address).map_err(Errno::to_io)?;
+        let id = self.net().bind_datagram(owner, address, options).map_err(Errno::to_io)?;
         Ok(self.socket(id))
     }
 
@@ -163,20 +163,19 @@ impl Sockets for SimSockets {
         self.net().datagrams.get(&socket.id).map(|socket| socket.address)
     }
 
-    fn send_datagrams(
-        &mut self,
-        socket: &SimSocket,
-        to: SocketAddr,
-        bytes: &[u8],
-        segment: usize,
-    ) -> Result<usize, Errno> {
-        let first = &bytes[..segment.min(bytes.len())];
-        self.net().send_datagram(socket.id, to, first)?;
+    fn datagram_receive_buffer(&self, socket: &SimSocket) -> Option<usize> {
+        self.net().datagrams.get(&socket.id).map(|socket| socket.bytes_max)
+    }
+
+    fn send_datagrams(&mut self, socket: &SimSocket, part: &Part) -> Result<usize, Errno> {
+        let bytes = part.bytes();
+        let first = &bytes[..part.segment.min(bytes.len())];
+        self.net().send_datagram(socket.id, part.to, first, part.ecn)?;
         Ok(first.len())
     }
 
-    fn recv_datagrams(&mut self, socket: &SimSocket, bytes: &mut [u8]) -> Result<Train, Errno> {
-        self.net().recv_datagrams(socket.id, bytes, self.trains)
+    fn recv_datagrams(&mut self, socket: &SimSocket, bytes: &mut [u8]) -> Result<(usize, Arrived), Errno> {
+        self.net().recv_datagrams(socket.id, bytes, self.features.udp_offload)
     }
 
     fn pump(&mut self, len: u64) -> Option<SimPump> {

@@ -81,7 +81,7 @@ impl Net {
     }
 
     pub fn listen(&mut self, owner: Owner, address: SocketAddr, backlog: i32) -> Result<u64, Errno> {
-        let address = self.bind(owner.program, address, true)?;
+        let address = self.bind(owner.program, address, |net, bound| net.listener_at(bound).is_some())?;
         let id = self.number();
         let backlog_max = usize::try_from(backlog).unwrap_or(0).max(1);
         self.listeners.insert(id, Listener { owner, address, backlog_max, backlog: VecDeque::new() });

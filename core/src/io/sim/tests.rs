@@ -1,5 +1,7 @@
 use super::*;
-use crate::io::{Chunk, Close, Driver, Errno, Event, ListenOptions, StreamId, StreamOptions};
+use crate::io::{
+    Chunk, Close, DatagramOptions, Driver, Ecn, Errno, Event, ListenOptions, StreamId, StreamOptions, Train,
+};
 use std::net::Ipv4Addr;
 
 const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
@@ -195,14 +197,15 @@ fn damaged_lost_and_doubled_datagrams_come_in_the_measure_asked_for() {
     };
     let net = SimNet::new(config);
     let (mut sender, mut receiver) = (net.host(CLIENT), net.host(SERVER));
-    let from = sender.bind_datagram(SocketAddr::new(CLIENT, 0)).unwrap();
-    let to = receiver.bind_datagram(SERVICE).unwrap();
+    let from = sender.bind_datagram(SocketAddr::new(CLIENT, 0), &DatagramOptions::default()).unwrap();
+    let to = receiver.bind_datagram(SERVICE, &DatagramOptions::default()).unwrap();
     assert_eq!(receiver.datagram_address(to), Some(SERVICE));
     let (mut total, mut intact, mut late, mut last) = (0, 0, 0, 0);
     let mut events = Vec::new();
     for burst in 0..20u32 {
         for number in burst * 50..(burst + 1) * 50 {
-            sender.send_datagrams(from, SERVICE, [number.to_be_bytes(); 4].concat(), 16);
+            let train = Train::owned([number.to_be_bytes(); 4].concat(), 16);
+            sender.send_datagrams(from, SERVICE, train);
         }
         sender.turn(Some(Duration::ZERO), &mut Vec::new()).unwrap();
         while net.step() {
@@ -227,4 +230,32 @@ fn damaged_lost_and_doubled_datagrams_come_in_the_measure_asked_for() {
     assert!((50..200).contains(&(total - intact)), "{intact} of {total}");
     assert!(late > 10, "{late}");
     assert_eq!(receiver.buffers().lent(), 0);
+}
+
+#[test]
+fn marks_of_congestion_come_in_the_measure_asked_for_and_only_to_the_capable() {
+    let config = SimConfig { seed: 11, mark_per_mille: 250, ..SimConfig::default() };
+    let net = SimNet::new(config);
+    let (mut sender, mut receiver) = (net.host(CLIENT), net.host(SERVER));
+    let options = DatagramOptions { ecn: true, ..DatagramOptions::default() };
+    receiver.bind_datagram(SERVICE, &options).unwrap();
+    let from = sender.bind_datagram(SocketAddr::new(CLIENT, 0), &options).unwrap();
+    let mut marked = [0; 2];
+    for round in 0..400 {
+        let ecn = [Ecn::Capable0, Ecn::NotCapable][round % 2];
+        sender.send_datagrams(from, SERVICE, Train { ecn: Some(ecn), ..Train::owned(vec![1; 10], 10) });
+        let mut events = Vec::new();
+        for _ in 0..4 {
+            sender.turn(Some(std::time::Duration::ZERO), &mut Vec::new()).unwrap();
+            receiver.turn(Some(std::time::Duration::ZERO), &mut events).unwrap();
+            while net.step() {}
+        }
+        for event in events {
+            let Event::Datagrams { ecn: got, lease, .. } = event else { continue };
+            marked[round % 2] += usize::from(got == Ecn::Congested);
+            receiver.release(lease);
+            assert!(got == ecn || got == Ecn::Congested);
+        }
+    }
+    assert!((30..=70).contains(&marked[0]) && marked[1] == 0, "{marked:?} of 200 each");
 }

@@ -9,8 +9,9 @@ mod splice;
 mod stream;
 
 use super::{
-    Buffers, Chunk, Close, DatagramId, Driver, DriverConfig, DriverKind, Errno, Event, Features, Instant,
-    Lease, Lingering, ListenOptions, ListenerId, StreamId, StreamOptions, Table, Waker,
+    Buffers, Chunk, Close, DatagramCounters, DatagramId, DatagramOptions, Driver, DriverConfig, DriverKind,
+    Errno, Event, Features, Instant, Lease, Lingering, ListenOptions, ListenerId, StreamId, StreamOptions,
+    Table, Train, Waker,
 };
 use crate::io::SendQueue;
 use crate::io::clock;
@@ -18,7 +19,7 @@ use crate::io::sendq::Spare;
 use crate::sys::ring::{Done, Held, Kind, Op, Ring, SendFlight, adopt};
 use crate::sys::socket;
 use crate::sys::splice::Pipe;
-use datagram::DatagramSocket;
+use datagram::Datagrams;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
@@ -35,7 +36,7 @@ pub struct UringDriver {
     now: Instant,
     streams: Table<Stream>,
     listeners: BTreeMap<u32, Listener>,
-    datagrams: BTreeMap<u32, DatagramSocket>,
+    datagrams: Datagrams,
     /// Numbers of listeners and datagram sockets are never used again, so a late use of one that is closed meets nobody.
     number_next: u32,
     waker: Waker,
@@ -82,7 +83,7 @@ impl UringDriver {
             now: clock::now(),
             streams: Table::with_capacity(config.streams_max),
             listeners: BTreeMap::new(),
-            datagrams: BTreeMap::new(),
+            datagrams: Datagrams::default(),
             number_next: 0,
             waker: Waker(Arc::new(fd)),
             waker_op: None,
@@ -185,7 +186,7 @@ impl UringDriver {
             Kind::Connect(stream) => self.on_connect(stream, &done, events),
             Kind::Splice(source) => self.on_splice_poll(source, &done, events),
             Kind::RecvMessage(socket) => self.on_datagrams(socket, done, events),
-            Kind::SendMessage(socket) => self.on_datagrams_sent(socket, &done, events),
+            Kind::SendMessage(socket) => self.on_datagrams_sent(socket, done, events),
             Kind::Wake => {
                 if !done.more {
                     self.waker_op = None;
@@ -300,14 +301,23 @@ impl Driver for UringDriver {
             .map_or(0, |splice| splice.pump.moved())
     }
 
-    fn bind_datagram(&mut self, address: SocketAddr) -> io::Result<DatagramId> {
-        self.datagram_bind(address)
+    fn bind_datagram(&mut self, address: SocketAddr, options: &DatagramOptions) -> io::Result<DatagramId> {
+        self.datagram_bind(address, options)
     }
     fn datagram_address(&self, socket: DatagramId) -> Option<SocketAddr> {
-        socket::local_address(&self.datagrams.get(&socket.0)?.fd)
+        socket::local_address(self.datagrams.fd(socket)?)
     }
-    fn send_datagrams(&mut self, socket: DatagramId, to: SocketAddr, bytes: Vec<u8>, segment: u32) {
-        self.datagram_send(socket, to, bytes, segment);
+    fn datagram_receive_buffer(&self, socket: DatagramId) -> Option<usize> {
+        crate::sys::datagram::receive_buffer(self.datagrams.fd(socket)?)
+    }
+    fn datagram_counters(&self, socket: DatagramId) -> Option<DatagramCounters> {
+        self.datagrams.counters(socket)
+    }
+    fn send_datagrams(&mut self, socket: DatagramId, to: SocketAddr, train: Train) {
+        self.datagram_send(socket, to, train);
+    }
+    fn datagrams_unsent(&self, socket: DatagramId) -> usize {
+        self.datagrams.unsent(socket)
     }
     fn close_datagram(&mut self, socket: DatagramId) {
         self.datagram_close(socket);
@@ -322,6 +332,9 @@ impl Driver for UringDriver {
     fn split(&mut self, lease: &mut Lease, count: usize) -> Lease {
         self.ring.buffers_mut().split(lease, count)
     }
+    fn keep(&mut self, lease: Lease) -> Lease {
+        self.ring.buffers_mut().keep(lease)
+    }
     fn release(&mut self, lease: Lease) {
         self.ring.buffers_mut().release(lease);
     }
@@ -333,6 +346,7 @@ impl Driver for UringDriver {
         }
         self.flush_sends();
         self.ring.provide();
+        self.flush_datagrams();
         let timeout = if self.ready.is_empty() { timeout } else { Some(Duration::ZERO) };
         events.append(&mut self.ready);
         let parked = std::mem::take(&mut self.parked);
@@ -343,12 +357,16 @@ impl Driver for UringDriver {
             self.on_done(done, events);
         }
         self.done = done;
+        self.tell_datagrams_sent(events);
         self.limit_patience(&parked);
         events.append(&mut self.ready);
         result
     }
     fn pending(&self) -> bool {
-        !self.ready.is_empty() || !self.dirty.is_empty() || self.ring.queued() > 0
+        !self.ready.is_empty()
+            || !self.dirty.is_empty()
+            || self.ring.queued() > 0
+            || self.datagrams.is_pending(self.ring.buffers())
     }
     fn streams_open(&self) -> usize {
         self.streams.len()

@@ -124,12 +124,12 @@ fn closed_listeners_and_datagram_sockets_leave_nothing_behind() {
     let Some(mut driver) = driver() else { return };
     for _ in 0..200 {
         let listener = driver.listen(HERE, &ListenOptions::default()).unwrap();
-        let datagram = driver.bind_datagram(HERE).unwrap();
+        let datagram = driver.bind_datagram(HERE, &DatagramOptions::default()).unwrap();
         driver.turn(Some(Duration::ZERO), &mut Vec::new()).unwrap();
         driver.unlisten(listener);
         driver.close_datagram(datagram);
         assert!(driver.listener_address(listener).is_none() && driver.datagram_address(datagram).is_none());
     }
-    assert!(driver.listeners.is_empty() && driver.datagrams.is_empty());
+    assert!(driver.listeners.is_empty() && driver.datagrams.sockets.is_empty());
     assert!(until(&mut driver, |driver, _| driver.ring.in_flight() <= 1), "{} left", driver.ring.in_flight());
 }

@@ -1,6 +1,6 @@
 //! The ring of shared buffers that the kernel picks from. Source: `io_uring_register_buf_ring(3)`, kernel 5.19.
 
-use crate::io::Buffers;
+use crate::io::{Buffers, Empty};
 use crate::sys::memory::Region;
 use io_uring::IoUring;
 use io_uring::types::BufRingEntry;
@@ -14,24 +14,25 @@ pub(super) struct BufRing {
     tail: u16,
     /// Buffers in the kernel's hands.
     given: u16,
+    /// As many as it gets at a time: a small set that is used again and again stays in the cache.
+    pub given_max: u16,
 }
 
 impl BufRing {
-    /// Registers a ring of `count` entries (a power of two) as group `group`. Errors: `EINVAL` (kernel before 5.19), `ENOMEM`.
-    pub fn new(ring: &IoUring, group: u16, count: u16) -> std::io::Result<BufRing> {
+    /// Registers a ring of `count` entries (a power of two) as group `group`; the kernel has `given_max` buffers at most. Errors: `EINVAL` (kernel before 5.19), `ENOMEM`.
+    pub fn new(ring: &IoUring, group: u16, count: u16, given_max: u16) -> std::io::Result<BufRing> {
         let entries = Region::new(usize::from(count) * size_of::<BufRingEntry>())?;
         let address = entries.pointer(0, entries.len()) as u64;
         // SAFETY: the region has room for `count` entries and is dropped after the io_uring (see `Ring::drop`).
         unsafe { ring.submitter().register_buf_ring_with_flags(address, count, group, 0) }?;
-        Ok(BufRing { entries, count, tail: 0, given: 0 })
+        Ok(BufRing { entries, count, tail: 0, given: 0, given_max })
     }
 
-    /// Gives idle buffers to the kernel, up to [`GIVEN_MAX`]: a small set that is used again and again stays in the cache. Returns how
-    /// many the kernel has.
-    pub fn provide(&mut self, buffers: &mut Buffers) -> usize {
+    /// Gives idle buffers to the kernel, as `take` finds some. Returns how many the kernel has.
+    pub fn provide(&mut self, buffers: &mut Buffers, take: fn(&mut Buffers) -> Option<Empty>) -> usize {
         let before = self.tail;
-        while self.given < GIVEN_MAX.min(self.count) {
-            let Some(empty) = buffers.take_shared() else { break };
+        while self.given < self.given_max.min(self.count) {
+            let Some(empty) = take(buffers) else { break };
             let slot = usize::from(self.tail & (self.count - 1)) * size_of::<BufRingEntry>();
             let entry = self.entries.pointer(slot, size_of::<BufRingEntry>()).cast::<BufRingEntry>();
             // SAFETY: inside the region, aligned (16 bytes from a page start), initialised (zeroed), and not read by the kernel before
@@ -39,7 +40,7 @@ impl BufRing {
             let entry = unsafe { &mut *entry };
             entry.set_addr(buffers.pointer_mut(&empty) as u64);
             entry.set_len(buffers.capacity(&empty) as u32);
-            entry.set_bid(empty.number() as u16);
+            entry.set_bid(empty.number());
             self.tail = self.tail.wrapping_add(1);
             self.given += 1;
         }
@@ -60,6 +61,3 @@ impl BufRing {
         self.given -= 1;
     }
 }
-
-/// Buffers that the kernel has at a time, at most. A wake of one stream may take up to 32 at once.
-const GIVEN_MAX: u16 = 256;

@@ -57,6 +57,8 @@ impl Drop for Ring {
         // SAFETY: as above.
         unsafe { ManuallyDrop::drop(&mut self.bufring) };
         // SAFETY: as above.
+        unsafe { ManuallyDrop::drop(&mut self.trains) };
+        // SAFETY: as above.
         unsafe { ManuallyDrop::drop(&mut self.buffers) };
     }
 }

@@ -7,6 +7,7 @@
 //! Source: io_uring(7), `io_uring_setup(2)`, `io_uring_enter(2)`.
 
 mod bufring;
+mod datagram;
 mod end;
 mod flight;
 
@@ -46,6 +47,10 @@ pub struct Ring {
     table: ManuallyDrop<OpTable<(Kind, Held)>>,
     buffers: ManuallyDrop<Buffers>,
     bufring: ManuallyDrop<Option<BufRing>>,
+    /// Buffers for trains of datagrams, from the first datagram socket on.
+    trains: ManuallyDrop<Option<BufRing>>,
+    /// Mean length of the trains received of late.
+    train_bytes: u32,
     features: Features,
     enabled: bool,
     queued: usize,
@@ -85,7 +90,7 @@ impl Ring {
         }
         let buffers = Buffers::new(config.buffers)?;
         let bufring = if features.buffer_ring {
-            match BufRing::new(&ring, GROUP, config.buffers.shared_count) {
+            match BufRing::new(&ring, GROUP, config.buffers.shared_count, GIVEN_MAX) {
                 Ok(bufring) => Some(bufring),
                 Err(_) => {
                     features.buffer_ring = false;
@@ -101,6 +106,8 @@ impl Ring {
             table: ManuallyDrop::new(OpTable::with_capacity(config.streams_max * 4 + 256)),
             buffers: ManuallyDrop::new(buffers),
             bufring: ManuallyDrop::new(bufring),
+            trains: ManuallyDrop::new(None),
+            train_bytes: 0,
             features,
             enabled: false,
             queued: 0,
@@ -249,35 +256,6 @@ impl Ring {
         self.start(kind, Held::Nothing, |_, _| entry)
     }
 
-    /// Receives one train of datagrams into a block, with the sender's address and segment size.
-    pub fn recv_message(
-        &mut self,
-        fd: BorrowedFd<'_>,
-        mut incoming: Box<Incoming>,
-        kind: Kind,
-    ) -> io::Result<Op> {
-        incoming.block = Some(self.buffers.take_block(TRAIN_BYTES)?);
-        let fd = types::Fd(fd.as_raw_fd());
-        self.start(kind, Held::Incoming(incoming), |held, buffers| {
-            let Held::Incoming(incoming) = held else { unreachable!("just made") };
-            opcode::RecvMsg::new(fd, incoming.prepare(buffers)).build()
-        })
-    }
-
-    /// Sends one train of datagrams.
-    pub fn send_message(
-        &mut self,
-        fd: BorrowedFd<'_>,
-        outgoing: Box<Outgoing>,
-        kind: Kind,
-    ) -> io::Result<Op> {
-        let fd = types::Fd(fd.as_raw_fd());
-        self.start(kind, Held::Outgoing(outgoing), |held, _| {
-            let Held::Outgoing(outgoing) = held else { unreachable!("just made") };
-            opcode::SendMsg::new(fd, outgoing.prepare()).flags(libc::MSG_NOSIGNAL as u32).build()
-        })
-    }
-
     /// Cancels an operation; its last completion comes all the same.
     pub fn cancel(&mut self, op: Op) {
         let entry =
@@ -324,7 +302,7 @@ impl Ring {
     /// Hands idle shared buffers to the kernel, so that receives find some. Returns how many the kernel has.
     pub fn provide(&mut self) -> usize {
         match &mut *self.bufring {
-            Some(bufring) => bufring.provide(&mut self.buffers),
+            Some(bufring) => bufring.provide(&mut self.buffers, Buffers::take_shared),
             None => 0,
         }
     }
@@ -555,10 +533,10 @@ fn bearable(result: io::Result<usize>) -> io::Result<()> {
 const IGNORED: u64 = u64::MAX;
 /// The buffer group of the shared buffers.
 const GROUP: u16 = 0;
+/// Shared buffers that the kernel has at a time, at most. A wake of one stream may take up to 32 at once.
+const GIVEN_MAX: u16 = 256;
 /// `IORING_RECVSEND_POLL_FIRST` (5.19), which the crate does not name in public.
 const IORING_RECVSEND_POLL_FIRST: u16 = 1;
-/// A whole UDP train.
-const TRAIN_BYTES: usize = 64 << 10;
 /// Submissions in a row that may make no room before an operation is refused.
 const SUBMIT_TRIES_MAX: usize = 64;
 /// Bytes of a send up to which the kernel is told to go on until all are sent. A larger one comes back with what the socket took, so that

@@ -7,6 +7,7 @@ mod splice;
 mod streams;
 
 pub use crate::random::random_operations;
+pub use crate::random_trains::random_trains;
 pub use datagrams::*;
 pub use receive::*;
 pub use send::*;
