@@ -34,6 +34,10 @@ enum {
   CLC_ERROR_FORKED = -13,
   /* the operation is not supported in this build or mode. For example an HTTP setting on a TCP forwarder. The message says which. */
   CLC_ERROR_NOT_SUPPORTED = -14,
+  /* clear messages outside loopback. An endpoint without keys was to be opened on an address outside loopback. Give it a key, or say insecure in so many words. */
+  CLC_ERROR_INSECURE_ADDRESS = -15,
+  /* a key is needed and was not given. The endpoint is in secure mode: a connection needs the public key of its peer. */
+  CLC_ERROR_NO_KEY = -16,
   /* the queue is full. The other side has not caught up. Poll, then try again; the depth is configured. */
   CLC_ERROR_QUEUE_FULL = -20,
   /* memory could not be had. An allocation or mapping failed, or a configured memory bound is reached. */
@@ -78,6 +82,8 @@ enum {
   CLC_ERROR_UNREACHABLE = -53,
   /* the other end broke the protocol. What arrived does not parse; it was counted and dropped. */
   CLC_ERROR_PROTOCOL = -54,
+  /* the connection is not open. It has not been made yet, it is closing, or it is over. Wait for Connected, or connect again. */
+  CLC_ERROR_NOT_CONNECTED = -55,
   /* no forwarder has this name or key. It was never made, or it was closed. */
   CLC_ERROR_NO_SUCH_FORWARDER = -60,
   /* no back end has this key. It was removed, or the key is from another forwarder. */
@@ -100,6 +106,10 @@ enum {
   CLC_ERROR_STALE_TOKEN = -69,
   /* the pool has no node to lend. Every node is leased, and fairness gives this service no more. Ask again later. */
   CLC_ERROR_POOL_EXHAUSTED = -70,
+  /* there is no such endpoint. It was closed, or it is another shard's. */
+  CLC_ERROR_NO_SUCH_ENDPOINT = -71,
+  /* there is no such datagram socket. It was closed, or it is another shard's. */
+  CLC_ERROR_NO_SUCH_SOCKET = -72,
   /* a defect in clustercore was caught at its boundary. Please report it with the message. The handle it happened on must be closed. */
   CLC_ERROR_PANIC = -90,
   /* an internal invariant does not hold. Please report it with the message. */
@@ -124,6 +134,8 @@ enum {
   X(UNKNOWN_STRUCT_SIZE, CLC_ERROR_UNKNOWN_STRUCT_SIZE, 0, "the field struct_size is not one that this library knows") \
   X(FORKED, CLC_ERROR_FORKED, 0, "the handle was made before fork and is used in the child") \
   X(NOT_SUPPORTED, CLC_ERROR_NOT_SUPPORTED, 0, "the operation is not supported in this build or mode") \
+  X(INSECURE_ADDRESS, CLC_ERROR_INSECURE_ADDRESS, 0, "clear messages outside loopback") \
+  X(NO_KEY, CLC_ERROR_NO_KEY, 0, "a key is needed and was not given") \
   X(QUEUE_FULL, CLC_ERROR_QUEUE_FULL, 1, "the queue is full") \
   X(OUT_OF_MEMORY, CLC_ERROR_OUT_OF_MEMORY, 0, "memory could not be had") \
   X(DESCRIPTORS_EXHAUSTED, CLC_ERROR_DESCRIPTORS_EXHAUSTED, 1, "no more file descriptors") \
@@ -146,6 +158,7 @@ enum {
   X(PEER_CLOSED, CLC_ERROR_PEER_CLOSED, 1, "the other end closed before the exchange was complete") \
   X(UNREACHABLE, CLC_ERROR_UNREACHABLE, 1, "the network or host cannot be reached") \
   X(PROTOCOL, CLC_ERROR_PROTOCOL, 0, "the other end broke the protocol") \
+  X(NOT_CONNECTED, CLC_ERROR_NOT_CONNECTED, 0, "the connection is not open") \
   X(NO_SUCH_FORWARDER, CLC_ERROR_NO_SUCH_FORWARDER, 0, "no forwarder has this name or key") \
   X(NO_SUCH_BACKEND, CLC_ERROR_NO_SUCH_BACKEND, 0, "no back end has this key") \
   X(NO_SUCH_LISTENER, CLC_ERROR_NO_SUCH_LISTENER, 0, "no listener has this key") \
@@ -157,6 +170,8 @@ enum {
   X(NO_SUCH_SERVICE, CLC_ERROR_NO_SUCH_SERVICE, 0, "the pool has no service of this name") \
   X(STALE_TOKEN, CLC_ERROR_STALE_TOKEN, 0, "the fencing token is not the present one") \
   X(POOL_EXHAUSTED, CLC_ERROR_POOL_EXHAUSTED, 1, "the pool has no node to lend") \
+  X(NO_SUCH_ENDPOINT, CLC_ERROR_NO_SUCH_ENDPOINT, 0, "there is no such endpoint") \
+  X(NO_SUCH_SOCKET, CLC_ERROR_NO_SUCH_SOCKET, 0, "there is no such datagram socket") \
   X(PANIC, CLC_ERROR_PANIC, 0, "a defect in clustercore was caught at its boundary") \
   X(INTERNAL, CLC_ERROR_INTERNAL, 0, "an internal invariant does not hold")
 

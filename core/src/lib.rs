@@ -9,13 +9,16 @@ pub mod error;
 pub mod forward;
 pub mod io;
 pub mod log;
+pub mod messages;
 pub mod node;
+pub mod security;
 pub mod shard;
 pub mod sys;
 
 pub use clustercore_proto as proto;
 pub use error::{Code, Error, Result, Side};
 pub use forward::{BackendConfig, ForwardEvent, ForwarderConfig};
+pub use messages::{EndpointConfig, EndpointId, SocketId};
 pub use node::{Node, NodeBuilder};
 pub use shard::{BackendStatus, ForwarderId, Shard, ShardBuilder};
 

@@ -5,6 +5,7 @@
 
 mod builder;
 mod forwarders;
+mod messages;
 mod status;
 
 pub use crate::forward::ForwarderId;
@@ -17,8 +18,10 @@ pub(crate) use status::backends;
 
 use crate::error::{Code, Error, Result};
 use crate::forward::{ForwardEvent, Forwarder, Io, Owners, TimerKey};
-use crate::io::{AnyDriver, Driver, DriverKind, Event, Instant, ListenerId, Waker};
+use crate::io::{AnyDriver, DatagramId, Driver, DriverKind, Event, Instant, ListenerId, Waker};
 use crate::log::{Log, LogLevel, LogRecord};
+use crate::messages::{Arrivals, Endpoint, EndpointId, Places};
+use crate::proto::datagram::Event as ConnectionEvent;
 use clustercore_proto::time::Wheel;
 use std::os::fd::{BorrowedFd, RawFd};
 use std::thread::ThreadId;
@@ -41,6 +44,11 @@ pub struct Shard<D: Driver = AnyDriver> {
     log: Log,
     woken: bool,
     thread: Option<ThreadId>,
+    endpoints: Places<Endpoint>,
+    sockets: Places<DatagramId>,
+    /// What the owner may read until the next turn.
+    arrivals: Arrivals,
+    connection_events: Vec<(EndpointId, ConnectionEvent)>,
 }
 
 impl Shard {
@@ -79,6 +87,10 @@ impl<D: Driver> Shard<D> {
             log,
             woken: false,
             thread: None,
+            endpoints: Places::default(),
+            sockets: Places::default(),
+            arrivals: Arrivals::default(),
+            connection_events: Vec::new(),
         }
     }
 
@@ -118,19 +130,21 @@ impl<D: Driver> Shard<D> {
             return Some(Duration::ZERO);
         }
         let now = self.time();
-        self.wheel.next().map(|at| at.saturating_sub(now))
+        let due = [self.wheel.next(), self.endpoints_due()].into_iter().flatten().min();
+        due.map(|at| at.saturating_sub(now))
     }
 
     /// Does all there is to do now, without waiting, and submits what came of it.
     ///
     /// Errors: `WrongThread`; `Io` when the driver can go no further.
     pub fn turn(&mut self) -> Result<()> {
-        self.turn_for(Some(Duration::ZERO))?;
+        self.return_arrivals();
+        self.turn_once(Some(Duration::ZERO))?;
         for _ in 0..FLUSHES_MAX {
             if !self.driver.pending() {
                 break;
             }
-            self.turn_for(Some(Duration::ZERO))?;
+            self.turn_once(Some(Duration::ZERO))?;
         }
         Ok(())
     }
@@ -140,8 +154,15 @@ impl<D: Driver> Shard<D> {
     ///
     /// Errors: as [`Shard::turn`].
     pub fn turn_for(&mut self, timeout: Option<Duration>) -> Result<()> {
+        self.return_arrivals();
+        self.turn_once(timeout)
+    }
+
+    fn turn_once(&mut self, timeout: Option<Duration>) -> Result<()> {
         self.check_thread()?;
         self.thread.get_or_insert_with(|| std::thread::current().id());
+        // What the owner has queued since the last turn leaves with this one, acknowledgements on it.
+        self.drive_endpoints(self.time());
         let due = self.next_timeout();
         let timeout = match (timeout, due) {
             (Some(timeout), Some(due)) => Some(timeout.min(due)),
@@ -212,12 +233,9 @@ impl<D: Driver> Shard<D> {
                 self.woken = true;
                 return;
             }
-            Event::Datagrams { .. } | Event::DatagramsSent { .. } | Event::DatagramFailed { .. } => {
-                if let Event::Datagrams { lease, .. } = event {
-                    self.driver.release(lease);
-                }
-                return;
-            }
+            Event::Datagrams { .. } => return self.on_datagram_event(event),
+            // The next turn goes on sending; what failed is as good as lost.
+            Event::DatagramsSent { .. } | Event::DatagramFailed { .. } => return,
         };
         match self.owners.get(stream) {
             Some(owner) => {

@@ -23,18 +23,23 @@ __all__ = [
     "DescriptorsExhausted",
     "Forked",
     "InputOutput",
+    "InsecureAddress",
     "Internal",
     "Interrupted",
     "InvalidArgument",
     "IoUringForbidden",
     "LockedMemoryExhausted",
     "NoBackend",
+    "NoKey",
     "NoSuchBackend",
+    "NoSuchEndpoint",
     "NoSuchForwarder",
     "NoSuchListener",
     "NoSuchNode",
     "NoSuchService",
+    "NoSuchSocket",
     "NotAListener",
+    "NotConnected",
     "NotSupported",
     "NullArgument",
     "OutOfMemory",
@@ -239,6 +244,31 @@ class NotSupported(ClusterError, NotImplementedError):
 
     code = 14
     name = "NOT_SUPPORTED"
+    retryable = False
+    side = "local"
+
+
+class InsecureAddress(ClusterError):
+    """Clear messages outside loopback.
+
+    An endpoint without keys was to be opened on an address outside loopback. Give it a key, or say
+    insecure in so many words.
+    """
+
+    code = 15
+    name = "INSECURE_ADDRESS"
+    retryable = False
+    side = "local"
+
+
+class NoKey(ClusterError):
+    """A key is needed and was not given.
+
+    The endpoint is in secure mode: a connection needs the public key of its peer.
+    """
+
+    code = 16
+    name = "NO_KEY"
     retryable = False
     side = "local"
 
@@ -509,6 +539,18 @@ class ProtocolViolation(ClusterError, ConnectionError):
     side = "peer"
 
 
+class NotConnected(ClusterError, ConnectionError):
+    """The connection is not open.
+
+    It has not been made yet, it is closing, or it is over. Wait for Connected, or connect again.
+    """
+
+    code = 55
+    name = "NOT_CONNECTED"
+    retryable = False
+    side = "local"
+
+
 class NoSuchForwarder(ClusterError, LookupError):
     """No forwarder has this name or key.
 
@@ -641,6 +683,30 @@ class PoolExhausted(ClusterError):
     side = "local"
 
 
+class NoSuchEndpoint(ClusterError, LookupError):
+    """There is no such endpoint.
+
+    It was closed, or it is another shard's.
+    """
+
+    code = 71
+    name = "NO_SUCH_ENDPOINT"
+    retryable = False
+    side = "local"
+
+
+class NoSuchSocket(ClusterError, LookupError):
+    """There is no such datagram socket.
+
+    It was closed, or it is another shard's.
+    """
+
+    code = 72
+    name = "NO_SUCH_SOCKET"
+    retryable = False
+    side = "local"
+
+
 class Panic(ClusterError, RuntimeError):
     """A defect in clustercore was caught at its boundary.
 
@@ -680,6 +746,8 @@ _CLASSES: dict[int, type[ClusterError]] = {
     12: UnknownStructSize,
     13: Forked,
     14: NotSupported,
+    15: InsecureAddress,
+    16: NoKey,
     20: QueueFull,
     21: OutOfMemory,
     22: DescriptorsExhausted,
@@ -702,6 +770,7 @@ _CLASSES: dict[int, type[ClusterError]] = {
     52: PeerClosed,
     53: Unreachable,
     54: ProtocolViolation,
+    55: NotConnected,
     60: NoSuchForwarder,
     61: NoSuchBackend,
     62: NoSuchListener,
@@ -713,6 +782,8 @@ _CLASSES: dict[int, type[ClusterError]] = {
     68: NoSuchService,
     69: StaleToken,
     70: PoolExhausted,
+    71: NoSuchEndpoint,
+    72: NoSuchSocket,
     90: Panic,
     91: Internal,
 }

@@ -93,6 +93,15 @@ pub enum Code {
     ///
     /// For example an HTTP setting on a TCP forwarder. The message says which.
     NotSupported = 14,
+    /// Clear messages outside loopback.
+    ///
+    /// An endpoint without keys was to be opened on an address outside loopback. Give it a key, or say
+    /// insecure in so many words.
+    InsecureAddress = 15,
+    /// A key is needed and was not given.
+    ///
+    /// The endpoint is in secure mode: a connection needs the public key of its peer.
+    NoKey = 16,
     /// The queue is full.
     ///
     /// The other side has not caught up. Poll, then try again; the depth is configured.
@@ -183,6 +192,10 @@ pub enum Code {
     ///
     /// What arrived does not parse; it was counted and dropped.
     Protocol = 54,
+    /// The connection is not open.
+    ///
+    /// It has not been made yet, it is closing, or it is over. Wait for Connected, or connect again.
+    NotConnected = 55,
     /// No forwarder has this name or key.
     ///
     /// It was never made, or it was closed.
@@ -227,6 +240,14 @@ pub enum Code {
     ///
     /// Every node is leased, and fairness gives this service no more. Ask again later.
     PoolExhausted = 70,
+    /// There is no such endpoint.
+    ///
+    /// It was closed, or it is another shard's.
+    NoSuchEndpoint = 71,
+    /// There is no such datagram socket.
+    ///
+    /// It was closed, or it is another shard's.
+    NoSuchSocket = 72,
     /// A defect in clustercore was caught at its boundary.
     ///
     /// Please report it with the message. The handle it happened on must be closed.
@@ -254,6 +275,8 @@ impl Code {
         Code::UnknownStructSize,
         Code::Forked,
         Code::NotSupported,
+        Code::InsecureAddress,
+        Code::NoKey,
         Code::QueueFull,
         Code::OutOfMemory,
         Code::DescriptorsExhausted,
@@ -276,6 +299,7 @@ impl Code {
         Code::PeerClosed,
         Code::Unreachable,
         Code::Protocol,
+        Code::NotConnected,
         Code::NoSuchForwarder,
         Code::NoSuchBackend,
         Code::NoSuchListener,
@@ -287,6 +311,8 @@ impl Code {
         Code::NoSuchService,
         Code::StaleToken,
         Code::PoolExhausted,
+        Code::NoSuchEndpoint,
+        Code::NoSuchSocket,
         Code::Panic,
         Code::Internal,
     ];
@@ -315,6 +341,8 @@ impl Code {
             12 => Code::UnknownStructSize,
             13 => Code::Forked,
             14 => Code::NotSupported,
+            15 => Code::InsecureAddress,
+            16 => Code::NoKey,
             20 => Code::QueueFull,
             21 => Code::OutOfMemory,
             22 => Code::DescriptorsExhausted,
@@ -337,6 +365,7 @@ impl Code {
             52 => Code::PeerClosed,
             53 => Code::Unreachable,
             54 => Code::Protocol,
+            55 => Code::NotConnected,
             60 => Code::NoSuchForwarder,
             61 => Code::NoSuchBackend,
             62 => Code::NoSuchListener,
@@ -348,6 +377,8 @@ impl Code {
             68 => Code::NoSuchService,
             69 => Code::StaleToken,
             70 => Code::PoolExhausted,
+            71 => Code::NoSuchEndpoint,
+            72 => Code::NoSuchSocket,
             90 => Code::Panic,
             91 => Code::Internal,
             _ => return None,
@@ -372,6 +403,8 @@ impl Code {
             Code::UnknownStructSize => "UNKNOWN_STRUCT_SIZE",
             Code::Forked => "FORKED",
             Code::NotSupported => "NOT_SUPPORTED",
+            Code::InsecureAddress => "INSECURE_ADDRESS",
+            Code::NoKey => "NO_KEY",
             Code::QueueFull => "QUEUE_FULL",
             Code::OutOfMemory => "OUT_OF_MEMORY",
             Code::DescriptorsExhausted => "DESCRIPTORS_EXHAUSTED",
@@ -394,6 +427,7 @@ impl Code {
             Code::PeerClosed => "PEER_CLOSED",
             Code::Unreachable => "UNREACHABLE",
             Code::Protocol => "PROTOCOL",
+            Code::NotConnected => "NOT_CONNECTED",
             Code::NoSuchForwarder => "NO_SUCH_FORWARDER",
             Code::NoSuchBackend => "NO_SUCH_BACKEND",
             Code::NoSuchListener => "NO_SUCH_LISTENER",
@@ -405,6 +439,8 @@ impl Code {
             Code::NoSuchService => "NO_SUCH_SERVICE",
             Code::StaleToken => "STALE_TOKEN",
             Code::PoolExhausted => "POOL_EXHAUSTED",
+            Code::NoSuchEndpoint => "NO_SUCH_ENDPOINT",
+            Code::NoSuchSocket => "NO_SUCH_SOCKET",
             Code::Panic => "PANIC",
             Code::Internal => "INTERNAL",
         }
@@ -428,6 +464,8 @@ impl Code {
             Code::UnknownStructSize => "the field struct_size is not one that this library knows",
             Code::Forked => "the handle was made before fork and is used in the child",
             Code::NotSupported => "the operation is not supported in this build or mode",
+            Code::InsecureAddress => "clear messages outside loopback",
+            Code::NoKey => "a key is needed and was not given",
             Code::QueueFull => "the queue is full",
             Code::OutOfMemory => "memory could not be had",
             Code::DescriptorsExhausted => "no more file descriptors",
@@ -450,6 +488,7 @@ impl Code {
             Code::PeerClosed => "the other end closed before the exchange was complete",
             Code::Unreachable => "the network or host cannot be reached",
             Code::Protocol => "the other end broke the protocol",
+            Code::NotConnected => "the connection is not open",
             Code::NoSuchForwarder => "no forwarder has this name or key",
             Code::NoSuchBackend => "no back end has this key",
             Code::NoSuchListener => "no listener has this key",
@@ -461,6 +500,8 @@ impl Code {
             Code::NoSuchService => "the pool has no service of this name",
             Code::StaleToken => "the fencing token is not the present one",
             Code::PoolExhausted => "the pool has no node to lend",
+            Code::NoSuchEndpoint => "there is no such endpoint",
+            Code::NoSuchSocket => "there is no such datagram socket",
             Code::Panic => "a defect in clustercore was caught at its boundary",
             Code::Internal => "an internal invariant does not hold",
         }
@@ -506,6 +547,8 @@ impl Code {
             Code::UnknownStructSize => Side::Local,
             Code::Forked => Side::Local,
             Code::NotSupported => Side::Local,
+            Code::InsecureAddress => Side::Local,
+            Code::NoKey => Side::Local,
             Code::QueueFull => Side::Local,
             Code::OutOfMemory => Side::Local,
             Code::DescriptorsExhausted => Side::Kernel,
@@ -528,6 +571,7 @@ impl Code {
             Code::PeerClosed => Side::Peer,
             Code::Unreachable => Side::Upstream,
             Code::Protocol => Side::Peer,
+            Code::NotConnected => Side::Local,
             Code::NoSuchForwarder => Side::Local,
             Code::NoSuchBackend => Side::Local,
             Code::NoSuchListener => Side::Local,
@@ -539,6 +583,8 @@ impl Code {
             Code::NoSuchService => Side::Local,
             Code::StaleToken => Side::Local,
             Code::PoolExhausted => Side::Local,
+            Code::NoSuchEndpoint => Side::Local,
+            Code::NoSuchSocket => Side::Local,
             Code::Panic => Side::Local,
             Code::Internal => Side::Local,
         }

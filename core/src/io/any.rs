@@ -212,6 +212,9 @@ impl Driver for AnyDriver {
     fn split(&mut self, lease: &mut Lease, count: usize) -> Lease {
         each!(self, d => d.split(lease, count))
     }
+    fn bytes_mut(&mut self, lease: &mut Lease) -> Option<&mut [u8]> {
+        each!(self, d => d.bytes_mut(lease))
+    }
     fn keep(&mut self, lease: Lease) -> Lease {
         each!(self, d => d.keep(lease))
     }

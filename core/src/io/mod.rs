@@ -316,6 +316,8 @@ pub trait Driver {
     fn bytes(&self, lease: &Lease) -> &[u8] {
         self.buffers().bytes(lease)
     }
+    /// The bytes of a lease, to be changed where they lie; `None` when there is another lease of the same buffer.
+    fn bytes_mut(&mut self, lease: &mut Lease) -> Option<&mut [u8]>;
     /// A second reference to the same bytes, to be sent or released as well.
     fn retain(&mut self, lease: &Lease) -> Lease;
     /// Cuts off the first `count` bytes as a lease of their own. Panics when there are fewer.

@@ -138,6 +138,18 @@ impl Buffers {
         unsafe { region.slice(base + lease.offset as usize, lease.len as usize) }
     }
 
+    /// The bytes of a lease, to be changed; `None` when there is another lease of its buffer, or when it is another driver's.
+    pub(crate) fn lease_bytes_mut(&mut self, lease: &mut Lease) -> Option<&mut [u8]> {
+        let is_within = lease.offset as usize + lease.len as usize <= self.size(lease.buffer);
+        let (region, base, leases) = self.place(lease.buffer);
+        if leases != 1 || !is_within {
+            return None;
+        }
+        // SAFETY: the buffer is lent, so the kernel does not write to it; this is its only lease, and it is borrowed mutably like `self`, so
+        // nobody reads it meanwhile.
+        Some(unsafe { region.slice_mut(base + lease.offset as usize, lease.len as usize) })
+    }
+
     /// The address of a lease's bytes, for an operation that owns the lease until it has ended.
     pub(crate) fn pointer(&self, lease: &Lease) -> *const u8 {
         let (region, base, _) = self.place(lease.buffer);

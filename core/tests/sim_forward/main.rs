@@ -27,6 +27,7 @@ struct Front {
     shard: Shard<SimDriver>,
 }
 
+#[allow(clippy::large_enum_variant)]
 enum Anyone {
     Front(Front),
     Service(Service),

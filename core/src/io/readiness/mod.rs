@@ -384,6 +384,10 @@ impl<S: Sockets> Driver for ReadinessDriver<S> {
         self.work.buffers.split(lease, count)
     }
 
+    fn bytes_mut(&mut self, lease: &mut Lease) -> Option<&mut [u8]> {
+        self.work.buffers.lease_bytes_mut(lease)
+    }
+
     fn keep(&mut self, lease: Lease) -> Lease {
         self.work.buffers.keep(lease)
     }

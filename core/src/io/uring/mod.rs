@@ -332,6 +332,9 @@ impl Driver for UringDriver {
     fn split(&mut self, lease: &mut Lease, count: usize) -> Lease {
         self.ring.buffers_mut().split(lease, count)
     }
+    fn bytes_mut(&mut self, lease: &mut Lease) -> Option<&mut [u8]> {
+        self.ring.buffers_mut().lease_bytes_mut(lease)
+    }
     fn keep(&mut self, lease: Lease) -> Lease {
         self.ring.buffers_mut().keep(lease)
     }

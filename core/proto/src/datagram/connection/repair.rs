@@ -192,6 +192,10 @@ impl<P: Protector> Machine<P> {
             }
         }
         for stream in self.send.streams.iter_mut() {
+            if stream.id.kind() == StreamKind::Ordered && found.0.contains_key(&stream.id) {
+                // What lies behind a gap may have arrived, but was not handed out.
+                found.extend_to_end(stream.id, stream.next);
+            }
             if let Some(latest) = stream.latest.take_if(|latest| latest.is_due) {
                 found.0.entry(stream.id).or_default().insert(latest.sequence, usize::MAX);
             }
@@ -220,6 +224,15 @@ impl Unconfirmed {
             };
             debug_assert!(stream.kind() != StreamKind::Unreliable);
             self.0.entry(stream).or_default().insert_range(first, first + count, usize::MAX);
+        }
+    }
+
+    /// From the first of a stream on to the last that was sent.
+    fn extend_to_end(&mut self, stream: StreamId, next: Sequence) {
+        if let Some(ranges) = self.0.get_mut(&stream)
+            && let Some(first) = ranges.descending().last()
+        {
+            ranges.insert_range(*first.start(), next, usize::MAX);
         }
     }
 

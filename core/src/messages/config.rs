@@ -1,0 +1,57 @@
+//! What an endpoint is opened with.
+
+use crate::error::{Code, Error, Result};
+use crate::io::DatagramOptions;
+use crate::security::EndpointSecurity;
+use clustercore_proto::datagram::Config;
+use std::net::SocketAddr;
+
+/// How to open an endpoint of reliable datagrams.
+#[derive(Debug, Default)]
+pub struct EndpointConfig {
+    /// Bounds, times and windows of its connections.
+    pub machine: Config,
+    /// Keys; without them messages are clear.
+    pub security: Option<EndpointSecurity>,
+    /// Clear messages on an address outside loopback, in so many words.
+    pub insecure: bool,
+    /// Bytes that may wait in the socket; 0: twice the window of a connection. What the system grants bounds the window.
+    pub receive_buffer_bytes: usize,
+    /// Several shards share the address; datagrams are steered by the shard in the connection's id.
+    pub shards: u32,
+}
+
+impl EndpointConfig {
+    /// Errors: `InsecureAddress` for clear messages outside loopback that nobody asked for, `BadConfiguration`.
+    pub(crate) fn check(&self, address: SocketAddr) -> Result<()> {
+        if self.security.is_none() && !self.insecure && !address.ip().is_loopback() {
+            return Err(Error::new(
+                Code::InsecureAddress,
+                format!("{address} is outside loopback: give a key, or say that it is to be insecure"),
+            ));
+        }
+        self.machine.check().map_err(|error| Error::new(Code::BadConfiguration, error.to_string()))
+    }
+
+    pub(crate) fn socket_options(&self) -> DatagramOptions {
+        let wanted = match self.receive_buffer_bytes {
+            0 => 2 * self.machine.receive_window,
+            bytes => bytes,
+        };
+        DatagramOptions {
+            receive_buffer_bytes: wanted,
+            send_buffer_bytes: SEND_BUFFER_BYTES,
+            ecn: self.machine.has_ecn,
+            dont_fragment: true,
+            reuse_port: self.shards > 1,
+            ipv6_only: false,
+            steer: (self.shards > 1)
+                .then_some(crate::io::SteerByByte { offset: STEER_OFFSET, shards: self.shards }),
+        }
+    }
+}
+
+/// Some trains: what waits longer than that waits in the machine.
+const SEND_BUFFER_BYTES: usize = 4 << 20;
+/// The lowest byte of the target in every packet.
+const STEER_OFFSET: u32 = 8;

@@ -1,0 +1,284 @@
+//! Endpoints and plain sockets of a shard: what their owner asks of them.
+
+use super::Shard;
+use crate::error::{Code, Error, Result};
+use crate::io::{DatagramCounters, DatagramOptions, Driver, Event, Instant, Train};
+use crate::messages::{Datagrams, Endpoint, EndpointConfig, EndpointId, Messages, PlainTrain, SocketId};
+use crate::proto::datagram::{self as proto, ConnectError, Connection, SendError, Sequence, StreamId};
+use std::net::SocketAddr;
+
+impl<D: Driver> Shard<D> {
+    /// Opens an endpoint of reliable datagrams; port 0 lets the system choose.
+    ///
+    /// Errors: `InsecureAddress` (clear messages outside loopback), `BadConfiguration`, `AddressInUse`, `AddressNotAvailable`,
+    /// `PermissionDenied`, `OutOfMemory`, `TooLarge` (4096 endpoints are there), `WrongThread`.
+    pub fn open_endpoint(&mut self, address: SocketAddr, mut config: EndpointConfig) -> Result<EndpointId> {
+        self.check_thread()?;
+        let now = self.time();
+        config.machine.shard = self.index as u8;
+        if config.machine.epoch == 0 {
+            config.machine.epoch = epoch();
+        }
+        let endpoint = Endpoint::open(&mut self.driver, now, address, config)?;
+        let socket = endpoint.socket;
+        self.endpoints.insert(endpoint).map(EndpointId::from).map_err(|_| {
+            self.driver.close_datagram(socket);
+            Error::new(Code::TooLarge, "there are 4096 endpoints, which is as many as may be")
+        })
+    }
+
+    /// The address that an endpoint is bound to.
+    pub fn endpoint_address(&self, id: EndpointId) -> Result<SocketAddr> {
+        let socket = self.endpoint(id)?.socket;
+        self.driver.datagram_address(socket).ok_or_else(|| no_such_endpoint(id))
+    }
+
+    /// Closes an endpoint. Its connections end without a word to their peers: close and finish them before.
+    ///
+    /// Errors: `NoSuchEndpoint`, `WrongThread`.
+    pub fn close_endpoint(&mut self, id: EndpointId) -> Result<()> {
+        self.check_thread()?;
+        let endpoint = self.endpoints.remove(id).ok_or_else(|| no_such_endpoint(id))?;
+        self.driver.close_datagram(endpoint.socket);
+        Ok(())
+    }
+
+    /// Begins a connection from an endpoint to a peer; `key` is the public key that the peer must have, in secure mode. An event tells the end:
+    /// `Connected` or `Gone`.
+    ///
+    /// Errors: `ConnectionsExhausted`, `NoKey`, `NoSuchEndpoint`, `WrongThread`.
+    pub fn connect(&mut self, id: EndpointId, peer: SocketAddr, key: Option<[u8; 32]>) -> Result<Connection> {
+        self.check_thread()?;
+        let now = self.time();
+        self.endpoint_mut(id)?.machine.connect(now, peer, key).map_err(|error| match error {
+            ConnectError::Full { max } => Error::new(
+                Code::ConnectionsExhausted,
+                format!("the endpoint has {max} connections, its limit"),
+            ),
+            ConnectError::NoKey => {
+                Error::new(Code::NoKey, format!("connect to {peer}: no public key was given"))
+            }
+        })
+    }
+
+    /// Sends a message on a stream of a connection: copied into a packet, which leaves with the next turn.
+    ///
+    /// Errors: `WouldBlock` (an event `Writable` tells when to go on), `NotOpen`, `TooLarge`, `TooManyStreams`.
+    #[inline]
+    pub fn send(
+        &mut self,
+        id: EndpointId,
+        connection: Connection,
+        stream: StreamId,
+        payload: &[u8],
+    ) -> std::result::Result<Sequence, SendError> {
+        match self.endpoints.get_mut(id) {
+            Some(endpoint) => endpoint.machine.send(connection, stream, payload),
+            None => Err(SendError::NotOpen),
+        }
+    }
+
+    /// Writes a message in place: `write` gets room for `len` bytes and says how many of them are the message. It must fit a packet, on a
+    /// reliable stream.
+    ///
+    /// Errors: as [`Shard::send`].
+    pub fn send_with(
+        &mut self,
+        id: EndpointId,
+        connection: Connection,
+        stream: StreamId,
+        len: usize,
+        write: impl FnOnce(&mut [u8]) -> usize,
+    ) -> std::result::Result<Sequence, SendError> {
+        let endpoint = self.endpoints.get_mut(id).ok_or(SendError::NotOpen)?;
+        let claim = endpoint.machine.claim(connection, stream, len)?;
+        let written = endpoint.machine.claimed(&claim).map_or(0, write);
+        let sequence = claim.sequence();
+        endpoint.machine.commit(claim, written);
+        Ok(sequence)
+    }
+
+    /// Ends a connection: at once, or when all that was sent has arrived (`is_finishing`). The peer gets code and words; an event `Gone` follows.
+    ///
+    /// Errors: `NoSuchEndpoint`, `WrongThread`.
+    pub fn close_connection(
+        &mut self,
+        id: EndpointId,
+        connection: Connection,
+        code: u64,
+        text: &str,
+        is_finishing: bool,
+    ) -> Result<()> {
+        self.check_thread()?;
+        let now = self.time();
+        self.endpoint_mut(id)?.machine.close(now, connection, code, text.as_bytes(), is_finishing);
+        Ok(())
+    }
+
+    /// What has happened to connections since the last call.
+    pub fn connection_events(&mut self) -> impl Iterator<Item = (EndpointId, proto::Event)> + '_ {
+        self.connection_events.drain(..)
+    }
+
+    /// Messages that the last turn has brought, lent until the next one: that gives their room back to the senders.
+    pub fn messages(&self) -> impl Iterator<Item = Messages<'_>> {
+        self.arrivals.messages(&self.driver)
+    }
+
+    /// What is known of the path of a connection; `None` when it is over.
+    pub fn path(&self, id: EndpointId, connection: Connection) -> Result<Option<proto::PathReport>> {
+        Ok(self.endpoint(id)?.machine.path(connection))
+    }
+
+    /// What an endpoint has counted.
+    pub fn endpoint_stats(&self, id: EndpointId) -> Result<proto::Stats> {
+        Ok(self.endpoint(id)?.machine.stats())
+    }
+
+    /// Opens a socket for plain datagrams; port 0 lets the system choose.
+    ///
+    /// Errors: `AddressInUse`, `AddressNotAvailable`, `PermissionDenied`, `OutOfMemory`, `TooLarge` (4096 sockets are there), `WrongThread`.
+    pub fn bind(&mut self, address: SocketAddr, options: &DatagramOptions) -> Result<SocketId> {
+        self.check_thread()?;
+        let socket = self
+            .driver
+            .bind_datagram(address, options)
+            .map_err(|error| Error::from_io(format_args!("bind {address}"), &error))?;
+        self.sockets.insert(socket).map(SocketId::from).map_err(|socket| {
+            self.driver.close_datagram(socket);
+            Error::new(Code::TooLarge, "there are 4096 datagram sockets, which is as many as may be")
+        })
+    }
+
+    /// The address that a socket is bound to.
+    pub fn socket_address(&self, id: SocketId) -> Result<SocketAddr> {
+        let socket = self.sockets.get(id).ok_or_else(|| no_such_socket(id))?;
+        self.driver.datagram_address(*socket).ok_or_else(|| no_such_socket(id))
+    }
+
+    /// Sends plain datagrams to one address: `train` is cut into datagrams of its segment's length. They leave with the next turn; nothing is
+    /// promised of them.
+    ///
+    /// Errors: `WouldBlock` (too many wait), `TooLarge` (a datagram is longer than 65,507 bytes), `NoSuchSocket`, `WrongThread`.
+    pub fn send_to(&mut self, id: SocketId, to: SocketAddr, train: Train) -> Result<()> {
+        self.check_thread()?;
+        let socket = *self.sockets.get(id).ok_or_else(|| no_such_socket(id))?;
+        if train.segment as usize > crate::io::TRAIN_BYTES_MAX {
+            return Err(Error::new(
+                Code::TooLarge,
+                format!("a datagram is {} bytes, limit is {}", train.segment, crate::io::TRAIN_BYTES_MAX),
+            ));
+        }
+        if self.driver.datagrams_unsent(socket) >= PLAIN_UNSENT_MAX {
+            return Err(Error::from(Code::WouldBlock));
+        }
+        self.driver.send_datagrams(socket, to, train);
+        Ok(())
+    }
+
+    /// Plain datagrams that the last turn has brought, lent until the next one.
+    pub fn datagrams(&self) -> impl Iterator<Item = Datagrams<'_>> {
+        self.arrivals.datagrams(&self.driver)
+    }
+
+    /// What has passed through a socket.
+    pub fn socket_counters(&self, id: SocketId) -> Result<DatagramCounters> {
+        let socket = self.sockets.get(id).ok_or_else(|| no_such_socket(id))?;
+        self.driver.datagram_counters(*socket).ok_or_else(|| no_such_socket(id))
+    }
+
+    /// Closes a socket. What can be sent at once is.
+    pub fn close_socket(&mut self, id: SocketId) -> Result<()> {
+        self.check_thread()?;
+        let socket = self.sockets.remove(id).ok_or_else(|| no_such_socket(id))?;
+        self.driver.close_datagram(socket);
+        Ok(())
+    }
+
+    /// An event of a datagram socket: an endpoint's, a plain one's, or of one that is closed.
+    pub(super) fn on_datagram_event(&mut self, event: Event) {
+        let Event::Datagrams { socket, from, segment, ecn, lease } = event else { return };
+        let now = self.driver.now();
+        if let Some((place, endpoint)) =
+            self.endpoints.iter_mut().find(|(_, endpoint)| endpoint.socket == socket)
+        {
+            let arrivals = &mut self.arrivals;
+            endpoint.on_datagrams(&mut self.driver, now, place.into(), from, segment, ecn, lease, arrivals);
+            return;
+        }
+        match self.sockets.iter().find(|(_, plain)| **plain == socket) {
+            Some((place, _)) => {
+                self.arrivals.push_plain(PlainTrain { socket: place.into(), from, segment, ecn, lease });
+            }
+            None => self.driver.release(lease),
+        }
+    }
+
+    /// The owner has read what the turn before has brought.
+    pub(super) fn return_arrivals(&mut self) {
+        if self.arrivals.is_empty() {
+            return;
+        }
+        let endpoints = &mut self.endpoints;
+        self.arrivals.clear(&mut self.driver, |endpoint, connection, stream, cost| {
+            if let Some(endpoint) = endpoints.get_mut(endpoint) {
+                endpoint.machine.consume(connection, stream, cost);
+            }
+        });
+    }
+
+    /// Time-outs and trains of all endpoints.
+    pub(super) fn drive_endpoints(&mut self, now: Instant) {
+        for (place, endpoint) in self.endpoints.iter_mut() {
+            endpoint.drive(&mut self.driver, now);
+            while let Some(event) = endpoint.machine.poll_event() {
+                self.connection_events.push((place.into(), event));
+            }
+        }
+    }
+
+    /// When an endpoint wants a turn.
+    pub(super) fn endpoints_due(&self) -> Option<Instant> {
+        self.endpoints.iter().filter_map(|(_, endpoint)| endpoint.next_timeout()).min()
+    }
+
+    fn endpoint(&self, id: EndpointId) -> Result<&Endpoint> {
+        self.endpoints.get(id).ok_or_else(|| no_such_endpoint(id))
+    }
+
+    fn endpoint_mut(&mut self, id: EndpointId) -> Result<&mut Endpoint> {
+        self.endpoints.get_mut(id).ok_or_else(|| no_such_endpoint(id))
+    }
+}
+
+fn no_such_endpoint(id: EndpointId) -> Error {
+    Error::new(Code::NoSuchEndpoint, format!("there is no endpoint {id}"))
+}
+
+fn no_such_socket(id: SocketId) -> Error {
+    Error::new(Code::NoSuchSocket, format!("there is no datagram socket {id}"))
+}
+
+/// Tells this run of the program from others: the time of its start, in nanoseconds.
+fn epoch() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(1, |since| since.as_nanos() as u64).max(1)
+}
+
+impl From<SendError> for Error {
+    fn from(error: SendError) -> Error {
+        match error {
+            SendError::NotOpen => Error::from(Code::NotConnected),
+            SendError::WouldBlock => Error::from(Code::WouldBlock),
+            SendError::TooLarge { len, max } => {
+                Error::new(Code::TooLarge, format!("message is {len} bytes, limit is {max}"))
+            }
+            SendError::TooManyStreams { max } => {
+                Error::new(Code::TooLarge, format!("the peer takes {max} streams, which are all in use"))
+            }
+        }
+    }
+}
+
+/// Bytes of plain datagrams that may wait.
+const PLAIN_UNSENT_MAX: usize = 4 << 20;
