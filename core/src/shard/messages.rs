@@ -78,6 +78,21 @@ impl<D: Driver> Shard<D> {
         }
     }
 
+    /// Sends messages on one stream until one does not go: how many went, and why the next one did not (as [`Shard::send`] says). Cheaper than one
+    /// by one.
+    pub fn send_many<'m>(
+        &mut self,
+        id: EndpointId,
+        connection: Connection,
+        stream: StreamId,
+        messages: impl IntoIterator<Item = &'m [u8]>,
+    ) -> (usize, std::result::Result<(), SendError>) {
+        match self.endpoints.get_mut(id) {
+            Some(endpoint) => endpoint.machine.send_many(connection, stream, messages.into_iter()),
+            None => (0, Err(SendError::NotOpen)),
+        }
+    }
+
     /// Writes a message in place: `write` gets room for `len` bytes and says how many of them are the message. It must fit a packet, on a
     /// reliable stream.
     ///

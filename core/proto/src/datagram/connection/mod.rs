@@ -260,6 +260,65 @@ impl<P: Protector> Machine<P> {
         self.send_free(shared, stream, payload)
     }
 
+    /// Takes messages for a reliable stream one after the other until one does not go; how many went, and why the next one did not.
+    pub fn send_many<'m>(
+        &mut self,
+        shared: &mut Shared<'_>,
+        stream: StreamId,
+        messages: impl Iterator<Item = &'m [u8]>,
+    ) -> (usize, Result<(), SendError>) {
+        let mut count = 0;
+        if !stream.is_reliable() {
+            for payload in messages {
+                if let Err(error) = self.send_free(shared, stream, payload) {
+                    return (count, Err(error));
+                }
+                count += 1;
+            }
+            return (count, Ok(()));
+        }
+        if !self.state.is_sending() {
+            return (0, Err(SendError::NotOpen));
+        }
+        let max = self.peer_limits.message_bytes_max.min(shared.config.message_bytes_max as u64) as usize;
+        let mut buffer = shared.config.send_buffer_bytes.saturating_sub(self.buffered());
+        let shape = self.shape();
+        let state = match self.send.streams.get(stream) {
+            Some(state) => state,
+            None => match self.open_stream(stream) {
+                Ok(state) => state,
+                Err(error) => return (0, Err(error)),
+            },
+        };
+        let (mut next, stream_credit) = (state.next, state.credit - state.used);
+        let credit = (self.send.credit - self.send.used).min(stream_credit);
+        let (mut used, mut result) = (0, Ok(()));
+        for payload in messages {
+            let len = payload.len();
+            if len > max {
+                result = Err(SendError::TooLarge { len, max });
+                break;
+            }
+            if len > buffer || used + cost(len) > credit {
+                self.send.is_blocked = true;
+                result = Err(SendError::WouldBlock);
+                break;
+            }
+            // Bytes of frames and packets are counted when the next call looks again.
+            buffer -= len;
+            used += cost(len);
+            self.send.main.message(shared.pool, shape, stream, next, payload);
+            next += 1;
+            count += 1;
+        }
+        self.send.used += used;
+        if let Some(state) = self.send.streams.get(stream) {
+            state.used += used;
+            state.next = next;
+        }
+        (count, result)
+    }
+
     /// Room to write a message of at most `len` bytes in place, at most what fits a packet; its sequence.
     pub fn claim(
         &mut self,

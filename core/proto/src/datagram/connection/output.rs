@@ -281,7 +281,9 @@ impl<P: Protector> Machine<P> {
         let len = written.buffer.len();
         let is_eliciting = written.eliciting != 0;
         if written.count > 1 && len < written.buffer.capacity() / 4 {
-            written.buffer.shrink_to_fit();
+            // A short train does not keep the room of a long one until it is acknowledged.
+            let exact = written.buffer.as_slice().to_vec();
+            shared.pool.give(core::mem::replace(&mut written.buffer, exact));
         }
         let bytes = Arc::new(written.buffer);
         let keeps = is_eliciting && purpose == Purpose::Data;

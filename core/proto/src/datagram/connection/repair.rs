@@ -64,11 +64,24 @@ impl<P: Protector> Machine<P> {
             self.path.control.on_congestion(now, packet.at);
             is_black_hole |= self.path.search.on_lost(now, packet.range.len(), 1);
         }
+        if self.is_persistent(&lost) {
+            self.path.control.on_persistent_congestion();
+            self.send.reordering = super::REORDERING_MIN;
+        }
         self.path.pace(now);
         if is_black_hole {
             self.shorten(shared);
         }
         self.resend(shared, lost);
+    }
+
+    /// Whether losses that show together span so long a time that the path carried nothing meanwhile (RFC 9002, 7.6): a probe time-out alone may
+    /// be a peer that did not get to run.
+    fn is_persistent(&self, lost: &[LostPacket]) -> bool {
+        let times = || lost.iter().filter(|packet| !packet.is_probe).map(|packet| packet.at);
+        let (Some(first), Some(last)) = (times().min(), times().max()) else { return false };
+        let timeout = self.path.rtt.probe_timeout(self.peer_limits.acknowledgement_delay);
+        self.path.rtt.is_measured() && last.saturating_sub(first) >= timeout * PERSISTENT_TIMEOUTS
     }
 
     /// The oldest packet that asks for an acknowledgement goes again.
@@ -248,5 +261,7 @@ impl Unconfirmed {
     }
 }
 
+/// RFC 9002, 7.6.1.
+const PERSISTENT_TIMEOUTS: u32 = 3;
 /// What a probe time-out weighs in lost packets, for the notice of a black hole.
 const PROBE_WEIGHT: u8 = 3;

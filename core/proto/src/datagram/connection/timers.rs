@@ -1,6 +1,6 @@
 //! Time passes.
 
-use super::{Machine, REORDERING_MIN, Shared, State};
+use super::{Machine, Shared, State};
 use crate::datagram::event::{CloseCode, GoneReason};
 use crate::datagram::receive_stream::ReceiveStream;
 use crate::datagram::security::Protector;
@@ -124,11 +124,6 @@ impl<P: Protector> Machine<P> {
         shared.stats.probes += 1;
         self.send.probes_sent += 1;
         self.send.probe_credit = 2;
-        if self.send.probes_sent == PERSISTENT_PROBES {
-            self.path.control.on_persistent_congestion();
-            self.path.pace(now);
-            self.send.reordering = REORDERING_MIN;
-        }
         self.resend_oldest(now, shared);
         if !self.has_data() {
             // What was under way needs no repeating (a search of the path); the peer is asked all the same.
@@ -149,5 +144,3 @@ impl<P: Protector> Machine<P> {
 const BACKOFF_MAX: u32 = 10;
 /// Probes come at least this often, so that a path that is back is noticed.
 const PROBE_TIMEOUT_MAX: Duration = Duration::from_secs(2);
-/// Probe time-outs in a row that say that nothing passes any more.
-const PERSISTENT_PROBES: u32 = 3;

@@ -29,7 +29,7 @@ pub trait Controller: Debug + Send {
     fn on_acknowledged(&mut self, now: Instant, news: Acknowledged);
     /// A packet sent at `sent` was lost, or the path marked it (ECN). Called for each; the controller answers once per round trip.
     fn on_congestion(&mut self, now: Instant, sent: Instant);
-    /// Nothing came through for several probe time-outs.
+    /// Nothing came through for as long as several probe time-outs.
     fn on_persistent_congestion(&mut self);
     /// The loss that `on_congestion` told last was none: the packet has arrived after all.
     fn on_spurious_loss(&mut self);

@@ -77,6 +77,18 @@ impl<S: Security> Endpoint<S> {
         self.with_machine(connection, |machine, shared| machine.send(shared, stream, payload))
     }
 
+    /// Takes messages for one stream until one does not go: how many went, and why the next one did not.
+    pub fn send_many<'m>(
+        &mut self,
+        connection: Connection,
+        stream: StreamId,
+        messages: impl Iterator<Item = &'m [u8]>,
+    ) -> (usize, Result<(), SendError>) {
+        let sent =
+            self.with_machine(connection, |machine, shared| Ok(machine.send_many(shared, stream, messages)));
+        sent.unwrap_or_else(|error| (0, Err(error)))
+    }
+
     /// Room to write a message of at most `len` bytes in place, on a reliable stream; it must fit a packet. To be ended by
     /// [`Endpoint::commit`] before anything else is done to the connection.
     pub fn claim(
