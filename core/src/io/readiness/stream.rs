@@ -110,6 +110,11 @@ impl<S: Sockets> Stream<S> {
         self.write_ready = true;
     }
 
+    /// Whether bytes may be lost on the way: an end would make a part look whole.
+    pub fn has_failed(&self) -> bool {
+        self.send_error.is_some() || matches!(self.phase, Phase::Failed(_))
+    }
+
     /// The error the stream has failed with.
     pub fn failure(&self) -> Option<Errno> {
         match self.phase {
@@ -202,7 +207,7 @@ impl<S: Sockets> Stream<S> {
             let unsent = u32::try_from(self.queue.unsent()).unwrap_or(u32::MAX);
             events.push(Event::Sent { stream: id, unsent });
         }
-        if self.fin_wanted && !self.fin_sent && self.queue.is_empty() {
+        if self.fin_wanted && !self.fin_sent && self.queue.is_empty() && self.send_error.is_none() {
             self.fin_sent = true;
             sockets.shutdown(&self.socket);
         }
