@@ -307,10 +307,50 @@ const READS_PER_TURN: usize = 4;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::io::epoll::EpollSockets;
+    use crate::io::epoll::{EpollDriver, EpollSockets};
+    use crate::io::{Chunk, Close, Driver, DriverConfig};
+    use std::io::{ErrorKind, Read};
+    use std::net::{Ipv4Addr, TcpListener, TcpStream};
+    use std::time::Duration;
 
     #[test]
     fn an_idle_stream_is_small() {
         assert!(size_of::<Stream<EpollSockets>>() <= 144, "{}", size_of::<Stream<EpollSockets>>());
+    }
+
+    #[test]
+    fn bytes_lost_on_the_way_are_a_reset_and_no_end() {
+        let mut driver = EpollDriver::new(DriverConfig::default()).unwrap();
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        // Closed or half-closed by the owner before the kernel has no memory for the last bytes.
+        for is_half in [false, true] {
+            let mut far = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            far.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+            let (near, _) = listener.accept().unwrap();
+            near.set_nonblocking(true).unwrap();
+            let stream = driver.insert(near.into(), Phase::Open).unwrap();
+            let found = driver.streams.get_mut(stream).unwrap();
+            found.write_ready = false;
+            driver.send(stream, Chunk::Owned(b"part of an answer".to_vec()));
+            if is_half {
+                driver.shutdown(stream)
+            } else {
+                driver.close(stream, Close::AfterSend)
+            }
+            let found = driver.streams.get_mut(stream).unwrap();
+            found.queue.clear(&mut driver.work.buffers, &mut driver.work.spare);
+            found.send_error = Some(Errno(libc::ENOBUFS));
+            let mut events = Vec::new();
+            driver.turn(Some(Duration::ZERO), &mut events).unwrap();
+            if is_half {
+                assert!(
+                    matches!(events[..], [Event::Failed { errno: Errno(libc::ENOBUFS), .. }]),
+                    "{events:?}"
+                );
+                driver.close(stream, Close::AfterSend);
+            }
+            assert_eq!(driver.streams_open(), 0);
+            assert_eq!(far.read(&mut [0; 64]).unwrap_err().kind(), ErrorKind::ConnectionReset, "{is_half}");
+        }
     }
 }

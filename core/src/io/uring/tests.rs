@@ -261,20 +261,29 @@ fn a_receive_that_comes_back_with_nothing_goes_on() {
 }
 
 #[test]
-fn bytes_lost_after_the_close_are_a_reset_and_no_end() {
+fn bytes_lost_on_the_way_are_a_reset_and_no_end() {
     let Some(mut driver) = driver() else { return };
     let listener = TcpListener::bind(HERE).unwrap();
-    let mut far = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    far.set_read_timeout(Some(PATIENCE)).unwrap();
-    let (near, _) = listener.accept().unwrap();
-    near.set_nonblocking(true).unwrap();
-    let stream = driver.stream_insert(near.into()).unwrap();
-    driver.send(stream, Chunk::Owned(b"part of an answer".to_vec()));
-    driver.close(stream, Close::AfterSend);
-    let mut events = Vec::new();
-    // The kernel has no memory for the last bytes; the connection itself is well.
-    driver.fail_into(stream, Errno(libc::ENOBUFS), &mut events);
-    driver.turn(Some(Duration::ZERO), &mut events).unwrap();
-    assert_eq!((events.len(), driver.streams_open()), (0, 0));
-    assert_eq!(far.read(&mut [0; 64]).unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+    // Closed or half-closed by the owner before the kernel has no memory for the last bytes; the connection itself is well.
+    for is_half in [false, true] {
+        let mut far = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        far.set_read_timeout(Some(PATIENCE)).unwrap();
+        let (near, _) = listener.accept().unwrap();
+        near.set_nonblocking(true).unwrap();
+        let stream = driver.stream_insert(near.into()).unwrap();
+        driver.send(stream, Chunk::Owned(b"part of an answer".to_vec()));
+        if !is_half {
+            driver.close(stream, Close::AfterSend);
+        }
+        let mut events = Vec::new();
+        driver.fail_into(stream, Errno(libc::ENOBUFS), &mut events);
+        if is_half {
+            assert!(matches!(events[..], [Event::Failed { errno: Errno(libc::ENOBUFS), .. }]), "{events:?}");
+            driver.shutdown(stream);
+            driver.close(stream, Close::AfterSend);
+        }
+        driver.turn(Some(Duration::ZERO), &mut Vec::new()).unwrap();
+        assert_eq!((events.len(), driver.streams_open()), (usize::from(is_half), 0));
+        assert_eq!(far.read(&mut [0; 64]).unwrap_err().kind(), io::ErrorKind::ConnectionReset, "{is_half}");
+    }
 }
