@@ -477,7 +477,7 @@ class Scaler:
     `medium_per_core` on is Medium, from `high_per_core` on High; `signal` says what load is: "in_flight",
     requests in flight per core; "cpu", the busy share of the cores, 0 to 1; "latency", response time in
     milliseconds, for which both must be given. None means the default, see `default_thresholds`. Raises
-    InvalidArgument.
+    InvalidArgument, BadConfiguration.
     """
 
     def __new__(
@@ -509,7 +509,9 @@ class Scaler:
         one for each child. A decision that could not be carried out comes again after the cool-down.
         """
     def set_thresholds(self, *, medium_per_core: float, high_per_core: float) -> None:
-        """Changes where Medium and High begin; hold times run on. Raises InvalidArgument."""
+        """Changes where Medium and High begin; hold times run on. Raises InvalidArgument,
+        BadConfiguration.
+        """
     @property
     def decisions(self) -> int:
         """Decisions taken so far."""
@@ -522,7 +524,7 @@ class AutoThresholds:
     `cores` are those of the server that is observed. Medium is at the knee: the concurrency up to which
     responses take at most `knee_ratio` of the least time; High where they take `high_ratio` of it. An average
     counts from `samples_min` observations on, until `forget_after` seconds without a new one. Raises
-    InvalidArgument.
+    InvalidArgument, BadConfiguration.
     """
 
     def __new__(

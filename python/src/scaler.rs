@@ -114,7 +114,8 @@ impl Scaler {
         })
     }
 
-    /// Changes where Medium and High begin; hold times run on. Raises InvalidArgument.
+    /// Changes where Medium and High begin; hold times run on. Raises InvalidArgument,
+    /// BadConfiguration.
     #[pyo3(signature = (*, medium_per_core, high_per_core))]
     fn set_thresholds(&self, medium_per_core: f64, high_per_core: f64) -> Answer<()> {
         let thresholds = Thresholds {

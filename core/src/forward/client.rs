@@ -22,7 +22,7 @@ pub(super) type LinkId = u32;
 pub(super) struct Client {
     pub side: Side,
     pub peer: SocketAddr,
-    /// Our own address, as the client sees it.
+    /// Our own address, as the client sees it; the listener's until [`Client::learn_address`].
     pub local: SocketAddr,
     pub phase: Phase,
     pub scan: HeadScan,
@@ -67,6 +67,16 @@ impl Client {
         self.exchange = None;
         self.deadline = Instant::MAX;
         self.progress = 0;
+    }
+
+    /// Asks the kernel for our own address where the listener is one on all addresses and does not say it. `true`: it was not known before.
+    pub fn learn_address<D: Driver>(&mut self, driver: &D) -> bool {
+        if !self.local.ip().is_unspecified() {
+            return false;
+        }
+        let Some(local) = driver.local_address(self.side.stream) else { return false };
+        self.local = local;
+        !local.ip().is_unspecified()
     }
 
     /// Whether its memory is worth keeping for the next client.

@@ -174,7 +174,8 @@ impl Forwarder {
         if version == ProxyProtocol::Off {
             return;
         }
-        let Some(client) = self.clients.get(id) else { return };
+        let Some(client) = self.clients.get_mut(id) else { return };
+        client.learn_address(io.driver);
         let Some(link) = client.exchange.as_ref().and_then(|exchange| self.links.get(exchange.link?)) else {
             return;
         };

@@ -200,6 +200,11 @@ impl Forwarder {
             &config.limits,
             &mut exchange.head,
         ) {
+            Ok(Some(plan)) if plan.version == Version::Http10 && client.learn_address(io.driver) => {
+                // It may have no Host and get our address for one: once more, now that it is known.
+                self.spare.push(exchange);
+                return true;
+            }
             Ok(Some(plan)) => plan,
             Ok(None) => {
                 self.spare.push(exchange);

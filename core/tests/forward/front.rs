@@ -108,6 +108,14 @@ impl Front {
         Wire::connect(self.address)
     }
 
+    /// Listens on all addresses, too. Returns the port.
+    #[track_caller]
+    pub fn listen_on_all(&self) -> u16 {
+        let all = "0.0.0.0:0".parse().expect("an address");
+        let address = self.run(move |shard, web| shard.listen(web, all, &ListenOptions::default()));
+        address.expect("a free port").port()
+    }
+
     /// One counter.
     #[track_caller]
     pub fn counter(&self, counter: Counter) -> u64 {

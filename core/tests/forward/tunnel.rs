@@ -21,6 +21,7 @@ crate::on_both_drivers!(
     proxy_headers_are_read,
     bad_proxy_headers_are_refused_and_counted,
     proxy_headers_are_written,
+    behind_a_listener_on_all_addresses_each_connection_has_its_own,
 );
 
 /// Sends back what comes, and ends when the other side does.
@@ -314,5 +315,38 @@ fn proxy_headers_are_written(driver: DriverChoice) {
             // Gone for good: a mere end would still want its answer.
             client.reset();
         }
+    }
+}
+
+fn behind_a_listener_on_all_addresses_each_connection_has_its_own(driver: DriverChoice) {
+    let second = std::net::Ipv4Addr::new(127, 0, 0, 2);
+    for mode in [Mode::Http, Mode::Tcp] {
+        let (told, heard) = std::sync::mpsc::channel();
+        let backend = Backend::new(move |mut connection| {
+            let _ = told.send(connection.wire.bytes(28));
+            let _ = connection.wire.rest();
+        });
+        let settings = ForwarderConfig { proxy_out: ProxyProtocol::V2, mode, ..config() };
+        let front = Front::new(driver, settings, &[&backend]);
+        let port = front.listen_on_all();
+        let mut client = Wire::connect((second, port).into());
+        client.send(get("/hello"));
+        let header = heard.recv_timeout(crate::wire::PATIENCE).expect("a header").expect("whole");
+        assert_eq!(header[20..24], second.octets(), "{mode:?}");
+        assert_eq!(header[26..28], port.to_be_bytes());
+        client.reset();
+    }
+    // A request that names no host gets the address it came to, and one that names it keeps that.
+    let backend = Backend::plain("one");
+    let front = Front::new(driver, config(), &[&backend]);
+    let port = front.listen_on_all();
+    for (head, host) in [
+        ("GET / HTTP/1.0\r\n\r\n", format!("127.0.0.2:{port}")),
+        ("GET / HTTP/1.0\r\nHost: named\r\n\r\n", "named".to_owned()),
+    ] {
+        let mut client = Wire::connect((second, port).into());
+        client.send(head);
+        assert_eq!(client.response().body, b"one");
+        assert_eq!(backend.last().fields("host"), [host]);
     }
 }

@@ -98,7 +98,7 @@ impl<S: Sockets> ReadinessDriver<S> {
     fn remove(&mut self, stream: StreamId, how: Close) {
         let Some(mut removed) = self.streams.remove(stream) else { return };
         removed.queue.clear(&mut self.work.buffers, &mut self.work.spare);
-        if how == Close::Abort {
+        if how == Close::Abort || removed.has_failed() {
             self.sockets.set_abort(&removed.socket);
         }
     }
@@ -109,7 +109,7 @@ impl<S: Sockets> ReadinessDriver<S> {
         let source = if stream.splice.is_some() { Some(id) } else { stream.spliced_by };
         if !keep {
             // Only what its owner has closed is done by itself.
-            self.streams.remove(id);
+            self.remove(id, Close::AfterSend);
             self.lingering.removed();
         } else if let Some(source) = source {
             self.drive_splice(source, events);

@@ -110,6 +110,11 @@ impl<S: Sockets> Stream<S> {
         self.write_ready = true;
     }
 
+    /// Whether bytes may be lost on the way: an end would make a part look whole.
+    pub fn has_failed(&self) -> bool {
+        self.send_error.is_some() || matches!(self.phase, Phase::Failed(_))
+    }
+
     /// The error the stream has failed with.
     pub fn failure(&self) -> Option<Errno> {
         match self.phase {
@@ -202,7 +207,7 @@ impl<S: Sockets> Stream<S> {
             let unsent = u32::try_from(self.queue.unsent()).unwrap_or(u32::MAX);
             events.push(Event::Sent { stream: id, unsent });
         }
-        if self.fin_wanted && !self.fin_sent && self.queue.is_empty() {
+        if self.fin_wanted && !self.fin_sent && self.queue.is_empty() && self.send_error.is_none() {
             self.fin_sent = true;
             sockets.shutdown(&self.socket);
         }
@@ -302,10 +307,50 @@ const READS_PER_TURN: usize = 4;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::io::epoll::EpollSockets;
+    use crate::io::epoll::{EpollDriver, EpollSockets};
+    use crate::io::{Chunk, Close, Driver, DriverConfig};
+    use std::io::{ErrorKind, Read};
+    use std::net::{Ipv4Addr, TcpListener, TcpStream};
+    use std::time::Duration;
 
     #[test]
     fn an_idle_stream_is_small() {
         assert!(size_of::<Stream<EpollSockets>>() <= 144, "{}", size_of::<Stream<EpollSockets>>());
+    }
+
+    #[test]
+    fn bytes_lost_on_the_way_are_a_reset_and_no_end() {
+        let mut driver = EpollDriver::new(DriverConfig::default()).unwrap();
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        // Closed or half-closed by the owner before the kernel has no memory for the last bytes.
+        for is_half in [false, true] {
+            let mut far = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            far.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+            let (near, _) = listener.accept().unwrap();
+            near.set_nonblocking(true).unwrap();
+            let stream = driver.insert(near.into(), Phase::Open).unwrap();
+            let found = driver.streams.get_mut(stream).unwrap();
+            found.write_ready = false;
+            driver.send(stream, Chunk::Owned(b"part of an answer".to_vec()));
+            if is_half {
+                driver.shutdown(stream)
+            } else {
+                driver.close(stream, Close::AfterSend)
+            }
+            let found = driver.streams.get_mut(stream).unwrap();
+            found.queue.clear(&mut driver.work.buffers, &mut driver.work.spare);
+            found.send_error = Some(Errno(libc::ENOBUFS));
+            let mut events = Vec::new();
+            driver.turn(Some(Duration::ZERO), &mut events).unwrap();
+            if is_half {
+                assert!(
+                    matches!(events[..], [Event::Failed { errno: Errno(libc::ENOBUFS), .. }]),
+                    "{events:?}"
+                );
+                driver.close(stream, Close::AfterSend);
+            }
+            assert_eq!(driver.streams_open(), 0);
+            assert_eq!(far.read(&mut [0; 64]).unwrap_err().kind(), ErrorKind::ConnectionReset, "{is_half}");
+        }
     }
 }

@@ -181,6 +181,7 @@ impl UringDriver {
         match done.kind {
             Kind::Recv(stream) => self.on_recv(stream, done, events),
             Kind::Send(stream) => self.on_send(stream, done, events),
+            Kind::SendReady(stream) => self.on_send_ready(stream, done, events),
             Kind::RecvBlock(stream) => self.on_recv_block(stream, done, events),
             Kind::Accept(listener) => self.on_accept(listener, &done, events),
             Kind::Connect(stream) => self.on_connect(stream, &done, events),

@@ -11,6 +11,7 @@ pub(super) struct Stream {
     pub recv: Recv,
     pub recv_op: Option<Op>,
     connect_op: Option<Op>,
+    /// A send, or the wait for room before it.
     send_op: Option<Op>,
     /// Bytes of the send in flight that are not yet known to be taken.
     in_flight: usize,
@@ -188,7 +189,7 @@ impl UringDriver {
                 events.push(Event::End { stream });
                 return;
             }
-            (Err(Errno(libc::ECANCELED | libc::ENOBUFS | libc::EINTR)), None) => {}
+            (Err(Errno(libc::ECANCELED | libc::ENOBUFS | libc::EINTR | libc::EAGAIN)), None) => {}
             (Ok(_), None) => return self.fail_into(stream, Errno(libc::EIO), events),
             (Err(errno), None) => return self.fail_into(stream, errno, events),
         }
@@ -198,6 +199,7 @@ impl UringDriver {
     /// A completion of a receive into a block.
     pub(super) fn on_recv_block(&mut self, stream: StreamId, done: Done, events: &mut Vec<Event>) {
         let Held::Block(block) = done.held else { return };
+        let len_max = self.ring.buffers().capacity(&block);
         let lease = match done.result {
             Ok(len) if len > 0 => Some(self.ring.buffers_mut().lend(block, 0, len as usize)),
             _ => {
@@ -214,6 +216,10 @@ impl UringDriver {
         state.recv_op = None;
         if state.recv == Recv::Block {
             state.recv = Recv::Idle;
+            if matches!(done.result, Err(Errno(libc::EINTR | libc::EAGAIN))) {
+                // The owner was promised bytes, or an end.
+                return self.stream_recv_block(stream, len_max);
+            }
         }
         match (done.result, lease) {
             (_, Some(lease)) => events.push(Event::Data { stream, lease }),
@@ -222,7 +228,7 @@ impl UringDriver {
                 events.push(Event::End { stream });
                 return;
             }
-            (Err(Errno(libc::ECANCELED | libc::EINTR)), None) => {}
+            (Err(Errno(libc::ECANCELED | libc::EINTR | libc::EAGAIN)), None) => {}
             (Err(errno), None) => return self.fail_into(stream, errno, events),
         }
         self.after_recv(stream, false, events);
@@ -290,6 +296,7 @@ impl UringDriver {
         match self.ring.send(state.fd.as_fd(), flight, Kind::Send(stream)) {
             Ok(op) => state.send_op = Some(op),
             Err(error) => {
+                state.send_op = None;
                 state.in_flight = 0;
                 self.fail(stream, Errno::from_io(&error));
             }
@@ -301,8 +308,12 @@ impl UringDriver {
         if let Ok(count) = done.result {
             flight.sent += count as usize;
         }
-        let partial = matches!(done.result, Ok(count) if count > 0) && flight.sent < flight.len;
         let alive = self.streams.get(stream).is_some_and(|state| !state.failed);
+        if alive && matches!(done.result, Err(Errno(libc::EAGAIN | libc::EINTR))) {
+            // Nothing was taken, nothing is lost.
+            return self.wait_to_send(stream, flight);
+        }
+        let partial = matches!(done.result, Ok(count) if count > 0) && flight.sent < flight.len;
         if partial && alive {
             if let Some(state) = self.streams.get_mut(stream) {
                 state.send_op = None;
@@ -330,6 +341,36 @@ impl UringDriver {
         }
     }
 
+    fn wait_to_send(&mut self, stream: StreamId, flight: Box<SendFlight>) {
+        let Some(state) = self.streams.get_mut(stream) else { return };
+        match self.ring.wait_to_send(state.fd.as_fd(), flight, Kind::SendReady(stream)) {
+            Ok(op) => state.send_op = Some(op),
+            Err(error) => {
+                state.send_op = None;
+                state.in_flight = 0;
+                self.fail(stream, Errno::from_io(&error));
+            }
+        }
+    }
+
+    /// There is room again, or an error that the send will meet.
+    pub(super) fn on_send_ready(&mut self, stream: StreamId, done: Done, events: &mut Vec<Event>) {
+        let Held::Send(flight) = done.held else { return };
+        let alive = self.streams.get(stream).is_some_and(|state| !state.failed);
+        match done.result {
+            Ok(_) if alive => self.send_flight(stream, flight),
+            result => {
+                self.recycle_flight(flight);
+                let Some(state) = self.streams.get_mut(stream) else { return };
+                state.send_op = None;
+                state.in_flight = 0;
+                if let Err(errno) = result {
+                    self.fail_into(stream, errno, events);
+                }
+            }
+        }
+    }
+
     fn recycle_flight(&mut self, mut flight: Box<SendFlight>) {
         for chunk in flight.chunks.drain(..) {
             drop_chunk(chunk, self.ring.buffers_mut(), &mut self.spare);
@@ -353,7 +394,7 @@ impl UringDriver {
 
     pub(super) fn stream_shutdown(&mut self, stream: StreamId) {
         let Some(state) = self.streams.get_mut(stream) else { return };
-        if state.finish != Finish::Open {
+        if state.finish != Finish::Open || state.failed {
             return;
         }
         state.finish = Finish::Shutdown;
@@ -372,7 +413,8 @@ impl UringDriver {
             self.splice_drop(*splice);
         }
         let Some(state) = self.streams.get_mut(stream) else { return };
-        if how == Close::Abort {
+        // With bytes lost on the way, an end would make a part look whole.
+        if how == Close::Abort || state.failed {
             socket::set_abort(&state.fd);
         }
         if how == Close::AfterSend && state.unsent() > 0 && !state.failed {
@@ -443,7 +485,8 @@ impl UringDriver {
     pub(super) fn fail_into(&mut self, stream: StreamId, errno: Errno, events: &mut Vec<Event>) {
         let Some(state) = self.streams.get_mut(stream) else { return };
         if state.finish == Finish::Close {
-            self.remove(stream);
+            // Its last bytes are lost: an end would make a part look whole.
+            self.abort(stream);
             return;
         }
         if std::mem::replace(&mut state.failed, true) {

@@ -17,6 +17,8 @@ pub enum Kind {
     RecvBlock(StreamId),
     /// Bytes out.
     Send(StreamId),
+    /// Bytes that wait until the socket takes some again.
+    SendReady(StreamId),
     /// A splice that waits for its source or its target; named by the source.
     Splice(StreamId),
     /// Datagrams in.

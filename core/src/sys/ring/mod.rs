@@ -232,6 +232,10 @@ impl Ring {
 
     /// Sends what the flight holds: all of it unless an error or an interruption comes between, or, above 64 KiB, as much as the socket has
     /// room for. The result counts bytes.
+    ///
+    /// `EAGAIN` is a result like others, also here: a send that the kernel passes to a worker thread of its own is tried there without
+    /// waiting, because our sockets are `O_NONBLOCK` (seen on 6.18, several chunks into a full socket under load). Nothing was taken then,
+    /// and [`Ring::wait_to_send`] is next.
     pub fn send(&mut self, fd: BorrowedFd<'_>, flight: Box<SendFlight>, kind: Kind) -> io::Result<Op> {
         let fd = types::Fd(fd.as_raw_fd());
         let whole =
@@ -248,6 +252,17 @@ impl Ring {
                 }
             }
         })
+    }
+
+    /// Waits until a descriptor takes bytes, and keeps what is to be sent then. The result is a mask of poll events.
+    pub fn wait_to_send(
+        &mut self,
+        fd: BorrowedFd<'_>,
+        flight: Box<SendFlight>,
+        kind: Kind,
+    ) -> io::Result<Op> {
+        let entry = opcode::PollAdd::new(types::Fd(fd.as_raw_fd()), libc::POLLOUT as u32).build();
+        self.start(kind, Held::Send(flight), |_, _| entry)
     }
 
     /// Waits until a descriptor is readable or writable (`POLLIN`, `POLLOUT`). With `multi` it tells each time.
