@@ -9,7 +9,7 @@ mod repair;
 mod timers;
 
 pub(super) use ending::State;
-pub(super) use input::Arrival;
+pub(super) use input::{Arrival, CONNECTION_GAPS_MAX};
 
 use super::config::Config;
 use super::event::{CloseCode, Event, GoneReason};
@@ -129,6 +129,8 @@ struct Receiving {
     credit: u64,
     window_due: bool,
     stream_windows_due: Vec<StreamId>,
+    /// Ranges and pieces that all streams keep because something is missing.
+    gaps: usize,
     /// Some message is half received: when to look whether it makes progress.
     reassembly_due: Option<Instant>,
 }
@@ -189,6 +191,7 @@ impl<P: Protector> Machine<P> {
                 credit: config.receive_window as u64,
                 window_due: false,
                 stream_windows_due: Vec::new(),
+                gaps: 0,
                 reassembly_due: None,
             },
             key_since: (0, now),
@@ -428,6 +431,7 @@ impl<P: Protector> Machine<P> {
         assert!(self.receive.charged <= self.receive.credit);
         assert!(self.receive.consumed <= self.receive.charged);
         self.receive.streams.iter().for_each(ReceiveStream::check_invariants);
+        assert_eq!(self.receive.gaps, self.receive.streams.iter().map(ReceiveStream::gaps).sum::<usize>());
     }
 
     fn tell_gone(&mut self, shared: &mut Shared<'_>, reason: GoneReason) {
