@@ -266,3 +266,20 @@ fn a_peer_that_is_not_there_is_unreachable() {
     world.run_for(Duration::from_secs(6));
     assert_eq!(world.links[link].gone[0], Some(GoneReason::Unreachable));
 }
+
+#[test]
+fn the_longest_message_finds_room_in_the_smallest_window() {
+    let config = Config {
+        receive_window: 10_016,
+        stream_window: 10_016,
+        message_bytes_max: 10_000,
+        send_buffer_bytes: 20_000,
+        ..Config::default()
+    };
+    let (mut world, link) = world(config, Conditions::default());
+    for len in [100, 10_000, 2000, 9000, 10_000] {
+        assert_eq!(world.send(link, 0, ORDERED, len), Ok(()), "{len}");
+        world.run_for(Duration::from_millis(50));
+    }
+    assert_eq!(world.delivered(), 5);
+}

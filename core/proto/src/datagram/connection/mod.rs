@@ -389,14 +389,14 @@ impl<P: Protector> Machine<P> {
         let receive = &mut self.receive;
         receive.consumed = (receive.consumed + cost).min(receive.charged);
         let window = config.receive_window as u64;
-        if receive.consumed + window - receive.credit >= window / 4 {
+        if receive.consumed + window - receive.credit >= credit_step(config, window) {
             receive.credit = receive.consumed + window;
             receive.window_due = true;
         }
         let Some(state) = find_stream(&mut receive.streams, &mut receive.last, stream) else { return };
         state.consumed = (state.consumed + cost).min(state.charged);
         let window = config.stream_window as u64;
-        if state.consumed + window - state.credit >= window / 4 {
+        if state.consumed + window - state.credit >= credit_step(config, window) {
             state.credit = state.consumed + window;
             if !receive.stream_windows_due.contains(&stream) {
                 receive.stream_windows_due.push(stream);
@@ -445,6 +445,13 @@ impl<P: Protector> Machine<P> {
         self.tell_gone(shared, GoneReason::Violation(code));
         self.state = State::closing(now + self.linger(), code as u64, Vec::new());
     }
+}
+
+/// Credit goes back in steps of a quarter of the window, but never so large that the peer could lack what the longest message costs
+/// while everything is consumed.
+fn credit_step(config: &Config, window: u64) -> u64 {
+    let spare = window.saturating_sub(cost(config.message_bytes_max));
+    (window / 4).min(spare).max(1)
 }
 
 /// The stream of that id among those sorted by id; `last` remembers where it was.
