@@ -283,3 +283,15 @@ fn the_longest_message_finds_room_in_the_smallest_window() {
     }
     assert_eq!(world.delivered(), 5);
 }
+
+#[test]
+fn finishing_with_nothing_but_unreliable_messages_closes_at_once() {
+    let (mut world, link) = plain();
+    world.run_for(Duration::from_secs(1));
+    world.send(link, 0, stream(StreamKind::Unreliable), 100).unwrap();
+    world.close(link, 0, true);
+    world.run_for(Duration::from_millis(100));
+    assert_eq!(world.links[link].gone[0], Some(GoneReason::Closed));
+    assert!(matches!(world.links[link].gone[1], Some(GoneReason::ClosedByPeer { .. })));
+    assert_eq!(world.links[link].directions[0].unreliable_seen.len(), 1);
+}

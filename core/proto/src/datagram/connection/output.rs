@@ -58,6 +58,9 @@ impl<P: Protector> Machine<P> {
             self.send.main.relax(shared.pool);
             self.send.repair.relax(shared.pool);
         }
+        // What is not acknowledged by anybody (unreliable messages) has left now.
+        self.finish_if_settled(now, shared);
+        self.transmit_close(now, shared, sink);
         trains < trains_max || !self.has_data()
     }
 
