@@ -2,7 +2,7 @@
 
 use super::net::Conditions;
 use super::world::World;
-use clustercore_proto::datagram::{Config, Event, GoneReason, StreamId, StreamKind};
+use clustercore_proto::datagram::{Config, ControlKind, Event, GoneReason, StreamId, StreamKind};
 use clustercore_proto::time::Instant;
 use std::time::Duration;
 
@@ -294,4 +294,22 @@ fn finishing_with_nothing_but_unreliable_messages_closes_at_once() {
     assert_eq!(world.links[link].gone[0], Some(GoneReason::Closed));
     assert!(matches!(world.links[link].gone[1], Some(GoneReason::ClosedByPeer { .. })));
     assert_eq!(world.links[link].directions[0].unreliable_seen.len(), 1);
+}
+
+#[test]
+fn who_waits_to_send_unreliable_messages_is_told_when_there_is_room_though_nobody_acknowledges() {
+    let config = Config {
+        send_buffer_bytes: 20_000,
+        message_bytes_max: 10_000,
+        control: ControlKind::Fixed(1 << 20),
+        is_path_known: true,
+        ..Config::default()
+    };
+    let (mut world, link) = world(config, Conditions::default());
+    world.run_for(Duration::from_secs(1));
+    world.net.block(world.nodes[1].address.ip(), world.nodes[0].address.ip());
+    while world.send(link, 0, stream(StreamKind::Unreliable), 1000).is_ok() {}
+    world.run_for(Duration::from_secs(3));
+    assert!(world.events.iter().any(|(node, event)| *node == 0 && matches!(event, Event::Writable { .. })));
+    assert_eq!(world.send(link, 0, stream(StreamKind::Unreliable), 1000), Ok(()));
 }
