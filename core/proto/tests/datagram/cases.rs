@@ -313,3 +313,26 @@ fn who_waits_to_send_unreliable_messages_is_told_when_there_is_room_though_nobod
     assert!(world.events.iter().any(|(node, event)| *node == 0 && matches!(event, Event::Writable { .. })));
     assert_eq!(world.send(link, 0, stream(StreamKind::Unreliable), 1000), Ok(()));
 }
+
+#[test]
+fn latest_values_take_no_more_memory_while_nothing_leaves() {
+    let config = Config { gone_after: Duration::from_secs(30), ..Config::default() };
+    let (mut world, link) = world(config, Conditions::default());
+    world.run_for(Duration::from_secs(1));
+    world.net.block(world.nodes[0].address.ip(), world.nodes[1].address.ip());
+    let (node, name) = world.links[link].client;
+    for _ in 0..2000 {
+        for number in 0..4 {
+            let stream = StreamId::new(number, StreamKind::Latest).unwrap();
+            world.send(link, 0, stream, 800).unwrap();
+        }
+        world.run_for(Duration::from_millis(1));
+    }
+    let (buffered, path) = {
+        let endpoint = &world.nodes[node].endpoint;
+        (endpoint.buffered(name) as u64, endpoint.path(name).unwrap())
+    };
+    assert!(buffered < 60_000, "{buffered} {path:?}");
+    world.net.unblock();
+    settle(&mut world, 10);
+}
