@@ -1,6 +1,7 @@
 //! How a connection begins: the client that asks, and the answers of a server that keeps nothing.
 
 use super::config::Config;
+use super::endpoint::Entered;
 use super::id::WireId;
 use super::packet::{Body, COOKIE_BYTES_MAX, Long};
 use super::parameters::Parameters;
@@ -31,7 +32,8 @@ pub(super) struct Connecting<T> {
     pub sent: Instant,
     cookies: u8,
     pub is_ready: bool,
-    pub timer_at: Instant,
+    /// When the wheel will look at it.
+    pub entered: Entered,
 }
 
 impl<T> Connecting<T> {
@@ -59,7 +61,7 @@ impl<T> Connecting<T> {
             sent: now,
             cookies: 0,
             is_ready: false,
-            timer_at: Instant::MAX,
+            entered: Entered::NONE,
         }
     }
 

@@ -336,3 +336,16 @@ fn latest_values_take_no_more_memory_while_nothing_leaves() {
     world.net.unblock();
     settle(&mut world, 10);
 }
+
+#[test]
+fn a_busy_connection_does_not_fill_the_wheel() {
+    let config = Config { is_path_known: true, ..Config::default() };
+    let (mut world, link) = world(config, Conditions::default());
+    for _ in 0..500 {
+        world.send(link, 0, ORDERED, 32).unwrap();
+        world.run_for(Duration::from_millis(20));
+    }
+    for node in &world.nodes {
+        assert!(node.endpoint.timers() < 12, "{}", node.endpoint.timers());
+    }
+}

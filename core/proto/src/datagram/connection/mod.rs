@@ -12,6 +12,7 @@ pub(super) use ending::State;
 pub(super) use input::{Arrival, CONNECTION_GAPS_MAX};
 
 use super::config::Config;
+use super::endpoint::Entered;
 use super::event::{CloseCode, Event, GoneReason};
 use super::id::{Connection, Sequence, StreamId, StreamKind, WireId};
 use super::packet;
@@ -81,8 +82,8 @@ pub(super) struct Machine<P> {
     heard: Instant,
     /// Last packet that asked for an acknowledgement.
     asked: Instant,
-    /// When the wheel will look at this connection next.
-    pub timer_at: Instant,
+    /// When the wheel will look at this connection.
+    pub entered: Entered,
     /// Is in the endpoint's list of those that have something to send.
     pub is_ready: bool,
     /// Counts among the endpoint's half-open ones.
@@ -198,7 +199,7 @@ impl<P: Protector> Machine<P> {
             key_forget: None,
             heard: now,
             asked: now,
-            timer_at: Instant::MAX,
+            entered: Entered::NONE,
             is_ready: false,
             is_half_open: false,
             entered_as: peer,

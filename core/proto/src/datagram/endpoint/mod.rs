@@ -2,7 +2,10 @@
 
 mod answers;
 mod opening;
+mod timers;
 mod verbs;
+
+pub(super) use timers::Entered;
 
 pub use verbs::{ConnectError, MessageClaim};
 
@@ -104,6 +107,11 @@ impl<S: Security> Endpoint<S> {
         self.wheel.next()
     }
 
+    /// Entries of time-outs, those included that will be found to have moved.
+    pub fn timers(&self) -> usize {
+        self.wheel.len()
+    }
+
     /// Whether [`Endpoint::transmit`] has something to do.
     pub fn wants_to_send(&self) -> bool {
         !self.ready.is_empty() || !self.answers.is_empty()
@@ -183,7 +191,7 @@ impl<S: Security> Endpoint<S> {
             match &mut slot.content {
                 Content::Free => {}
                 Content::Connecting(connecting) => {
-                    connecting.timer_at = Instant::MAX;
+                    connecting.entered.on_fired(now);
                     if connecting.until <= now {
                         self.give_up(name.index, GoneReason::Unreachable);
                     } else {
@@ -192,7 +200,7 @@ impl<S: Security> Endpoint<S> {
                     }
                 }
                 Content::Open(machine) => {
-                    machine.timer_at = Instant::MAX;
+                    machine.entered.on_fired(now);
                     let mut shared = Shared {
                         config: &self.config,
                         pool: &mut self.pool,
@@ -325,13 +333,13 @@ impl<S: Security> Endpoint<S> {
     /// Enters the next time-out of a connection into the wheel, when it is earlier than the one that is there.
     fn schedule(&mut self, index: u32) {
         let Some(Slot { generation, content }) = self.slots.get_mut(index as usize) else { return };
-        let (due, timer_at) = match content {
+        let (due, entered) = match content {
             Content::Free => return,
             // Its turn in `transmit` comes, and its time-out after that.
             Content::Open(machine) if machine.is_ready => return,
             Content::Connecting(connecting) if connecting.is_ready => return,
             Content::Connecting(connecting) => {
-                (connecting.due.min(connecting.until), &mut connecting.timer_at)
+                (connecting.due.min(connecting.until), &mut connecting.entered)
             }
             Content::Open(machine) => {
                 let shared = Shared {
@@ -340,11 +348,10 @@ impl<S: Security> Endpoint<S> {
                     events: &mut self.events,
                     stats: &mut self.stats,
                 };
-                (machine.due(&shared), &mut machine.timer_at)
+                (machine.due(&shared), &mut machine.entered)
             }
         };
-        if due < *timer_at {
-            *timer_at = due;
+        if entered.enter(due) {
             self.wheel.insert(due, Connection { index, generation: *generation });
         }
     }
