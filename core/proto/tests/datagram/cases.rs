@@ -349,3 +349,26 @@ fn a_busy_connection_does_not_fill_the_wheel() {
         assert!(node.endpoint.timers() < 12, "{}", node.endpoint.timers());
     }
 }
+
+#[test]
+fn an_init_that_is_repeated_ends_no_later_connection() {
+    let (mut world, _) = {
+        let mut world = World::new(1, 2, Config::default(), Conditions::default(), false);
+        world.net.record = Some(Vec::new());
+        let link = world.connect(0, 1).unwrap();
+        world.run_for(Duration::from_millis(100));
+        (world, link)
+    };
+    let record = world.net.record.take().unwrap();
+    let init = record.into_iter().rfind(|(_, _, bytes)| bytes[0] == 0x61).unwrap();
+    world.crash(0);
+    let again = world.connect(0, 1).unwrap();
+    world.run_for(Duration::from_millis(100));
+    assert!(world.links[again].server.is_some());
+    world.replay(init);
+    world.run_for(Duration::from_millis(500));
+    world.send(again, 0, ORDERED, 100).unwrap();
+    settle(&mut world, 5);
+    assert_eq!(world.links[again].gone, [None, None]);
+    assert_eq!(world.delivered(), 1);
+}

@@ -314,6 +314,12 @@ impl<S: Security> Endpoint<S> {
         if machine.is_half_open && machine.state != State::Accepting {
             machine.is_half_open = false;
             self.half_open -= 1;
+            if machine.state.is_live() {
+                // Only now: an Init may be an old one that somebody repeats.
+                let (from, epoch) = (machine.peer(), machine.peer_epoch);
+                self.end_earlier_epochs(from, epoch);
+                return self.settle_quietly(index);
+            }
         }
         let key = (machine.peer(), machine.peer_id);
         if machine.entered_as != key.0 {

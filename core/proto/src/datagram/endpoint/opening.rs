@@ -109,7 +109,6 @@ impl<S: Security> Endpoint<S> {
             let refuse = Body::Refuse(RefuseCode::Handshake);
             return self.answer(now, from, packet.source.0, packet.source, refuse);
         };
-        self.end_earlier_epochs(from, epoch);
         let accept = Long {
             source_shard: self.config.shard,
             version: VERSION,
@@ -194,7 +193,7 @@ impl<S: Security> Endpoint<S> {
     }
 
     /// The program at `from` has another epoch now: what was with the one before is over.
-    fn end_earlier_epochs(&mut self, from: SocketAddr, epoch: u64) {
+    pub(super) fn end_earlier_epochs(&mut self, from: SocketAddr, epoch: u64) {
         let range = (from, WireId(0))..=(from, WireId(u64::MAX));
         let earlier: Vec<u32> = self.by_peer.range(range).map(|(_, &index)| index).collect();
         for index in earlier {
