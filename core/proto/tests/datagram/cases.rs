@@ -372,3 +372,18 @@ fn an_init_that_is_repeated_ends_no_later_connection() {
     assert_eq!(world.links[again].gone, [None, None]);
     assert_eq!(world.delivered(), 1);
 }
+
+#[test]
+fn a_close_that_is_repeated_for_ever_keeps_no_connection() {
+    let (mut world, link) = plain();
+    world.run_for(Duration::from_secs(1));
+    world.net.record = Some(Vec::new());
+    world.close(link, 0, false);
+    world.run_for(Duration::from_millis(2));
+    let close = world.net.record.take().unwrap().remove(0);
+    for _ in 0..200 {
+        world.replay(close.clone());
+        world.run_for(Duration::from_millis(5));
+    }
+    assert_eq!(world.nodes[1].endpoint.connections(), 0);
+}
