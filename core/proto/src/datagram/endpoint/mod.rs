@@ -11,7 +11,7 @@ pub use verbs::{ConnectError, MessageClaim};
 
 use super::config::{BadConfig, Config};
 use super::connection::{Arrival, Machine, Shared, State};
-use super::event::{Event, GoneReason, Inbox};
+use super::event::{CloseCode, Event, GoneReason, Inbox};
 use super::handshake::Connecting;
 use super::id::{Connection, WireId};
 use super::packet::{DataHeader, HEADER_BYTES, Long};
@@ -21,7 +21,7 @@ use super::stats::{PathReport, Stats};
 use super::{Train, Transmit, TxSink};
 use crate::time::{Instant, Wheel};
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, VecDeque, btree_map::Entry};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use answers::Answers;
@@ -325,8 +325,20 @@ impl<S: Security> Endpoint<S> {
         if machine.entered_as != key.0 {
             // The peer has moved.
             self.by_peer.remove(&(machine.entered_as, key.1));
-            self.by_peer.insert(key, index);
             machine.entered_as = key.0;
+            if let Entry::Vacant(place) = self.by_peer.entry(key) {
+                place.insert(index);
+            } else {
+                // To where another connection has its id: no honest peer does that.
+                let mut shared = Shared {
+                    config: &self.config,
+                    pool: &mut self.pool,
+                    events: &mut self.events,
+                    stats: &mut self.stats,
+                };
+                machine.vanish(&mut shared, GoneReason::Violation(CloseCode::Frame));
+                return self.release(index);
+            }
         }
         if machine.state == State::Gone {
             self.by_peer.remove(&key);

@@ -160,6 +160,11 @@ impl<S: Security> Endpoint<S> {
 
     fn on_accept(&mut self, now: Instant, from: SocketAddr, packet: &Long<'_>, epoch: u64, handshake: &[u8]) {
         let Some((index, own)) = self.connecting_by_own(from, packet.target) else { return };
+        if self.by_peer.contains_key(&(from, packet.source)) {
+            // An id that another connection to that peer has already.
+            self.stats.packets_malformed += 1;
+            return;
+        }
         let generation = self.slots[index as usize].generation;
         let Content::Connecting(connecting) = &mut self.slots[index as usize].content else { return };
         let Some(established) = self.security.finish(&mut connecting.pending, handshake) else {
