@@ -407,6 +407,9 @@ impl<P: Protector> Machine<P> {
 
     /// Whether `transmit` has something to do.
     pub fn wants_to_send(&self) -> bool {
+        if !self.state.is_live() {
+            return self.state.has_close_due();
+        }
         self.has_data()
             || self.has_control()
             || self.receive.acknowledging.is_due_now()
@@ -422,7 +425,6 @@ impl<P: Protector> Machine<P> {
             || !self.receive.stream_windows_due.is_empty()
             || self.send.ping_due
             || self.path.has_response_due()
-            || self.state.has_close_due()
     }
 
     /// What must hold between calls, for tests.

@@ -33,11 +33,11 @@ impl<P: Protector> Machine<P> {
         trains_max: usize,
         sink: &mut impl TxSink,
     ) -> bool {
-        self.transmit_paths(now, shared, sink);
         if !self.state.is_live() {
             self.transmit_close(now, shared, sink);
             return true;
         }
+        self.transmit_paths(now, shared, sink);
         self.write_control(shared);
         let mut trains = 0;
         let mut is_limited = false;
@@ -271,7 +271,11 @@ impl<P: Protector> Machine<P> {
         sink: &mut impl TxSink,
     ) {
         if self.send.number_next + u64::from(written.count) > NUMBER_MAX {
-            return self.violate(now, shared, crate::datagram::event::CloseCode::Exhausted);
+            // Who is told so twice gets no number for it.
+            if self.state.is_live() {
+                self.violate(now, shared, crate::datagram::event::CloseCode::Exhausted);
+            }
+            return;
         }
         self.update_key(now, shared);
         let phase = self.protector.phase();
