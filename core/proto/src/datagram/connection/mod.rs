@@ -438,6 +438,10 @@ impl<P: Protector> Machine<P> {
     }
 
     fn tell_gone(&mut self, shared: &mut Shared<'_>, reason: GoneReason) {
+        if self.state == State::Accepting {
+            // Its owner has never heard of it.
+            return;
+        }
         let unconfirmed = self.unconfirmed();
         shared.events.push_back(Event::Gone { connection: self.name, reason, unconfirmed });
     }
