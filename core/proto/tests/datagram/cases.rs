@@ -378,9 +378,12 @@ fn a_close_that_is_repeated_for_ever_keeps_no_connection() {
     let (mut world, link) = plain();
     world.run_for(Duration::from_secs(1));
     world.net.record = Some(Vec::new());
+    // Both at a time: each hears the other's while it is closing.
     world.close(link, 0, false);
-    world.run_for(Duration::from_millis(2));
-    let close = world.net.record.take().unwrap().remove(0);
+    world.close(link, 1, false);
+    world.run_for(Duration::from_micros(100));
+    let to = world.nodes[1].address;
+    let close = world.net.record.take().unwrap().into_iter().find(|(_, at, _)| *at == to).unwrap();
     for _ in 0..200 {
         world.replay(close.clone());
         world.run_for(Duration::from_millis(5));
