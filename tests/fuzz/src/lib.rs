@@ -4,5 +4,18 @@
 //! fuzzing has found (`corpus/`).
 
 pub mod chunks;
+pub mod datagram;
 pub mod heads;
 pub mod proxy;
+
+// The simulator of datagrams, as the ordinary tests have it.
+#[path = "../../../core/proto/tests/datagram/app.rs"]
+pub mod app;
+#[path = "../../../core/proto/tests/datagram/net.rs"]
+pub mod net;
+#[path = "../../../core/proto/tests/datagram/node.rs"]
+pub mod node;
+#[path = "../../../core/proto/tests/datagram/security.rs"]
+pub mod security;
+#[path = "../../../core/proto/tests/datagram/world.rs"]
+pub mod world;

@@ -137,7 +137,8 @@ impl Config {
     /// Bytes that all connections together can take, when every one of them uses its bounds to the full.
     pub fn memory_max(&self) -> usize {
         let streams = self.streams_max.saturating_mul(2 * STREAM_BYTES);
-        let each = self.send_buffer_bytes + self.receive_window + streams + CONNECTION_BYTES;
+        let gaps = super::connection::CONNECTION_GAPS_MAX * GAP_BYTES;
+        let each = self.send_buffer_bytes + self.receive_window + streams + gaps + CONNECTION_BYTES;
         self.connections_max.saturating_mul(each)
     }
 }
@@ -147,6 +148,8 @@ pub const PACKET_BYTES_MAX: usize = 32_000;
 /// Upper bounds of what one takes besides its windows.
 const CONNECTION_BYTES: usize = 4096;
 const STREAM_BYTES: usize = 256;
+/// Of a range of sequences, or of a piece that is held, besides its bytes.
+const GAP_BYTES: usize = 256;
 
 #[cfg(test)]
 mod tests {

@@ -73,6 +73,8 @@ pub struct MessagesFrame<'a> {
     pub count: u32,
     /// Bytes of all of them, without their lengths.
     pub payload_bytes: usize,
+    /// Bytes of the longest.
+    pub longest: usize,
     /// Length and bytes of each.
     pub content: &'a [u8],
 }
@@ -162,11 +164,11 @@ impl<'a> Frames<'a> {
                 let (stream, first) = (stream(reader)?, reader.varint()?);
                 let count = u32::from(reader.u16()?);
                 let content = sized(reader)?;
-                let (counted, payload_bytes) = count_messages(content)?;
+                let Counted { count: counted, payload_bytes, longest } = count_messages(content)?;
                 if !stream.is_reliable() || first > SEQUENCE_MAX || counted != count || count == 0 {
                     return Err(Malformed);
                 }
-                Frame::Messages(MessagesFrame { stream, first, count, payload_bytes, content })
+                Frame::Messages(MessagesFrame { stream, first, count, payload_bytes, longest, content })
             }
             FRAGMENT => {
                 let (stream, sequence) = (stream(reader)?, reader.varint()?);
@@ -216,21 +218,32 @@ fn sized<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], Malformed> {
     reader.bytes(len)
 }
 
-/// Messages in `content`, and their bytes without the lengths. Errors: `Malformed` when it does not end where a message ends.
+/// What packed messages are together.
+#[derive(Default)]
+struct Counted {
+    count: u32,
+    payload_bytes: usize,
+    longest: usize,
+}
+
+/// Messages in `content`, their bytes without the lengths, and the longest. Errors: `Malformed` when it does not end where a message ends.
 #[inline]
-fn count_messages(content: &[u8]) -> Result<(u32, usize), Malformed> {
-    let (mut place, mut count, mut payload_bytes) = (0, 0, 0);
+fn count_messages(content: &[u8]) -> Result<Counted, Malformed> {
+    let mut place = 0;
+    let mut counted = Counted::default();
     while place < content.len() {
         let (len, head) = varint::get(&content[place..]).ok_or(Malformed)?;
         let left = content.len() - place - head;
         if len > left as u64 {
             return Err(Malformed);
         }
-        place += head + len as usize;
-        payload_bytes += len as usize;
-        count += 1;
+        let len = len as usize;
+        place += head + len;
+        counted.payload_bytes += len;
+        counted.longest = counted.longest.max(len);
+        counted.count += 1;
     }
-    Ok((count, payload_bytes))
+    Ok(counted)
 }
 
 fn read_acknowledgement<'a>(

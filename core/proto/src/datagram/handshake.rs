@@ -1,6 +1,7 @@
 //! How a connection begins: the client that asks, and the answers of a server that keeps nothing.
 
 use super::config::Config;
+use super::endpoint::Entered;
 use super::id::WireId;
 use super::packet::{Body, COOKIE_BYTES_MAX, Long};
 use super::parameters::Parameters;
@@ -31,7 +32,8 @@ pub(super) struct Connecting<T> {
     pub sent: Instant,
     cookies: u8,
     pub is_ready: bool,
-    pub timer_at: Instant,
+    /// When the wheel will look at it.
+    pub entered: Entered,
 }
 
 impl<T> Connecting<T> {
@@ -44,6 +46,7 @@ impl<T> Connecting<T> {
         version: u16,
         (pending, message): (T, Vec<u8>),
     ) -> Connecting<T> {
+        let wait_initial = config.rtt_initial.saturating_mul(2).clamp(WAIT_MIN, WAIT_MAX);
         Connecting {
             own,
             peer,
@@ -54,12 +57,12 @@ impl<T> Connecting<T> {
             cookie: Vec::new(),
             until: now + config.handshake_timeout,
             due: now,
-            wait: config.rtt_initial * 2,
-            wait_initial: config.rtt_initial * 2,
+            wait: wait_initial,
+            wait_initial,
             sent: now,
             cookies: 0,
             is_ready: false,
-            timer_at: Instant::MAX,
+            entered: Entered::NONE,
         }
     }
 
@@ -145,7 +148,9 @@ pub(super) fn is_cookie_good<S: Security>(
     let is_same = expected.iter().zip(mac).fold(0, |difference, (a, b)| difference | (a ^ b)) == 0;
     let made =
         millis.iter().rev().fold(0u64, |value, &byte| value << 8 | u64::from(byte)).saturating_mul(1_000_000);
-    is_same && now.saturating_sub(Instant::from_nanos(made)) <= config.cookie_lifetime
+    // One from later than now was made by an earlier run with the same secret: the clock has begun anew.
+    let made = Instant::from_nanos(made);
+    is_same && made <= now && now.saturating_sub(made) <= config.cookie_lifetime
 }
 
 fn cookie_input(millis: &[u8], from: SocketAddr, packet: &Long<'_>, epoch: u64) -> Vec<u8> {
@@ -167,4 +172,9 @@ const COOKIE_BYTES: usize = 24;
 const _: () = assert!(COOKIE_BYTES <= COOKIE_BYTES_MAX);
 /// Cookies that one attempt follows.
 const COOKIES_MAX: u8 = 3;
+/// Between two Inits, whatever is said of the round trip.
+const WAIT_MIN: Duration = Duration::from_millis(10);
 const WAIT_MAX: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests;

@@ -18,6 +18,8 @@ pub struct ReceiveStream {
     seen: Ranges,
     /// By first sequence: messages before whose turn something is missing, and messages of which parts are missing.
     held: BTreeMap<Sequence, Held>,
+    /// How many of those are messages of which parts are missing.
+    partials: usize,
     /// On latest streams: the sequence after the newest.
     latest: Sequence,
     /// What the messages seen have cost.
@@ -52,6 +54,15 @@ pub enum Trouble {
     Later,
 }
 
+/// What a stream must keep to.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Bytes of a message.
+    pub message_bytes_max: u64,
+    /// The streams of the connection have as many gaps as they may have together: only what fills the lowest one is taken.
+    pub is_crowded: bool,
+}
+
 /// What a stream hands out: first sequence, count, cost, content.
 pub type Out<'o> = &'o mut dyn FnMut(Sequence, u32, u64, Content<'_>);
 
@@ -62,6 +73,7 @@ impl ReceiveStream {
             id,
             seen: Ranges::new(),
             held: BTreeMap::new(),
+            partials: 0,
             latest: 0,
             charged: 0,
             consumed: 0,
@@ -75,9 +87,13 @@ impl ReceiveStream {
         &mut self,
         frame: &MessagesFrame<'_>,
         place: usize,
+        limits: Limits,
         charge: &mut dyn FnMut(u64) -> bool,
         out: Out<'_>,
     ) -> Result<(), Trouble> {
+        if frame.longest as u64 > limits.message_bytes_max {
+            return Err(Trouble::Violation(CloseCode::Message));
+        }
         let is_ordered = self.id.kind() == StreamKind::Ordered;
         let end = frame.first + u64::from(frame.count);
         if frame.first == self.seen.floor() && self.seen.is_empty() && !self.is_holding() {
@@ -88,20 +104,23 @@ impl ReceiveStream {
             out(frame.first, frame.count, cost, Content::Lent { place, bytes: frame.content });
             return Ok(());
         }
-        if self.seen.len() + 1 > GAPS_MAX {
-            return Err(Trouble::Later);
-        }
         let mut pieces = Vec::new();
         self.seen.missing(frame.first, end, |start, end| pieces.push((start, end)));
+        if pieces.first().is_some_and(|&(start, _)| !self.has_room_for(start, limits)) {
+            return Err(Trouble::Later);
+        }
+        let (mut to, mut next) = (0, frame.first);
         for (start, end) in pieces {
-            let (skip, count) = ((start - frame.first) as usize, (end - start) as u32);
-            let from = packed_prefix(frame.content, skip);
-            let to = from + packed_prefix(&frame.content[from..], count as usize);
+            let count = (end - start) as u32;
+            let from = to + packed_prefix(&frame.content[to..], (start - next) as usize);
+            to = from + packed_prefix(&frame.content[from..], count as usize);
+            next = end;
             let bytes = &frame.content[from..to];
             let cost = cost_of(bytes, count);
-            self.charge(cost, charge)?;
+            let paid = self.drop_partials(start, end, bytes)?;
+            self.charge(cost - paid, charge)?;
             if is_ordered && start > self.seen.floor() {
-                self.held.insert(start, Held::Run { count, packed: bytes.to_vec() });
+                self.hold(start, count, bytes);
                 self.seen.insert_range(start, end, usize::MAX);
             } else {
                 self.seen.insert_range(start, end, usize::MAX);
@@ -113,29 +132,72 @@ impl ReceiveStream {
         Ok(())
     }
 
+    /// Whether something new that begins at `first` may be taken. What fills the lowest gap always is: it makes the gaps fewer.
+    fn has_room_for(&self, first: Sequence, limits: Limits) -> bool {
+        let is_crowded = limits.is_crowded || self.gaps() >= GAPS_MAX;
+        !is_crowded || first == self.seen.first_missing()
+    }
+
+    /// Ranges and pieces kept because something before them is missing.
+    pub fn gaps(&self) -> usize {
+        self.seen.len() + self.held.len()
+    }
+
+    /// Messages of `start..end` have come whole (`packed`) of which parts are here, since a packet that counted as lost was cut anew and
+    /// came all the same. The parts go; what they have cost is returned.
+    fn drop_partials(&mut self, start: Sequence, end: Sequence, packed: &[u8]) -> Result<u64, Trouble> {
+        let mut paid = 0;
+        while self.partials > 0
+            && let Some((&sequence, _)) = self.held.range(start..end).next()
+        {
+            let Some(Held::Partial(partial)) = self.held.remove(&sequence) else { break };
+            self.partials -= 1;
+            let whole = messages(packed).nth((sequence - start) as usize);
+            if whole.is_none_or(|whole| whole.len() != partial.bytes.len()) {
+                return Err(Trouble::Violation(CloseCode::Message));
+            }
+            paid += partial.bytes.len() as u64 + MESSAGE_COST;
+        }
+        Ok(paid)
+    }
+
+    /// Keeps messages for later, together with those right before them: many small ones take no more memory than they cost.
+    fn hold(&mut self, start: Sequence, count: u32, bytes: &[u8]) {
+        if let Some((&first, Held::Run { count: before, packed })) = self.held.range_mut(..start).next_back()
+            && first + u64::from(*before) == start
+            && packed.len() < RUN_BYTES
+        {
+            *before += count;
+            packed.extend_from_slice(bytes);
+            return;
+        }
+        self.held.insert(start, Held::Run { count, packed: bytes.to_vec() });
+    }
+
     /// Takes a part of a message.
     pub fn on_fragment(
         &mut self,
         now: Instant,
         frame: &FragmentFrame<'_>,
-        message_bytes_max: u64,
+        limits: Limits,
         charge: &mut dyn FnMut(u64) -> bool,
         out: Out<'_>,
     ) -> Result<(), Trouble> {
+        if frame.total > limits.message_bytes_max {
+            return Err(Trouble::Violation(CloseCode::Message));
+        }
         if self.seen.contains(frame.sequence) {
             return Ok(());
         }
-        if frame.total > message_bytes_max {
-            return Err(Trouble::Violation(CloseCode::Message));
-        }
-        if self.seen.len() + 2 > GAPS_MAX {
-            return Err(Trouble::Later);
-        }
         if !self.held.contains_key(&frame.sequence) {
+            if !self.has_room_for(frame.sequence, limits) {
+                return Err(Trouble::Later);
+            }
             self.charge(frame.total + MESSAGE_COST, charge)?;
             let bytes = alloc::vec![0; frame.total as usize];
             let partial = Partial { bytes, parts: Ranges::new(), progress: now };
             self.held.insert(frame.sequence, Held::Partial(partial));
+            self.partials += 1;
         }
         let Some(Held::Partial(partial)) = self.held.get_mut(&frame.sequence) else {
             return Err(Trouble::Violation(CloseCode::Message));
@@ -152,6 +214,7 @@ impl ReceiveStream {
         }
         if partial.parts.len() == 1 && partial.parts.first_missing() == frame.total {
             let Some(Held::Partial(partial)) = self.held.remove(&frame.sequence) else { return Ok(()) };
+            self.partials -= 1;
             self.seen.insert_range(frame.sequence, frame.sequence + 1, usize::MAX);
             if self.id.kind() == StreamKind::Ordered {
                 self.held.insert(frame.sequence, Held::Whole(partial.bytes));
@@ -204,11 +267,19 @@ impl ReceiveStream {
 
     /// When the half-received message that has waited longest made its last progress.
     pub fn oldest_progress(&self) -> Option<Instant> {
+        if self.partials == 0 {
+            return None;
+        }
         let partials = self.held.values().filter_map(|held| match held {
             Held::Partial(partial) => Some(partial.progress),
             _ => None,
         });
         partials.min()
+    }
+
+    /// Whether some message is half received.
+    pub fn has_partials(&self) -> bool {
+        self.partials > 0
     }
 
     /// Whether something is held or half received.
@@ -220,6 +291,8 @@ impl ReceiveStream {
     pub fn check_invariants(&self) {
         assert!(self.charged <= self.credit, "{} > {}", self.charged, self.credit);
         assert!(self.consumed <= self.charged);
+        let partials = self.held.values().filter(|held| matches!(held, Held::Partial(_))).count();
+        assert_eq!(self.partials, partials);
         for (first, held) in &self.held {
             match held {
                 Held::Run { count, packed } => {
@@ -248,8 +321,13 @@ fn cost_of(packed: &[u8], count: u32) -> u64 {
     messages(packed).map(|message| message.len() as u64).sum::<u64>() + u64::from(count) * MESSAGE_COST
 }
 
-/// Gaps of one stream.
+/// Ranges and pieces of one stream.
 const GAPS_MAX: usize = 4096;
+/// Messages that are held are put together up to so many bytes.
+const RUN_BYTES: usize = 4096;
 /// Pieces of a half-received message that do not touch: a few, and one for so many bytes of it.
 const PARTS_MIN: usize = 4;
 const PART_BYTES: usize = 512;
+
+#[cfg(test)]
+mod tests;

@@ -166,12 +166,14 @@ impl Flight {
             }
             place += 1;
         }
-        if !self.lost.is_empty() && start >= self.lost.floor() {
-            let (mut seen, mut total) = (0, end + 1 - start);
-            self.lost.missing(start, end + 1, |from, to| seen += to - from);
-            total -= seen;
-            if total > 0 {
+        let start = start.max(self.lost.floor());
+        if !self.lost.is_empty() && start <= end {
+            let mut left = end + 1 - start;
+            self.lost.missing(start, end + 1, |from, to| left -= to - from);
+            if left > 0 {
                 settled.is_spurious = true;
+                // Later acknowledgements say it again; it is news once.
+                self.lost.forget_below(end + 1);
             }
         }
         if emptied {
@@ -374,8 +376,12 @@ mod tests {
         assert_eq!(detect(&mut flight, 30), None);
         assert_eq!(lost, [0, 1, 2, 3, 4]);
         flight.check_invariants();
-        let (settled, _) = acknowledge(&mut flight, 2, 2);
+        let (settled, _) = acknowledge(&mut flight, 0, 2);
         assert!(settled.is_spurious && settled.bytes == 0);
+        let (settled, _) = acknowledge(&mut flight, 0, 2);
+        assert!(!settled.is_spurious, "said again, it is no news");
+        let (settled, _) = acknowledge(&mut flight, 0, 5);
+        assert!(settled.is_spurious, "3 and 4 have arrived too");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::net::Conditions;
 use super::world::World;
-use clustercore_proto::datagram::{Config, Event, GoneReason, StreamId, StreamKind};
+use clustercore_proto::datagram::{Config, ControlKind, Event, GoneReason, StreamId, StreamKind};
 use clustercore_proto::time::Instant;
 use std::time::Duration;
 
@@ -265,4 +265,128 @@ fn a_peer_that_is_not_there_is_unreachable() {
     let link = world.connect(0, 1).unwrap();
     world.run_for(Duration::from_secs(6));
     assert_eq!(world.links[link].gone[0], Some(GoneReason::Unreachable));
+}
+
+#[test]
+fn the_longest_message_finds_room_in_the_smallest_window() {
+    let config = Config {
+        receive_window: 10_016,
+        stream_window: 10_016,
+        message_bytes_max: 10_000,
+        send_buffer_bytes: 20_000,
+        ..Config::default()
+    };
+    let (mut world, link) = world(config, Conditions::default());
+    for len in [100, 10_000, 2000, 9000, 10_000] {
+        assert_eq!(world.send(link, 0, ORDERED, len), Ok(()), "{len}");
+        world.run_for(Duration::from_millis(50));
+    }
+    assert_eq!(world.delivered(), 5);
+}
+
+#[test]
+fn finishing_with_nothing_but_unreliable_messages_closes_at_once() {
+    let (mut world, link) = plain();
+    world.run_for(Duration::from_secs(1));
+    world.send(link, 0, stream(StreamKind::Unreliable), 100).unwrap();
+    world.close(link, 0, true);
+    world.run_for(Duration::from_millis(100));
+    assert_eq!(world.links[link].gone[0], Some(GoneReason::Closed));
+    assert!(matches!(world.links[link].gone[1], Some(GoneReason::ClosedByPeer { .. })));
+    assert_eq!(world.links[link].directions[0].unreliable_seen.len(), 1);
+}
+
+#[test]
+fn who_waits_to_send_unreliable_messages_is_told_when_there_is_room_though_nobody_acknowledges() {
+    let config = Config {
+        send_buffer_bytes: 20_000,
+        message_bytes_max: 10_000,
+        control: ControlKind::Fixed(1 << 20),
+        is_path_known: true,
+        ..Config::default()
+    };
+    let (mut world, link) = world(config, Conditions::default());
+    world.run_for(Duration::from_secs(1));
+    world.net.block(world.nodes[1].address.ip(), world.nodes[0].address.ip());
+    while world.send(link, 0, stream(StreamKind::Unreliable), 1000).is_ok() {}
+    world.run_for(Duration::from_secs(3));
+    assert!(world.events.iter().any(|(node, event)| *node == 0 && matches!(event, Event::Writable { .. })));
+    assert_eq!(world.send(link, 0, stream(StreamKind::Unreliable), 1000), Ok(()));
+}
+
+#[test]
+fn latest_values_take_no_more_memory_while_nothing_leaves() {
+    let config = Config { gone_after: Duration::from_secs(30), ..Config::default() };
+    let (mut world, link) = world(config, Conditions::default());
+    world.run_for(Duration::from_secs(1));
+    world.net.block(world.nodes[0].address.ip(), world.nodes[1].address.ip());
+    let (node, name) = world.links[link].client;
+    for _ in 0..2000 {
+        for number in 0..4 {
+            let stream = StreamId::new(number, StreamKind::Latest).unwrap();
+            world.send(link, 0, stream, 800).unwrap();
+        }
+        world.run_for(Duration::from_millis(1));
+    }
+    let (buffered, path) = {
+        let endpoint = &world.nodes[node].endpoint;
+        (endpoint.buffered(name) as u64, endpoint.path(name).unwrap())
+    };
+    assert!(buffered < 60_000, "{buffered} {path:?}");
+    world.net.unblock();
+    settle(&mut world, 10);
+}
+
+#[test]
+fn a_busy_connection_does_not_fill_the_wheel() {
+    let config = Config { is_path_known: true, ..Config::default() };
+    let (mut world, link) = world(config, Conditions::default());
+    for _ in 0..500 {
+        world.send(link, 0, ORDERED, 32).unwrap();
+        world.run_for(Duration::from_millis(20));
+    }
+    for node in &world.nodes {
+        assert!(node.endpoint.timers() < 12, "{}", node.endpoint.timers());
+    }
+}
+
+#[test]
+fn an_init_that_is_repeated_ends_no_later_connection() {
+    let (mut world, _) = {
+        let mut world = World::new(1, 2, Config::default(), Conditions::default(), false);
+        world.net.record = Some(Vec::new());
+        let link = world.connect(0, 1).unwrap();
+        world.run_for(Duration::from_millis(100));
+        (world, link)
+    };
+    let record = world.net.record.take().unwrap();
+    let init = record.into_iter().rfind(|(_, _, bytes)| bytes[0] == 0x61).unwrap();
+    world.crash(0);
+    let again = world.connect(0, 1).unwrap();
+    world.run_for(Duration::from_millis(100));
+    assert!(world.links[again].server.is_some());
+    world.replay(init);
+    world.run_for(Duration::from_millis(500));
+    world.send(again, 0, ORDERED, 100).unwrap();
+    settle(&mut world, 5);
+    assert_eq!(world.links[again].gone, [None, None]);
+    assert_eq!(world.delivered(), 1);
+}
+
+#[test]
+fn a_close_that_is_repeated_for_ever_keeps_no_connection() {
+    let (mut world, link) = plain();
+    world.run_for(Duration::from_secs(1));
+    world.net.record = Some(Vec::new());
+    // Both at a time: each hears the other's while it is closing.
+    world.close(link, 0, false);
+    world.close(link, 1, false);
+    world.run_for(Duration::from_micros(100));
+    let to = world.nodes[1].address;
+    let close = world.net.record.take().unwrap().into_iter().find(|(_, at, _)| *at == to).unwrap();
+    for _ in 0..200 {
+        world.replay(close.clone());
+        world.run_for(Duration::from_millis(5));
+    }
+    assert_eq!(world.nodes[1].endpoint.connections(), 0);
 }

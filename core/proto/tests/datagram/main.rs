@@ -2,6 +2,9 @@
 
 mod app;
 mod cases;
+mod corpus;
+#[path = "../../../../tests/fuzz/src/datagram/mod.rs"]
+mod datagram;
 mod net;
 mod node;
 mod script;

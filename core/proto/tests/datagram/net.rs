@@ -64,6 +64,8 @@ pub struct Net {
     busy_until: BTreeMap<(IpAddr, IpAddr), Instant>,
     pub sent: u64,
     pub lost: u64,
+    /// What an observer has written down, if there is one: from, to, bytes.
+    pub record: Option<Vec<(SocketAddr, SocketAddr, Vec<u8>)>>,
 }
 
 impl Net {
@@ -78,6 +80,7 @@ impl Net {
             busy_until: BTreeMap::new(),
             sent: 0,
             lost: 0,
+            record: None,
         }
     }
 
@@ -99,6 +102,9 @@ impl Net {
 
     pub fn send(&mut self, now: Instant, from: SocketAddr, to: SocketAddr, bytes: &[u8], mut mark: u8) {
         self.sent += 1;
+        if let Some(record) = &mut self.record {
+            record.push((from, to, bytes.to_vec()));
+        }
         let way = (from.ip(), to.ip());
         let is_lost = if self.burst_left > 0 {
             self.burst_left -= 1;

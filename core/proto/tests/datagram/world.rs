@@ -1,7 +1,7 @@
 //! Endpoints, a network, a clock, and everything that must hold between them.
 
 use super::app::{Direction, payload};
-use super::net::{Conditions, Net};
+use super::net::{Conditions, Datagram, Net};
 use super::node::Node;
 use super::security::TestSecurity;
 use clustercore_proto::datagram::{Config, Connection, Event, GoneReason, SendError, StreamId, StreamKind};
@@ -190,6 +190,13 @@ impl World {
                     }
                 }
             }
+        }
+    }
+
+    /// An observer sends again what it has seen: it comes from the sender's address.
+    pub fn replay(&mut self, (from, to, bytes): (SocketAddr, SocketAddr, Vec<u8>)) {
+        if let Some(node) = self.nodes.iter_mut().find(|node| node.address == to) {
+            node.socket.push_back(Datagram { from, to, bytes, mark: 0 });
         }
     }
 

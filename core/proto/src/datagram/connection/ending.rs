@@ -120,10 +120,16 @@ impl<P: Protector> Machine<P> {
 
     /// The peer has closed.
     pub(super) fn on_close(&mut self, now: Instant, shared: &mut Shared<'_>, code: u64, text: &[u8]) {
-        if self.state.is_live() {
-            self.tell_gone(shared, GoneReason::ClosedByPeer { code, text: text.to_vec() });
+        match self.state {
+            State::Accepting | State::Open | State::Finishing { .. } => {
+                self.tell_gone(shared, GoneReason::ClosedByPeer { code, text: text.to_vec() });
+                self.state = State::Draining { until: now + self.linger() };
+            }
+            // Both have said it.
+            State::Closing(_) => self.state = State::Gone,
+            // Said again: that must not keep the name for longer.
+            State::Draining { .. } | State::Gone => {}
         }
-        self.state = State::Draining { until: now + self.linger() };
     }
 
     /// The end without a word to the peer.

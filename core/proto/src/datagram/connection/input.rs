@@ -7,7 +7,7 @@ use crate::datagram::event::{CloseCode, Content, Event, Inbox, Run};
 use crate::datagram::frame::{Acknowledgement, Frame, Frames};
 use crate::datagram::id::StreamId;
 use crate::datagram::packet::{DataHeader, HEADER_BYTES};
-use crate::datagram::receive_stream::{ReceiveStream, Trouble};
+use crate::datagram::receive_stream::{Limits, ReceiveStream, Trouble};
 use crate::datagram::security::Protector;
 use crate::datagram::sent::Settled;
 use crate::time::Instant;
@@ -124,19 +124,20 @@ impl<P: Protector> Machine<P> {
                 Frame::Ping => {}
                 Frame::Messages(messages) => {
                     let place = place_of(messages.content);
-                    self.with_stream(shared, messages.stream, inbox, |stream, _, charge, out| {
-                        stream.on_messages(&messages, place, charge, out)
+                    self.with_stream(shared, messages.stream, inbox, |stream, limits, charge, out| {
+                        stream.on_messages(&messages, place, limits, charge, out)
                     })?;
                 }
                 Frame::Fragment(fragment) => {
-                    self.with_stream(shared, fragment.stream, inbox, |stream, max, charge, out| {
-                        stream.on_fragment(now, &fragment, max, charge, out)
+                    self.with_stream(shared, fragment.stream, inbox, |stream, limits, charge, out| {
+                        stream.on_fragment(now, &fragment, limits, charge, out)
                     })?;
                     self.watch_reassembly(now, shared.config.reassembly_timeout, fragment.stream);
                 }
                 Frame::Latest(stream, sequence, payload) => {
                     let place = place_of(payload);
                     let connection = self.name;
+                    check_length(shared, payload)?;
                     let state = self.receive_stream(shared, stream)?;
                     if state.on_latest(sequence) {
                         let content = Content::Single { place, bytes: payload };
@@ -152,7 +153,11 @@ impl<P: Protector> Machine<P> {
                 }
                 Frame::Unreliable(stream, content) => {
                     let place = place_of(content);
-                    let count = crate::datagram::event::messages(content).count() as u32;
+                    let mut count = 0;
+                    for message in crate::datagram::event::messages(content) {
+                        check_length(shared, message)?;
+                        count += 1;
+                    }
                     if count > 0 {
                         let content = Content::Lent { place, bytes: content };
                         let connection = self.name;
@@ -216,15 +221,18 @@ impl<P: Protector> Machine<P> {
         inbox: &mut impl Inbox,
         act: impl FnOnce(
             &mut ReceiveStream,
-            u64,
+            Limits,
             &mut dyn FnMut(u64) -> bool,
             crate::datagram::receive_stream::Out<'_>,
         ) -> Result<(), Trouble>,
     ) -> Result<(), Trouble> {
         let connection = self.name;
-        let message_bytes_max = shared.config.message_bytes_max as u64;
         self.receive_stream(shared, stream)?;
         let receive = &mut self.receive;
+        let limits = Limits {
+            message_bytes_max: shared.config.message_bytes_max as u64,
+            is_crowded: receive.gaps >= CONNECTION_GAPS_MAX,
+        };
         let (charged, credit) = (&mut receive.charged, receive.credit);
         let mut charge = |cost: u64| {
             let fits = *charged + cost <= credit;
@@ -236,14 +244,21 @@ impl<P: Protector> Machine<P> {
         let mut out = |first, count, cost, content: Content<'_>| {
             inbox.messages(Run { connection, stream, first, count, cost, content });
         };
-        act(&mut receive.streams[receive.last], message_bytes_max, &mut charge, &mut out)
+        let stream = &mut receive.streams[receive.last];
+        let before = stream.gaps();
+        let result = act(stream, limits, &mut charge, &mut out);
+        receive.gaps = receive.gaps + stream.gaps() - before;
+        result
     }
 
     fn watch_reassembly(&mut self, now: Instant, timeout: Duration, stream: StreamId) {
         let receive = &mut self.receive;
+        if receive.reassembly_due.is_some() {
+            return;
+        }
         let is_holding = find_stream(&mut receive.streams, &mut receive.last, stream)
-            .is_some_and(|stream| stream.oldest_progress().is_some());
-        if is_holding && receive.reassembly_due.is_none() {
+            .is_some_and(|stream| stream.has_partials());
+        if is_holding {
             receive.reassembly_due = Some(now + timeout);
         }
     }
@@ -335,6 +350,14 @@ impl<P: Protector> Machine<P> {
     }
 }
 
+/// A message that is longer than it may be is the peer's fault.
+fn check_length(shared: &Shared<'_>, message: &[u8]) -> Result<(), Trouble> {
+    if message.len() > shared.config.message_bytes_max {
+        return Err(Trouble::Violation(CloseCode::Message));
+    }
+    Ok(())
+}
+
 fn urgency_of(frame: &Frame<'_>) -> Urgency {
     match frame {
         Frame::Acknowledgement(_) | Frame::Close { .. } => Urgency::Silent,
@@ -343,5 +366,7 @@ fn urgency_of(frame: &Frame<'_>) -> Urgency {
     }
 }
 
+/// Ranges and pieces that all streams together keep because something before them is missing.
+pub(in crate::datagram) const CONNECTION_GAPS_MAX: usize = 8192;
 /// Later packets that make one lost, at most: a path that shuffles more is waited out by time.
 const REORDERING_MAX: u64 = 128;

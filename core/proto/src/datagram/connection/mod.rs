@@ -9,9 +9,10 @@ mod repair;
 mod timers;
 
 pub(super) use ending::State;
-pub(super) use input::Arrival;
+pub(super) use input::{Arrival, CONNECTION_GAPS_MAX};
 
 use super::config::Config;
+use super::endpoint::Entered;
 use super::event::{CloseCode, Event, GoneReason};
 use super::id::{Connection, Sequence, StreamId, StreamKind, WireId};
 use super::packet;
@@ -81,8 +82,8 @@ pub(super) struct Machine<P> {
     heard: Instant,
     /// Last packet that asked for an acknowledgement.
     asked: Instant,
-    /// When the wheel will look at this connection next.
-    pub timer_at: Instant,
+    /// When the wheel will look at this connection.
+    pub entered: Entered,
     /// Is in the endpoint's list of those that have something to send.
     pub is_ready: bool,
     /// Counts among the endpoint's half-open ones.
@@ -129,6 +130,8 @@ struct Receiving {
     credit: u64,
     window_due: bool,
     stream_windows_due: Vec<StreamId>,
+    /// Ranges and pieces that all streams keep because something is missing.
+    gaps: usize,
     /// Some message is half received: when to look whether it makes progress.
     reassembly_due: Option<Instant>,
 }
@@ -189,13 +192,14 @@ impl<P: Protector> Machine<P> {
                 credit: config.receive_window as u64,
                 window_due: false,
                 stream_windows_due: Vec::new(),
+                gaps: 0,
                 reassembly_due: None,
             },
             key_since: (0, now),
             key_forget: None,
             heard: now,
             asked: now,
-            timer_at: Instant::MAX,
+            entered: Entered::NONE,
             is_ready: false,
             is_half_open: false,
             entered_as: peer,
@@ -445,14 +449,14 @@ impl<P: Protector> Machine<P> {
         let receive = &mut self.receive;
         receive.consumed = (receive.consumed + cost).min(receive.charged);
         let window = config.receive_window as u64;
-        if receive.consumed + window - receive.credit >= window / 4 {
+        if receive.consumed + window - receive.credit >= credit_step(config, window) {
             receive.credit = receive.consumed + window;
             receive.window_due = true;
         }
         let Some(state) = find_stream(&mut receive.streams, &mut receive.last, stream) else { return };
         state.consumed = (state.consumed + cost).min(state.charged);
         let window = config.stream_window as u64;
-        if state.consumed + window - state.credit >= window / 4 {
+        if state.consumed + window - state.credit >= credit_step(config, window) {
             state.credit = state.consumed + window;
             if !receive.stream_windows_due.contains(&stream) {
                 receive.stream_windows_due.push(stream);
@@ -462,6 +466,9 @@ impl<P: Protector> Machine<P> {
 
     /// Whether `transmit` has something to do.
     pub fn wants_to_send(&self) -> bool {
+        if !self.state.is_live() {
+            return self.state.has_close_due();
+        }
         self.has_data()
             || self.has_control()
             || self.receive.acknowledging.is_due_now()
@@ -477,7 +484,6 @@ impl<P: Protector> Machine<P> {
             || !self.receive.stream_windows_due.is_empty()
             || self.send.ping_due
             || self.path.has_response_due()
-            || self.state.has_close_due()
     }
 
     /// What must hold between calls, for tests.
@@ -487,9 +493,14 @@ impl<P: Protector> Machine<P> {
         assert!(self.receive.charged <= self.receive.credit);
         assert!(self.receive.consumed <= self.receive.charged);
         self.receive.streams.iter().for_each(ReceiveStream::check_invariants);
+        assert_eq!(self.receive.gaps, self.receive.streams.iter().map(ReceiveStream::gaps).sum::<usize>());
     }
 
     fn tell_gone(&mut self, shared: &mut Shared<'_>, reason: GoneReason) {
+        if self.state == State::Accepting {
+            // Its owner has never heard of it.
+            return;
+        }
         let unconfirmed = self.unconfirmed();
         shared.events.push_back(Event::Gone { connection: self.name, reason, unconfirmed });
     }
@@ -500,6 +511,13 @@ impl<P: Protector> Machine<P> {
         self.tell_gone(shared, GoneReason::Violation(code));
         self.state = State::closing(now + self.linger(), code as u64, Vec::new());
     }
+}
+
+/// Credit goes back in steps of a quarter of the window, but never so large that the peer could lack what the longest message costs
+/// while everything is consumed.
+fn credit_step(config: &Config, window: u64) -> u64 {
+    let spare = window.saturating_sub(cost(config.message_bytes_max));
+    (window / 4).min(spare).max(1)
 }
 
 /// The stream of that id among those sorted by id; `last` remembers where it was.

@@ -33,16 +33,17 @@ impl<P: Protector> Machine<P> {
         trains_max: usize,
         sink: &mut impl TxSink,
     ) -> bool {
-        self.transmit_paths(now, shared, sink);
         if !self.state.is_live() {
             self.transmit_close(now, shared, sink);
             return true;
         }
-        self.write_latest(shared);
+        self.transmit_paths(now, shared, sink);
         self.write_control(shared);
         let mut trains = 0;
         let mut is_limited = false;
-        while let Some(written) = self.next_train(now, shared, &mut is_limited) {
+        loop {
+            self.write_latest(now, shared);
+            let Some(written) = self.next_train(now, shared, &mut is_limited) else { break };
             let written = self.append_acknowledgement(now, written);
             self.emit(now, shared, self.path.peer, written, Purpose::Data, is_limited, sink);
             trains += 1;
@@ -58,6 +59,9 @@ impl<P: Protector> Machine<P> {
             self.send.main.relax(shared.pool);
             self.send.repair.relax(shared.pool);
         }
+        // What is not acknowledged by anybody (unreliable messages) has left now.
+        self.finish_if_settled(now, shared);
+        self.transmit_close(now, shared, sink);
         trains < trains_max || !self.has_data()
     }
 
@@ -109,11 +113,15 @@ impl<P: Protector> Machine<P> {
         Some(head)
     }
 
-    fn write_latest(&mut self, shared: &mut Shared<'_>) {
+    /// Latest messages go before all others: with the trains of repair, one of which at a time holds them.
+    fn write_latest(&mut self, now: Instant, shared: &mut Shared<'_>) {
+        if self.send.latest_due == 0 || !self.send.repair.is_empty() {
+            return;
+        }
         // While nothing may leave, the newest value is still to come.
-        let is_blocked =
-            self.send.pace_due.is_some() || self.send.flight.bytes() >= self.path.control.window();
-        if self.send.latest_due == 0 || is_blocked {
+        let is_paced = self.send.pace_due.is_some_and(|due| due > now);
+        let is_full = self.send.flight.bytes() >= self.path.control.window();
+        if self.send.probe_credit == 0 && (is_paced || is_full) {
             return;
         }
         let shape = self.shape();
@@ -123,7 +131,7 @@ impl<P: Protector> Machine<P> {
             let Some(latest) = stream.latest.as_mut().filter(|latest| latest.is_due) else { continue };
             latest.is_due = false;
             let need = LATEST_HEAD_MAX + latest.payload.len();
-            let packet = self.send.main.packet(shared.pool, shape, need);
+            let packet = self.send.repair.packet(shared.pool, shape, need);
             packet.frame(true, need, |out| frame::put_latest(out, id, latest.sequence, &latest.payload));
         }
     }
@@ -263,7 +271,11 @@ impl<P: Protector> Machine<P> {
         sink: &mut impl TxSink,
     ) {
         if self.send.number_next + u64::from(written.count) > NUMBER_MAX {
-            return self.violate(now, shared, crate::datagram::event::CloseCode::Exhausted);
+            // Who is told so twice gets no number for it.
+            if self.state.is_live() {
+                self.violate(now, shared, crate::datagram::event::CloseCode::Exhausted);
+            }
+            return;
         }
         self.update_key(now, shared);
         let phase = self.protector.phase();

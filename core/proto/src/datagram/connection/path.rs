@@ -123,7 +123,9 @@ impl Path {
     /// The peer is there now: everything known about the old path is forgotten.
     pub fn move_to(&mut self, now: Instant, config: &Config, peer: SocketAddr) {
         let max = self.packet_bytes_max;
-        *self = Path { response: self.response, ..Path::new(now, config, peer, max) };
+        // The peer counts marks over all paths.
+        let (response, marks) = (self.response, self.marks);
+        *self = Path { response, marks, ..Path::new(now, config, peer, max) };
     }
 }
 

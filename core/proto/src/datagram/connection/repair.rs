@@ -214,6 +214,14 @@ impl<P: Protector> Machine<P> {
             }
         }
         self.send.latest_due = 0;
+        // On an ordered stream what came later may have arrived and waits for ever.
+        for stream in self.send.streams.iter_mut().filter(|stream| stream.id.kind() == StreamKind::Ordered) {
+            if let Some(ranges) = found.0.get_mut(&stream.id)
+                && let Some(range) = ranges.descending().last()
+            {
+                ranges.insert_range(*range.start(), stream.next, usize::MAX);
+            }
+        }
         found.into_list()
     }
 }

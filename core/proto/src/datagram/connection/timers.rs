@@ -62,7 +62,8 @@ impl<P: Protector> Machine<P> {
 
     /// When lazy packets, of which nothing was heard, do not count as under way any more: for who waits for room.
     fn lazy_due(&self) -> Option<Instant> {
-        let oldest = self.send.flight.trains().next().filter(|_| self.has_data())?;
+        let is_wanted = self.has_data() || self.send.is_blocked;
+        let oldest = self.send.flight.trains().next().filter(|_| is_wanted)?;
         (oldest.flying & oldest.eliciting == 0).then(|| oldest.at + self.lazy_age())
     }
 
@@ -118,6 +119,7 @@ impl<P: Protector> Machine<P> {
         // Lazy packets of which nothing was heard for long are not under way any more.
         let lazy_age = u64::try_from(self.lazy_age().as_nanos()).unwrap_or(u64::MAX);
         self.send.flight.forget_lazy(Instant::from_nanos(now.as_nanos().saturating_sub(lazy_age)));
+        self.unblock(shared);
     }
 
     fn on_probe_timeout(&mut self, now: Instant, shared: &mut Shared<'_>) {

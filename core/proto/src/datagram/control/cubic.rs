@@ -67,6 +67,7 @@ impl Cubic {
     /// W(t) = C (t - K)^3 + W_max, in bytes.
     fn cubic_window(&self, elapsed_us: u64) -> u64 {
         let distance = i128::from(elapsed_us) - i128::from(self.k_us);
+        let distance = distance.clamp(-DISTANCE_MAX_US, DISTANCE_MAX_US);
         // 0.4 packets per cubic second: bytes = 0.4 * packet * us^3 / 1e18.
         let grown = distance.pow(3) * i128::from(self.packet) * 2 / 5_000_000_000_000_000_000;
         (i128::from(self.window_max) + grown).clamp(0, i128::from(WINDOW_MAX)) as u64
@@ -91,8 +92,7 @@ impl Controller for Cubic {
         };
         // Where the curve will be one round trip from now.
         let elapsed = now.saturating_sub(start) + news.rtt;
-        let target =
-            self.cubic_window(u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX) & (u64::MAX >> 24));
+        let target = self.cubic_window(u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX));
         let target = target.clamp(self.window, self.window + self.window / 2);
         // Reno-friendly: alpha = 3 (1 - beta) / (1 + beta) = 0.53 until it has caught up, then 1.
         let alpha_milli = if self.window_reno < self.window_max { 529 } else { 1000 };
@@ -163,6 +163,8 @@ fn cube_root(value: u128) -> u64 {
 const WINDOW_PACKETS_INITIAL: u64 = 10;
 /// Window after a loss, in tenths of the one before (RFC 9438, 4.6).
 const BETA_TENTHS: u64 = 7;
+/// The curve has left every window behind long before: 19 hours. Its cube times a packet fits 128 bits.
+const DISTANCE_MAX_US: i128 = 1 << 36;
 /// More is never in flight to one peer: 1 GiB.
 const WINDOW_MAX: u64 = 1 << 30;
 
@@ -249,6 +251,16 @@ mod tests {
         cubic.on_spurious_loss();
         assert_eq!(cubic.window(), 100 * PACKET);
         assert!(cubic.is_slow_start());
+    }
+
+    #[test]
+    fn a_year_without_a_loss_is_no_overflow() {
+        let mut cubic = Cubic::new(32_000);
+        cubic.on_congestion(at(1), at(1));
+        acknowledge(&mut cubic, 10, 32_000);
+        let before = cubic.window();
+        acknowledge(&mut cubic, 365 * 86_400_000, 32_000);
+        assert!(cubic.window() > before);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use crate::time::Instant;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
+use core::time::Duration;
 
 #[derive(Debug)]
 pub(super) struct Answers {
@@ -28,7 +29,9 @@ impl Answers {
         let elapsed = now.saturating_sub(self.filled).as_nanos();
         let gained = elapsed * u128::from(self.per_second) / 1_000_000_000;
         if gained > 0 {
-            self.filled = now;
+            // Up to the moment of the last whole one: the rest of the time is not lost.
+            let nanos = gained * 1_000_000_000 / u128::from(self.per_second);
+            self.filled += Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
             let gained = u64::try_from(gained).unwrap_or(u64::MAX);
             self.tokens = self.tokens.saturating_add(gained).min(self.per_second.div_ceil(10));
         }
@@ -49,3 +52,48 @@ impl Answers {
 }
 
 const QUEUED_MAX: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(ms: u64) -> Instant {
+        Instant::from_nanos(ms * 1_000_000)
+    }
+
+    #[test]
+    fn answers_come_at_their_rate_however_often_one_asks() {
+        for step in [1, 3, 70, 130] {
+            let mut answers = Answers::new(at(0), 10);
+            let given = (0..10_000).step_by(step).filter(|&ms| answers.allow(at(ms))).count();
+            // Ten a second, and the one that was there; asked more rarely, each is given.
+            let most = (10_000 / step).min(101);
+            assert!((most.saturating_sub(3)..=most + 1).contains(&given), "every {step} ms: {given}");
+        }
+    }
+
+    #[test]
+    fn what_was_saved_up_is_a_tenth_of_a_second() {
+        let mut answers = Answers::new(at(0), 1000);
+        assert_eq!((0..1000).filter(|_| answers.allow(at(60_000))).count(), 100);
+    }
+
+    #[test]
+    fn no_more_wait_than_may() {
+        let mut answers = Answers::new(at(0), u32::MAX);
+        let to = SocketAddr::from(([10, 0, 0, 1], 1));
+        let mut queued = 0;
+        while answers.allow(at(queued)) {
+            answers.push(to, Vec::new());
+            queued += 1;
+        }
+        assert_eq!(queued, QUEUED_MAX as u64);
+        assert!(answers.pop().is_some() && answers.allow(at(queued)));
+    }
+
+    #[test]
+    fn none_are_given_at_a_rate_of_none() {
+        let mut answers = Answers::new(at(0), 0);
+        assert!(!answers.allow(at(1_000_000)));
+    }
+}

@@ -2,13 +2,16 @@
 
 mod answers;
 mod opening;
+mod timers;
 mod verbs;
+
+pub(super) use timers::Entered;
 
 pub use verbs::{ConnectError, MessageClaim};
 
 use super::config::{BadConfig, Config};
 use super::connection::{Arrival, Machine, Shared, State};
-use super::event::{Event, GoneReason, Inbox};
+use super::event::{CloseCode, Event, GoneReason, Inbox};
 use super::handshake::Connecting;
 use super::id::{Connection, WireId};
 use super::packet::{DataHeader, HEADER_BYTES, Long};
@@ -18,7 +21,7 @@ use super::stats::{PathReport, Stats};
 use super::{Train, Transmit, TxSink};
 use crate::time::{Instant, Wheel};
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, VecDeque, btree_map::Entry};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use answers::Answers;
@@ -104,6 +107,11 @@ impl<S: Security> Endpoint<S> {
         self.wheel.next()
     }
 
+    /// Entries of time-outs, those included that will be found to have moved.
+    pub fn timers(&self) -> usize {
+        self.wheel.len()
+    }
+
     /// Whether [`Endpoint::transmit`] has something to do.
     pub fn wants_to_send(&self) -> bool {
         !self.ready.is_empty() || !self.answers.is_empty()
@@ -183,7 +191,7 @@ impl<S: Security> Endpoint<S> {
             match &mut slot.content {
                 Content::Free => {}
                 Content::Connecting(connecting) => {
-                    connecting.timer_at = Instant::MAX;
+                    connecting.entered.on_fired(now);
                     if connecting.until <= now {
                         self.give_up(name.index, GoneReason::Unreachable);
                     } else {
@@ -192,7 +200,7 @@ impl<S: Security> Endpoint<S> {
                     }
                 }
                 Content::Open(machine) => {
-                    machine.timer_at = Instant::MAX;
+                    machine.entered.on_fired(now);
                     let mut shared = Shared {
                         config: &self.config,
                         pool: &mut self.pool,
@@ -306,13 +314,31 @@ impl<S: Security> Endpoint<S> {
         if machine.is_half_open && machine.state != State::Accepting {
             machine.is_half_open = false;
             self.half_open -= 1;
+            if machine.state.is_live() {
+                // Only now: an Init may be an old one that somebody repeats.
+                let (from, epoch) = (machine.peer(), machine.peer_epoch);
+                self.end_earlier_epochs(from, epoch);
+                return self.settle_quietly(index);
+            }
         }
         let key = (machine.peer(), machine.peer_id);
         if machine.entered_as != key.0 {
             // The peer has moved.
             self.by_peer.remove(&(machine.entered_as, key.1));
-            self.by_peer.insert(key, index);
             machine.entered_as = key.0;
+            if let Entry::Vacant(place) = self.by_peer.entry(key) {
+                place.insert(index);
+            } else {
+                // To where another connection has its id: no honest peer does that.
+                let mut shared = Shared {
+                    config: &self.config,
+                    pool: &mut self.pool,
+                    events: &mut self.events,
+                    stats: &mut self.stats,
+                };
+                machine.vanish(&mut shared, GoneReason::Violation(CloseCode::Frame));
+                return self.release(index);
+            }
         }
         if machine.state == State::Gone {
             self.by_peer.remove(&key);
@@ -325,13 +351,13 @@ impl<S: Security> Endpoint<S> {
     /// Enters the next time-out of a connection into the wheel, when it is earlier than the one that is there.
     fn schedule(&mut self, index: u32) {
         let Some(Slot { generation, content }) = self.slots.get_mut(index as usize) else { return };
-        let (due, timer_at) = match content {
+        let (due, entered) = match content {
             Content::Free => return,
             // Its turn in `transmit` comes, and its time-out after that.
             Content::Open(machine) if machine.is_ready => return,
             Content::Connecting(connecting) if connecting.is_ready => return,
             Content::Connecting(connecting) => {
-                (connecting.due.min(connecting.until), &mut connecting.timer_at)
+                (connecting.due.min(connecting.until), &mut connecting.entered)
             }
             Content::Open(machine) => {
                 let shared = Shared {
@@ -340,11 +366,10 @@ impl<S: Security> Endpoint<S> {
                     events: &mut self.events,
                     stats: &mut self.stats,
                 };
-                (machine.due(&shared), &mut machine.timer_at)
+                (machine.due(&shared), &mut machine.entered)
             }
         };
-        if due < *timer_at {
-            *timer_at = due;
+        if entered.enter(due) {
             self.wheel.insert(due, Connection { index, generation: *generation });
         }
     }

@@ -109,7 +109,6 @@ impl<S: Security> Endpoint<S> {
             let refuse = Body::Refuse(RefuseCode::Handshake);
             return self.answer(now, from, packet.source.0, packet.source, refuse);
         };
-        self.end_earlier_epochs(from, epoch);
         let accept = Long {
             source_shard: self.config.shard,
             version: VERSION,
@@ -161,6 +160,11 @@ impl<S: Security> Endpoint<S> {
 
     fn on_accept(&mut self, now: Instant, from: SocketAddr, packet: &Long<'_>, epoch: u64, handshake: &[u8]) {
         let Some((index, own)) = self.connecting_by_own(from, packet.target) else { return };
+        if self.by_peer.contains_key(&(from, packet.source)) {
+            // An id that another connection to that peer has already.
+            self.stats.packets_malformed += 1;
+            return;
+        }
         let generation = self.slots[index as usize].generation;
         let Content::Connecting(connecting) = &mut self.slots[index as usize].content else { return };
         let Some(established) = self.security.finish(&mut connecting.pending, handshake) else {
@@ -194,7 +198,7 @@ impl<S: Security> Endpoint<S> {
     }
 
     /// The program at `from` has another epoch now: what was with the one before is over.
-    fn end_earlier_epochs(&mut self, from: SocketAddr, epoch: u64) {
+    pub(super) fn end_earlier_epochs(&mut self, from: SocketAddr, epoch: u64) {
         let range = (from, WireId(0))..=(from, WireId(u64::MAX));
         let earlier: Vec<u32> = self.by_peer.range(range).map(|(_, &index)| index).collect();
         for index in earlier {
