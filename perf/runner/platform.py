@@ -114,7 +114,7 @@ class Platform:
         if command is None:
             raise NotHere("the command clustercore is not installed (cargo xtask setup)")
         if not tools.has_module(command):
-            raise NotHere("the Python module clustercore is not built (cargo xtask setup)")
+            raise NotHere("the Python module clustercore is not built (cargo xtask build)")
         self.place, self.processes, self.command = place, processes, command
         self.front: Address = (place.front, place.port())
         self.console: Address = ("127.0.0.1", place.port())

@@ -30,26 +30,14 @@ def target_directory() -> Path:
     return Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release"
 
 
-def build(has_product: bool = True) -> None:
-    """Builds the programs of this crate and, when the source has it, the forwarder.
+def build() -> None:
+    """Builds what a run uses, the product and its Python module included, and sets up what they need.
 
     Raises SystemExit with cargo's own words when a build fails.
     """
-    packages = [("clustercore-perf", [])]
-    if has_product and has_forward_source():
-        packages.append(("clustercore-examples", ["--bin", "clustercore-forward"]))
-    for package, which in packages:
-        command = ["cargo", "build", "--release", "--quiet", "-p", package, *(which or ["--bins"])]
-        outcome = subprocess.run(command, cwd=ROOT, timeout=1800)
-        if outcome.returncode != 0:
-            sys.exit(f"{' '.join(command)} failed")
-
-
-def has_forward_source() -> bool:
-    """Whether the tree has the forwarder example."""
-    folder = ROOT / "examples" / "rust"
-    manifest = (folder / "Cargo.toml").read_text()
-    return "clustercore-forward" in manifest or (folder / "src/bin/clustercore-forward.rs").exists()
+    command = ["cargo", "xtask", "build"]
+    if subprocess.run(command, cwd=ROOT, timeout=3600).returncode != 0:
+        sys.exit(f"{' '.join(command)} failed")
 
 
 def program(name: str) -> str | None:

@@ -16,6 +16,7 @@ pub enum Order {
     List,
     Gate(Selection),
     Bench { arguments: Vec<String> },
+    Build,
     Sim { seed: u64 },
     Generate { check: bool },
     Abi { accept: bool },
@@ -41,6 +42,7 @@ pub fn parse(words: impl Iterator<Item = OsString>) -> Result<Order> {
         "check" => gate(parser, Gate::Check),
         "e2e" => alone(parser, only(&["e2e", "apps", "browser"])),
         "bench" => Ok(Order::Bench { arguments: rest(parser)? }),
+        "build" => alone(parser, Order::Build),
         "sim" => sim(parser),
         "gen" => flag(parser, "check", |check| Order::Generate { check }),
         "abi" => flag(parser, "accept", |accept| Order::Abi { accept }),
@@ -151,6 +153,7 @@ cargo xtask <command>
   test [--quick] [--only STEP]   the whole gate; --list names its steps, --no-skips makes a skip a failure
   check [--quick]                the part of it that one runs while working
   bench [...]                    perf/bench.sh with the same arguments
+  build                          the release programs, the Python module, the C library
   sim --seed N                   every simulation with one seed
   loom                           model checking of the queues
   fuzz NAME [--seconds N]        one fuzz target, 60 seconds unless said
@@ -217,7 +220,7 @@ mod tests {
     #[test]
     fn every_command_is_in_the_help() {
         for command in [
-            "run", "test", "check", "bench", "sim", "loom", "fuzz", "e2e", "gen", "abi", "doctor", "tidy",
+            "run", "test", "check", "bench", "build", "sim", "loom", "fuzz", "e2e", "gen", "abi", "doctor", "tidy",
             "setup",
         ] {
             assert!(HELP.contains(&format!("\n  {command} ")), "{command}");

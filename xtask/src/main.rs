@@ -44,6 +44,7 @@ fn execute(order: Order) -> Result<bool> {
         Order::List => steps::list(),
         Order::Gate(selection) => return steps::run(&selection),
         Order::Bench { arguments } => bench(&arguments)?,
+        Order::Build => build()?,
         Order::Sim { seed } => steps::simulate(seed)?,
         Order::Generate { check } => generate::run(check)?,
         Order::Abi { accept } => compare_abi(accept)?,
@@ -72,6 +73,12 @@ fn run(arguments: &[String]) -> Result<()> {
 fn compare_abi(accept: bool) -> Result<()> {
     setup::ensure(Purpose::Test)?;
     if accept { abi::accept() } else { abi::check() }
+}
+
+/// Everything that programs need to run, and nothing that only tests need.
+fn build() -> Result<()> {
+    setup::ensure(Purpose::Run)?;
+    artefacts::build()
 }
 
 fn bench(arguments: &[String]) -> Result<()> {
