@@ -34,7 +34,11 @@ impl Search {
 
     /// When a probe should leave; [`Instant::MAX`] when nothing is to be found out.
     pub fn due(&self) -> Instant {
-        if self.probing > 0 || self.above.saturating_sub(self.current) <= STEP_MIN { Instant::MAX } else { self.due }
+        if self.probing > 0 || self.above.saturating_sub(self.current) <= STEP_MIN {
+            Instant::MAX
+        } else {
+            self.due
+        }
     }
 
     /// Length of the probe that is due now; it is under way from then on.

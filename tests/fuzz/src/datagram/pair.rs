@@ -11,8 +11,7 @@ use std::time::Duration;
 pub fn check(input: &[u8]) -> usize {
     let mut input = Input(input);
     let choice = input.byte().unwrap_or(0);
-    let mut world =
-        World::new(u64::from(choice), 2, config(choice), Conditions::default(), choice & 4 != 0);
+    let mut world = World::new(u64::from(choice), 2, config(choice), Conditions::default(), choice & 4 != 0);
     let link = world.connect(0, 1).expect("there is room");
     for _ in 0..STEPS_MAX {
         let Some(step) = input.byte() else { break };

@@ -71,7 +71,14 @@ fn init() -> Long<'static> {
     Long { source_shard: 0, version: 1, target: 77, source: WireId(88), body }
 }
 
-fn is_good(now: Instant, secret: u64, from: SocketAddr, packet: &Long<'_>, epoch: u64, cookie: &[u8]) -> bool {
+fn is_good(
+    now: Instant,
+    secret: u64,
+    from: SocketAddr,
+    packet: &Long<'_>,
+    epoch: u64,
+    cookie: &[u8],
+) -> bool {
     is_cookie_good(now, &Config::default(), &Secret(secret), from, packet, epoch, cookie)
 }
 
@@ -92,11 +99,9 @@ fn a_cookie_is_no_good_for_another_client() {
     for other in ["10.0.0.1:4001", "10.0.0.2:4000", "[::ffff:10.0.0.1]:4000"] {
         assert!(!is_good(at(0), 1, other.parse().unwrap(), &init(), EPOCH, &cookie), "{other}");
     }
-    for other in [
-        Long { target: 78, ..init() },
-        Long { source: WireId(89), ..init() },
-        Long { version: 2, ..init() },
-    ] {
+    for other in
+        [Long { target: 78, ..init() }, Long { source: WireId(89), ..init() }, Long { version: 2, ..init() }]
+    {
         assert!(!is_good(at(0), 1, from(), &other, EPOCH, &cookie), "{other:?}");
     }
 }

@@ -194,7 +194,8 @@ fn script() -> impl Strategy<Value = (Vec<usize>, Vec<Step>)> {
         let count = lens.len() as u64;
         let step = prop_oneof![
             (0..count, 1u64..8).prop_map(|(first, more)| Step::Messages(first, more)),
-            (0..count, 0usize..1000, 1usize..1000).prop_map(|(at, from, more)| Step::Fragment(at, from, more)),
+            (0..count, 0usize..1000, 1usize..1000)
+                .prop_map(|(at, from, more)| Step::Fragment(at, from, more)),
         ];
         (Just(lens), proptest::collection::vec(step, 0..120))
     })
