@@ -221,7 +221,8 @@ fn seeds() {
 #[test]
 fn seeds_of_old_failures() {
     // 109: challenges timed by the round trip of the old path gave up before the new one could answer.
-    for seed in [109] {
+    // 251, 290: messages behind a gap were neither delivered nor named at the end.
+    for seed in [109, 251, 290] {
         run(seed);
     }
 }
