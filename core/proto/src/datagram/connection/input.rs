@@ -333,9 +333,11 @@ impl<P: Protector> Machine<P> {
             self.path.has_ecn = false;
             return;
         };
-        if ecn.ce > self.path.marks {
-            shared.stats.ecn_marks += ecn.ce - self.path.marks;
-            self.path.marks = ecn.ce;
+        // No more than was sent, whatever the peer says.
+        let marked = ecn.ce.min(self.send.number_next);
+        if marked > self.path.marks {
+            shared.stats.ecn_marks += marked - self.path.marks;
+            self.path.marks = marked;
             self.path.control.on_congestion(now, sent);
         }
     }
