@@ -90,7 +90,8 @@ mod tests {
     fn answers_come_at_their_rate_however_often_one_asks() {
         for step in [1, 3, 70, 130] {
             let mut answers = Answers::new(at(0), 10);
-            let given = (0..10_000).step_by(step).filter(|&ms| answers.allow(at(ms), Purpose::Handshake)).count();
+            let given =
+                (0..10_000).step_by(step).filter(|&ms| answers.allow(at(ms), Purpose::Handshake)).count();
             // Ten a second, and the one that was there; asked more rarely, each is given.
             let most = (10_000 / step).min(101);
             assert!((most.saturating_sub(3)..=most + 1).contains(&given), "every {step} ms: {given}");

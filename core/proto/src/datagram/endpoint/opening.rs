@@ -253,8 +253,7 @@ impl<S: Security> Endpoint<S> {
     }
 
     fn answer(&mut self, now: Instant, to: SocketAddr, target: u64, source: WireId, body: Body<'_>) {
-        let purpose =
-            if let Body::Reset(_) = body { Purpose::Reset } else { Purpose::Handshake };
+        let purpose = if let Body::Reset(_) = body { Purpose::Reset } else { Purpose::Handshake };
         if !self.answers.allow(now, purpose) {
             self.stats.answers_dropped += 1;
             return;
