@@ -221,8 +221,9 @@ fn seeds() {
 #[test]
 fn seeds_of_old_failures() {
     // 109: challenges timed by the round trip of the old path gave up before the new one could answer.
+    // 5868: unreliable messages filled a small window, and nobody acknowledged them.
     // 251, 290: messages behind a gap were neither delivered nor named at the end.
-    for seed in [109, 251, 290] {
+    for seed in [109, 251, 290, 5868] {
         run(seed);
     }
 }

@@ -51,6 +51,9 @@ impl<P: Protector> Machine<P> {
                 break;
             }
         }
+        if self.is_held_up_by_lazy() {
+            self.transmit_ping(now, shared, sink);
+        }
         if self.receive.acknowledging.is_due_now() {
             self.transmit_acknowledgement(now, shared, sink);
         }
@@ -217,6 +220,19 @@ impl<P: Protector> Machine<P> {
         }
         shared.stats.acknowledgements_alone += 1;
         self.emit(now, shared, self.path.peer, packet.finish(), Purpose::Control, false, sink);
+    }
+
+    /// Whether the window is full of packets that nobody has to acknowledge.
+    fn is_held_up_by_lazy(&self) -> bool {
+        let send = &self.send;
+        self.has_data() && send.pace_due.is_none() && send.flight.eliciting() == 0 && !send.flight.is_empty()
+    }
+
+    /// Asks for an acknowledgement, whatever the window says.
+    fn transmit_ping(&mut self, now: Instant, shared: &mut Shared<'_>, sink: &mut impl TxSink) {
+        let mut packet = self.control_packet(shared);
+        packet.frame(true, 1, |out| out.push(frame::PING));
+        self.emit(now, shared, self.path.peer, packet.finish(), Purpose::Data, true, sink);
     }
 
     /// Challenges and responses, each to the address that it is about.
