@@ -45,6 +45,7 @@ const PACKAGES: &[Package] = &[
     test("chromium", "chromium", "browser tests of the console"),
     test("chromium-driver", "chromedriver", "browser tests of the console"),
     test("curl", "curl", "end-to-end tests"),
+    test("tshark", "tshark", "test of the Wireshark dissector"),
     test("openssl", "openssl", "node certificates in tests"),
 ];
 

@@ -2,6 +2,7 @@
 
 mod bare_metal;
 mod c;
+mod dissector;
 mod examples;
 mod python;
 mod rust;

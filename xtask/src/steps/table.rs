@@ -1,6 +1,6 @@
 //! The steps of the gate, cheapest first. To add one: a line here, and its function.
 
-use super::{Gate, Step, bare_metal, c, examples, python, rust};
+use super::{Gate, Step, bare_metal, c, dissector, examples, python, rust};
 
 /// Order matters twice: what fails fast comes first, and `release` comes before what uses its outputs.
 pub const STEPS: &[Step] = &[
@@ -18,6 +18,7 @@ pub const STEPS: &[Step] = &[
     check("python-lints", "ruff, mypy, and the stub against the built module", python::lints).after_setup(),
     test("loom", "every ordering of the queues, model checked", rust::loom),
     test("sim", "simulations with a few seeds", rust::simulations),
+    test("dissector", "Wireshark reads the protocol as we do", dissector::run).after_setup(),
     test("c", "headers in C11 and C++17, C tests under the address sanitizer", c::tests).after_setup(),
     test("c-abi", "the C interface is still that of programs compiled before", c::abi).after_setup(),
     test("c-installed", "the C library as cargo-c installs it", c::installed).after_setup(),

@@ -65,3 +65,51 @@ pub const LARGE_BYTES: usize = 65_536;
 const SMALL_KEPT: usize = 4096;
 const LARGE_KEPT: usize = 256;
 const SHARED_KEPT: usize = 8192;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buffers_come_back_empty_and_by_their_size() {
+        let mut pool = Pool::default();
+        let (mut small, mut large) = (pool.take_small(1472), pool.take_large());
+        assert!(small.capacity() >= SMALL_BYTES && large.capacity() >= LARGE_BYTES);
+        small.push(1);
+        large.push(2);
+        let places = (small.as_ptr(), large.as_ptr());
+        pool.give(large);
+        pool.give(small);
+        let (small, large) = (pool.take_small(1200), pool.take_large());
+        assert_eq!((small.as_ptr(), large.as_ptr()), places);
+        assert!(small.is_empty() && large.is_empty());
+    }
+
+    #[test]
+    fn a_buffer_that_somebody_reads_is_not_handed_out() {
+        let mut pool = Pool::default();
+        let shared = Arc::new(pool.take_small(1472));
+        let place = shared.as_ptr();
+        pool.give_shared(Arc::clone(&shared));
+        let others: Vec<_> = (0..10).map(|_| pool.take_small(1472)).collect();
+        assert!(others.iter().all(|other| other.as_ptr() != place));
+        drop(shared);
+        let again = pool.take_small(1472);
+        assert_eq!(again.as_ptr(), place);
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded() {
+        let mut pool = Pool::default();
+        for _ in 0..2 * SMALL_KEPT {
+            pool.give(Vec::with_capacity(SMALL_BYTES));
+        }
+        let held = Arc::new(Vec::new());
+        for _ in 0..2 * SHARED_KEPT {
+            pool.give_shared(Arc::clone(&held));
+        }
+        assert_eq!((pool.small.len(), pool.shared.len()), (SMALL_KEPT, SHARED_KEPT));
+        pool.give(Vec::with_capacity(10));
+        assert!(pool.take_small(1).capacity() >= SMALL_BYTES, "what is too small is not kept");
+    }
+}

@@ -74,3 +74,34 @@ impl SendStreams {
 pub fn cost(len: usize) -> u64 {
     len as u64 + MESSAGE_COST
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::datagram::StreamKind;
+
+    fn id(number: u32) -> StreamId {
+        StreamId::new(number, StreamKind::Ordered).unwrap()
+    }
+
+    #[test]
+    fn streams_are_found_whatever_the_order_in_which_they_were_opened() {
+        let mut streams = SendStreams::default();
+        for number in [5, 1, 9, 3, 7, 1] {
+            streams.open(id(number), u64::from(number)).next += 1;
+        }
+        assert_eq!(streams.len(), 5);
+        for number in [1, 9, 5, 3, 7, 7, 1] {
+            let stream = streams.get(id(number)).unwrap();
+            assert_eq!((stream.id, stream.credit), (id(number), u64::from(number)));
+            assert_eq!(stream.next, if number == 1 { 2 } else { 1 });
+        }
+        assert!(streams.get(id(2)).is_none() && streams.get(id(10)).is_none());
+        assert!(streams.iter_mut().map(|stream| stream.id).is_sorted());
+    }
+
+    #[test]
+    fn an_empty_message_costs_something_too() {
+        assert_eq!((cost(0), cost(100)), (16, 116));
+    }
+}

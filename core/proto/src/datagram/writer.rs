@@ -201,3 +201,6 @@ impl Writer {
 pub const MESSAGE_HEAD_MAX: usize = 1 + 5 + varint::LEN_MAX + 4 + 5;
 /// A fragment that does not begin its packet has so many bytes at least, unless it is the last one.
 const FRAGMENT_WANTED: usize = 256;
+
+#[cfg(test)]
+mod tests;

@@ -390,3 +390,17 @@ fn a_close_that_is_repeated_for_ever_keeps_no_connection() {
     }
     assert_eq!(world.nodes[1].endpoint.connections(), 0);
 }
+
+#[test]
+fn unreliable_messages_that_fill_a_small_window_are_acknowledged_in_time() {
+    let config = Config { control: ControlKind::Fixed(6000), is_path_known: true, ..Config::default() };
+    let (mut world, link) = world(config, Conditions::default());
+    world.run_for(Duration::from_secs(1));
+    for _ in 0..200 {
+        world.send(link, 0, stream(StreamKind::Unreliable), 1000).unwrap();
+    }
+    world.send(link, 0, ORDERED, 100).unwrap();
+    world.run_for(Duration::from_secs(1));
+    assert_eq!(world.links[link].directions[0].unreliable_seen.len(), 200);
+    assert_eq!(world.delivered(), 1);
+}

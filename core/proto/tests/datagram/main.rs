@@ -1,6 +1,7 @@
 //! Reliable datagrams under a simulated network: seeds, faults, and what must hold.
 
 mod app;
+mod capture;
 mod cases;
 mod corpus;
 #[path = "../../../../tests/fuzz/src/datagram/mod.rs"]

@@ -184,10 +184,10 @@ impl World {
                 self.now = self.now.max(next) + Duration::from_micros(1);
             }
             while let Some(datagram) = self.net.arrive(self.now) {
-                if let Some(node) = self.nodes.iter_mut().find(|node| node.address == datagram.to) {
-                    if node.socket.len() < SOCKET_MAX {
-                        node.socket.push_back(datagram);
-                    }
+                if let Some(node) = self.nodes.iter_mut().find(|node| node.address == datagram.to)
+                    && node.socket.len() < SOCKET_MAX
+                {
+                    node.socket.push_back(datagram);
                 }
             }
         }

@@ -203,6 +203,8 @@ impl Victim {
                 break;
             }
         }
+        let stats = self.endpoint.stats();
+        assert!(stats.ecn_marks <= stats.packets_sent && stats.packets_lost <= stats.packets_sent);
         assert!(self.endpoint.timers() < 40, "{}", self.endpoint.timers());
         assert!(self.name.is_none_or(|name| self.endpoint.buffered(name) < 300_000));
         let window: u64 = self.unconsumed.iter().map(|(_, cost)| cost).sum();

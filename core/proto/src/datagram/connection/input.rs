@@ -284,6 +284,7 @@ impl<P: Protector> Machine<P> {
         if let Some(newest) = settled.newest {
             send.progress = now;
             send.probes_sent = 0;
+            send.probe_credit = 0;
             if settled.newest_number == frame.largest && settled.newest_is_eliciting {
                 let delay = Duration::from_micros(frame.delay_us).min(self.peer_limits.acknowledgement_delay);
                 self.path.rtt.sample(now.saturating_sub(newest), delay);
@@ -333,9 +334,11 @@ impl<P: Protector> Machine<P> {
             self.path.has_ecn = false;
             return;
         };
-        if ecn.ce > self.path.marks {
-            shared.stats.ecn_marks += ecn.ce - self.path.marks;
-            self.path.marks = ecn.ce;
+        // No more than was sent, whatever the peer says.
+        let marked = ecn.ce.min(self.send.number_next);
+        if marked > self.path.marks {
+            shared.stats.ecn_marks += marked - self.path.marks;
+            self.path.marks = marked;
             self.path.control.on_congestion(now, sent);
         }
     }

@@ -51,6 +51,9 @@ impl<P: Protector> Machine<P> {
                 break;
             }
         }
+        if self.is_held_up_by_lazy() {
+            self.transmit_ping(now, shared, sink);
+        }
         if self.receive.acknowledging.is_due_now() {
             self.transmit_acknowledgement(now, shared, sink);
         }
@@ -219,6 +222,19 @@ impl<P: Protector> Machine<P> {
         self.emit(now, shared, self.path.peer, packet.finish(), Purpose::Control, false, sink);
     }
 
+    /// Whether the window is full of packets that nobody has to acknowledge.
+    fn is_held_up_by_lazy(&self) -> bool {
+        let send = &self.send;
+        self.has_data() && send.pace_due.is_none() && send.flight.eliciting() == 0 && !send.flight.is_empty()
+    }
+
+    /// Asks for an acknowledgement, whatever the window says.
+    fn transmit_ping(&mut self, now: Instant, shared: &mut Shared<'_>, sink: &mut impl TxSink) {
+        let mut packet = self.control_packet(shared);
+        packet.frame(true, 1, |out| out.push(frame::PING));
+        self.emit(now, shared, self.path.peer, packet.finish(), Purpose::Data, true, sink);
+    }
+
     /// Challenges and responses, each to the address that it is about.
     fn transmit_paths(&mut self, now: Instant, shared: &mut Shared<'_>, sink: &mut impl TxSink) {
         let response = self.path.take_response().map(|(to, value)| (to, true, value));
@@ -342,8 +358,12 @@ impl<P: Protector> Machine<P> {
         let (number, since) = self.key_since;
         let is_worn = self.send.number_next - number >= shared.config.key_packets_max
             || now.saturating_sub(since) >= shared.config.key_lifetime;
-        // The one before must be out of use: its packets acknowledged, and the peer's copy of it forgotten.
-        if is_worn && self.key_forget.is_none() && self.send.acknowledged >= Some(number) {
+        if !is_worn || self.key_forget.is_some() || self.send.acknowledged < Some(number) {
+            return;
+        }
+        // The one before must be out of use: the peer's copy of it forgotten, and none of its packets to be opened and sent again.
+        let oldest = self.send.flight.trains().find(|train| train.bytes.is_some());
+        if oldest.is_none_or(|train| train.first >= number) {
             self.protector.update_key();
             self.key_since = (self.send.number_next, now);
             self.key_forget = Some(now + self.linger());

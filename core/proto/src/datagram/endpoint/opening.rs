@@ -1,5 +1,6 @@
 //! Packets without a connection come in.
 
+use super::answers::Purpose;
 use super::{Content, Endpoint, Slot};
 use crate::datagram::connection::{Beginning, Machine, Shared, State};
 use crate::datagram::event::{Event, GoneReason};
@@ -150,7 +151,7 @@ impl<S: Security> Endpoint<S> {
             return;
         };
         if let Some(bytes) = machine.accept.clone() {
-            if self.answers.allow(now) {
+            if self.answers.allow(now, Purpose::Handshake) {
                 self.answers.push(from, bytes);
             } else {
                 self.stats.answers_dropped += 1;
@@ -252,7 +253,8 @@ impl<S: Security> Endpoint<S> {
     }
 
     fn answer(&mut self, now: Instant, to: SocketAddr, target: u64, source: WireId, body: Body<'_>) {
-        if !self.answers.allow(now) {
+        let purpose = if let Body::Reset(_) = body { Purpose::Reset } else { Purpose::Handshake };
+        if !self.answers.allow(now, purpose) {
             self.stats.answers_dropped += 1;
             return;
         }
