@@ -2,7 +2,7 @@
 
 use super::net::Conditions;
 use super::world::World;
-use clustercore_proto::datagram::{Config, ControlKind, Event, GoneReason, StreamId, StreamKind};
+use clustercore_proto::datagram::{Config, ControlKind, Event, GoneReason, SendError, StreamId, StreamKind};
 use clustercore_proto::time::Instant;
 use std::time::Duration;
 
@@ -403,4 +403,19 @@ fn unreliable_messages_that_fill_a_small_window_are_acknowledged_in_time() {
     world.run_for(Duration::from_secs(1));
     assert_eq!(world.links[link].directions[0].unreliable_seen.len(), 200);
     assert_eq!(world.delivered(), 1);
+}
+
+#[test]
+fn the_longest_message_is_the_same_on_all_streams() {
+    let config = Config { message_bytes_max: 100, ..Config::default() };
+    let (mut world, link) = world(config, Conditions::default());
+    let (node, name) = world.links[link].client;
+    for kind in [StreamKind::Ordered, StreamKind::Unordered, StreamKind::Latest, StreamKind::Unreliable] {
+        let refused = Err(SendError::TooLarge { len: 101, max: 100 });
+        assert_eq!(world.nodes[node].endpoint.send(name, stream(kind), &[0; 101]), refused);
+        assert_eq!(world.send(link, 0, stream(kind), 90), Ok(()));
+    }
+    settle(&mut world, 1);
+    assert_eq!(world.delivered(), 3);
+    assert_eq!(world.links[link].gone, [None, None]);
 }

@@ -364,8 +364,8 @@ impl<P: Protector> Machine<P> {
         if !self.state.is_sending() {
             return Err(SendError::NotOpen);
         }
-        if len as u64 > self.peer_limits.message_bytes_max.min(config.message_bytes_max as u64) {
-            let max = self.peer_limits.message_bytes_max.min(config.message_bytes_max as u64) as usize;
+        let max = self.message_bytes_max(config);
+        if len > max {
             return Err(SendError::TooLarge { len, max });
         }
         let cost = cost(len);
@@ -386,6 +386,12 @@ impl<P: Protector> Machine<P> {
         state.next += 1;
         self.send.used += cost;
         Ok(sequence)
+    }
+
+    /// Bytes of a message that both sides take.
+    fn message_bytes_max(&self, config: &Config) -> usize {
+        let peer = usize::try_from(self.peer_limits.message_bytes_max).unwrap_or(usize::MAX);
+        config.message_bytes_max.min(peer)
     }
 
     fn open_stream(&mut self, stream: StreamId) -> Result<&mut super::send_stream::SendStream, SendError> {
@@ -415,6 +421,7 @@ impl<P: Protector> Machine<P> {
         } else {
             shape.room() - super::writer::MESSAGE_HEAD_MAX
         };
+        let max = max.min(self.message_bytes_max(shared.config));
         if payload.len() > max {
             return Err(SendError::TooLarge { len: payload.len(), max });
         }

@@ -75,8 +75,12 @@ impl Path {
 
     /// A valid, newest packet came from another address: it is asked whether the peer is there. `value` is not to be guessed.
     pub fn suspect(&mut self, now: Instant, address: SocketAddr, value: u64) {
-        if self.candidate.as_ref().is_none_or(|candidate| candidate.address != address) {
-            self.candidate = Some(Box::new(Candidate { address, value, due: now, tries: 0 }));
+        match &mut self.candidate {
+            // Heard again: the last challenge is not the last.
+            Some(candidate) if candidate.address == address => {
+                candidate.tries = candidate.tries.min(CHALLENGES - 1);
+            }
+            _ => self.candidate = Some(Box::new(Candidate { address, value, due: now, tries: 0 })),
         }
     }
 
