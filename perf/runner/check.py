@@ -191,7 +191,7 @@ def run(area: str, effort: experiments.Effort, has_record: bool, only: list[str]
                 results.Row("check", name, effort.ours, figure, figure, value, value, value, 1)
                 for figure, value in cases[name].figures.items()
             ]
-            results.save(rows, "check", has_record)
+            results.save(rows, area, has_record)
             if cases[name].figures:
                 print(
                     f"{name}: "

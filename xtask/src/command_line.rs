@@ -220,8 +220,8 @@ mod tests {
     #[test]
     fn every_command_is_in_the_help() {
         for command in [
-            "run", "test", "check", "bench", "build", "sim", "loom", "fuzz", "e2e", "gen", "abi", "doctor", "tidy",
-            "setup",
+            "run", "test", "check", "bench", "build", "sim", "loom", "fuzz", "e2e", "gen", "abi", "doctor",
+            "tidy", "setup",
         ] {
             assert!(HELP.contains(&format!("\n  {command} ")), "{command}");
         }

@@ -8,7 +8,7 @@
 use clap::{Parser, ValueEnum};
 use clustercore::io::{DriverChoice, DriverConfig};
 use clustercore::messages::EndpointConfig;
-use clustercore::proto::datagram::{Config, Connection, Event, SendError, StreamId, StreamKind};
+use clustercore::proto::datagram::{Config, Connection, Event, GoneReason, SendError, StreamId, StreamKind};
 use clustercore::{EndpointId, Shard};
 use clustercore_perf::cpu;
 use hdrhistogram::Histogram;
@@ -236,12 +236,22 @@ fn send(options: &Options, to: SocketAddr) -> Result<Side, Failure> {
         if Instant::now() >= until {
             break;
         }
-        let wait = if blocked { Duration::from_millis(50) } else { Duration::ZERO };
-        shard.turn_for(Some(wait))?;
-        if let Some(reason) = gone(&mut shard) {
-            side.cpu_ns = cpu::thread_ns() - cpu_start;
-            side.gone = reason;
-            return Ok(side);
+        // Who was refused waits until it is told that there is room: small trains would be the price of haste.
+        let mut has_room = false;
+        while !has_room && Instant::now() < until {
+            shard.turn_for(Some(if blocked { Duration::from_millis(50) } else { Duration::ZERO }))?;
+            has_room = !blocked;
+            for (_, event) in shard.connection_events() {
+                match event {
+                    Event::Writable { .. } => has_room = true,
+                    Event::Gone { reason, unconfirmed, .. } => {
+                        side.cpu_ns = cpu::thread_ns() - cpu_start;
+                        side.gone = in_words(&reason, &unconfirmed);
+                        return Ok(side);
+                    }
+                    _ => {}
+                }
+            }
         }
     }
     side.cpu_ns = cpu::thread_ns() - cpu_start;
@@ -275,11 +285,15 @@ fn gone(shard: &mut Shard) -> Option<String> {
     let mut over = None;
     for (_, event) in shard.connection_events() {
         if let Event::Gone { reason, unconfirmed, .. } = event {
-            let count: u64 = unconfirmed.iter().map(|(_, first, last)| last - first + 1).sum();
-            over = Some(format!("{reason:?}, {count} unconfirmed"));
+            over = Some(in_words(&reason, &unconfirmed));
         }
     }
     over
+}
+
+fn in_words(reason: &GoneReason, unconfirmed: &[(StreamId, u64, u64)]) -> String {
+    let count: u64 = unconfirmed.iter().map(|(_, first, last)| last - first + 1).sum();
+    format!("{reason:?}, {count} unconfirmed")
 }
 
 fn ping(options: &Options, to: SocketAddr) -> Result<(Side, Histogram<u64>), Failure> {

@@ -4,7 +4,7 @@ use super::builder::{Builder, Claim, Written};
 use super::frame::{FRAGMENT_HEAD_MAX, put_fragment};
 use super::id::{Sequence, StreamId};
 use super::packet::HEADER_BYTES;
-use super::pool::Pool;
+use super::pool::{LARGE_BYTES, Pool};
 use crate::wire::varint;
 use alloc::collections::VecDeque;
 
@@ -140,7 +140,7 @@ impl Writer {
         let is_fit = match &mut self.open {
             Some(open) if open.room() >= need => true,
             Some(open) => {
-                if open.len() + shape.packet_bytes > open.capacity() {
+                if open.capacity() < LARGE_BYTES && open.len() + shape.packet_bytes > open.capacity() {
                     let larger = pool.take_large();
                     pool.give(open.grow(larger));
                 }
