@@ -10,6 +10,8 @@ pub mod forward;
 pub mod io;
 pub mod log;
 pub mod node;
+#[forbid(unsafe_code)]
+pub mod security;
 pub mod shard;
 pub mod sys;
 

@@ -227,6 +227,19 @@ pub enum Code {
     ///
     /// Every node is leased, and fairness gives this service no more. Ask again later.
     PoolExhausted = 70,
+    /// The text is not a key of the kind that is wanted.
+    ///
+    /// A private key is a line `clc-private-x25519 BASE64`, a public one `clc-public-x25519 BASE64`.
+    /// `clustercore keygen` makes both.
+    BadKey = 80,
+    /// Others than its owner can get at the private key.
+    ///
+    /// Run `chmod 600` on the file. If somebody may have read it, make a new key.
+    KeyExposed = 81,
+    /// The file exists and is not written over.
+    ///
+    /// Name another file, or remove it first.
+    FileExists = 82,
     /// A defect in clustercore was caught at its boundary.
     ///
     /// Please report it with the message. The handle it happened on must be closed.
@@ -287,6 +300,9 @@ impl Code {
         Code::NoSuchService,
         Code::StaleToken,
         Code::PoolExhausted,
+        Code::BadKey,
+        Code::KeyExposed,
+        Code::FileExists,
         Code::Panic,
         Code::Internal,
     ];
@@ -348,6 +364,9 @@ impl Code {
             68 => Code::NoSuchService,
             69 => Code::StaleToken,
             70 => Code::PoolExhausted,
+            80 => Code::BadKey,
+            81 => Code::KeyExposed,
+            82 => Code::FileExists,
             90 => Code::Panic,
             91 => Code::Internal,
             _ => return None,
@@ -405,6 +424,9 @@ impl Code {
             Code::NoSuchService => "NO_SUCH_SERVICE",
             Code::StaleToken => "STALE_TOKEN",
             Code::PoolExhausted => "POOL_EXHAUSTED",
+            Code::BadKey => "BAD_KEY",
+            Code::KeyExposed => "KEY_EXPOSED",
+            Code::FileExists => "FILE_EXISTS",
             Code::Panic => "PANIC",
             Code::Internal => "INTERNAL",
         }
@@ -461,6 +483,9 @@ impl Code {
             Code::NoSuchService => "the pool has no service of this name",
             Code::StaleToken => "the fencing token is not the present one",
             Code::PoolExhausted => "the pool has no node to lend",
+            Code::BadKey => "the text is not a key of the kind that is wanted",
+            Code::KeyExposed => "others than its owner can get at the private key",
+            Code::FileExists => "the file exists and is not written over",
             Code::Panic => "a defect in clustercore was caught at its boundary",
             Code::Internal => "an internal invariant does not hold",
         }
@@ -539,6 +564,9 @@ impl Code {
             Code::NoSuchService => Side::Local,
             Code::StaleToken => Side::Local,
             Code::PoolExhausted => Side::Local,
+            Code::BadKey => Side::Local,
+            Code::KeyExposed => Side::Local,
+            Code::FileExists => Side::Local,
             Code::Panic => Side::Local,
             Code::Internal => Side::Local,
         }

@@ -329,10 +329,10 @@ impl<P: Protector> Machine<P> {
         let is_worn = self.send.number_next - number >= shared.config.key_packets_max
             || now.saturating_sub(since) >= shared.config.key_lifetime;
         // The one before must be out of use: its packets acknowledged, and the peer's copy of it forgotten.
-        if is_worn && self.key_forget.is_none() && self.send.acknowledged >= Some(number) {
+        if is_worn && self.key_rest.is_none() && self.send.acknowledged >= Some(number) {
             self.protector.update_key();
             self.key_since = (self.send.number_next, now);
-            self.key_forget = Some(now + self.linger());
+            self.key_rest = Some(now + self.linger());
             shared.stats.key_updates += 1;
         }
     }

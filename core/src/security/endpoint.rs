@@ -1,0 +1,160 @@
+//! The security of one datagram endpoint.
+
+use super::access::Access;
+use super::check::crc32c;
+use super::handshake::{self, Pending};
+use super::key::{PrivateKey, PublicKey};
+use super::packet_key::expand;
+use super::protector::PacketProtector;
+use crate::{Code, Error, Result};
+use aws_lc_rs::hkdf::{HKDF_SHA256, Prk, Salt};
+use aws_lc_rs::hmac;
+use aws_lc_rs::rand::{SecureRandom, SystemRandom};
+use clustercore_proto::datagram::{Established, MacUse, Security};
+use std::fmt;
+use zeroize::Zeroizing;
+
+/// How an endpoint protects what it sends, and whom it believes.
+#[derive(Clone, Debug)]
+pub enum Mode {
+    /// Nothing is secret and nobody is proven: for loopback and for networks that are trusted in so many words.
+    Clear,
+    /// Both ends are proven by their keys, nobody else reads or changes anything.
+    Secure {
+        /// This endpoint's key. It belongs to one machine: whoever has it can be this endpoint.
+        key: PrivateKey,
+        /// Which clients are let in.
+        access: Access,
+    },
+}
+
+/// Checks, ciphers, handshakes and randomness of one datagram endpoint.
+pub struct EndpointSecurity {
+    mode: Mode,
+    /// Random, so that no cookie outlives its process.
+    cookie: hmac::Key,
+    /// Follows from the endpoint's key, so that a restarted program can still say that it knows nothing.
+    reset: hmac::Key,
+    random: RandomWords,
+}
+
+impl EndpointSecurity {
+    /// Security of the endpoint at `port`. The port is part of what reset tokens are made of: an endpoint with the same key at another
+    /// port makes none for this one's connections.
+    ///
+    /// Errors: `Internal` when the system has no randomness.
+    pub fn new(mode: Mode, port: u16) -> Result<EndpointSecurity> {
+        let mut cookie = Zeroizing::new([0; 32]);
+        let filled = SystemRandom::new().fill(&mut *cookie);
+        filled.map_err(|_| Error::new(Code::Internal, "the system gave no random bytes"))?;
+        // In clear mode the key is known to all: there is no other that would outlive the process.
+        let root = match &mode {
+            Mode::Clear => Prk::new_less_safe(HKDF_SHA256, &[0; 32]),
+            Mode::Secure { key, .. } => Salt::new(HKDF_SHA256, RESET_LABEL).extract(key.as_bytes()),
+        };
+        let mut reset = Zeroizing::new([0; 32]);
+        expand(&root, &[RESET_LABEL, &port.to_le_bytes()].concat(), &mut *reset);
+        Ok(EndpointSecurity {
+            mode,
+            cookie: hmac::Key::new(hmac::HMAC_SHA256, &*cookie),
+            reset: hmac::Key::new(hmac::HMAC_SHA256, &*reset),
+            random: RandomWords::default(),
+        })
+    }
+
+    /// Whether it is secure mode.
+    pub fn is_secure(&self) -> bool {
+        matches!(self.mode, Mode::Secure { .. })
+    }
+}
+
+impl fmt::Debug for EndpointSecurity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EndpointSecurity").field("mode", &self.mode).finish_non_exhaustive()
+    }
+}
+
+impl Security for EndpointSecurity {
+    type Protector = PacketProtector;
+    type Pending = Pending;
+
+    fn check(&self, bytes: &[u8]) -> u32 {
+        crc32c(bytes)
+    }
+
+    fn mac(&self, purpose: MacUse, bytes: &[u8]) -> [u8; 16] {
+        let key = match purpose {
+            MacUse::Cookie => &self.cookie,
+            MacUse::Reset => &self.reset,
+        };
+        let whole = hmac::sign(key, bytes);
+        let mut mac = [0; 16];
+        mac.iter_mut().zip(whole.as_ref()).for_each(|(to, from)| *to = *from);
+        mac
+    }
+
+    #[inline]
+    fn random(&mut self) -> u64 {
+        self.random.next()
+    }
+
+    fn initiate(&mut self, peer: Option<[u8; 32]>, parameters: &[u8]) -> Option<(Pending, Vec<u8>)> {
+        match (&self.mode, peer) {
+            // Somebody who must be proven cannot be, without a cipher.
+            (Mode::Clear, Some(_)) | (Mode::Secure { .. }, None) => None,
+            (Mode::Clear, None) => Some((Pending::Clear, parameters.to_vec())),
+            (Mode::Secure { key, .. }, Some(peer)) => {
+                handshake::initiate(key, &PublicKey::from_bytes(peer)?, parameters)
+            }
+        }
+    }
+
+    fn respond(
+        &mut self,
+        message: &[u8],
+        parameters: &[u8],
+    ) -> Option<(Established<PacketProtector>, Vec<u8>)> {
+        match &self.mode {
+            Mode::Clear => Some((in_clear(message), parameters.to_vec())),
+            Mode::Secure { key, access } => handshake::respond(key, access, message, parameters),
+        }
+    }
+
+    fn finish(&mut self, pending: &mut Pending, message: &[u8]) -> Option<Established<PacketProtector>> {
+        match pending {
+            Pending::Clear => Some(in_clear(message)),
+            Pending::Secure(state) => handshake::finish(state, message),
+        }
+    }
+}
+
+fn in_clear(parameters: &[u8]) -> Established<PacketProtector> {
+    Established { protector: PacketProtector::Clear, parameters: parameters.to_vec(), identity: None }
+}
+
+/// Random numbers of the system, fetched many at a time. Each is given once.
+#[derive(Default)]
+struct RandomWords {
+    words: Vec<u64>,
+}
+
+impl RandomWords {
+    fn next(&mut self) -> u64 {
+        if let Some(word) = self.words.pop() {
+            return word;
+        }
+        let mut bytes = [0; 8 * WORDS];
+        // A number that can be guessed would be worse than a shard that ends.
+        SystemRandom::new().fill(&mut bytes).expect("the system has random bytes");
+        let (first, rest) = bytes.split_first_chunk::<8>().expect("room for a word");
+        self.words.extend(rest.as_chunks::<8>().0.iter().map(|word| u64::from_ne_bytes(*word)));
+        u64::from_ne_bytes(*first)
+    }
+}
+
+/// Numbers fetched at a time.
+const WORDS: usize = 32;
+const RESET_LABEL: &[u8] = b"clustercore datagram 1 reset";
+
+#[cfg(test)]
+mod tests;
