@@ -6,10 +6,10 @@ use super::handshake::{self, Pending};
 use super::key::{PrivateKey, PublicKey};
 use super::packet_key::expand;
 use super::protector::PacketProtector;
-use crate::{Code, Error, Result};
+use super::random::{self, RandomWords};
+use crate::Result;
 use aws_lc_rs::hkdf::{HKDF_SHA256, Prk, Salt};
 use aws_lc_rs::hmac;
-use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use clustercore_proto::datagram::{Established, MacUse, Security};
 use std::fmt;
 use zeroize::Zeroizing;
@@ -42,11 +42,10 @@ impl EndpointSecurity {
     /// Security of the endpoint at `port`. The port is part of what reset tokens are made of: an endpoint with the same key at another
     /// port makes none for this one's connections.
     ///
-    /// Errors: `Internal` when the system has no randomness.
+    /// Errors: `Internal` when the kernel has no randomness.
     pub fn new(mode: Mode, port: u16) -> Result<EndpointSecurity> {
         let mut cookie = Zeroizing::new([0; 32]);
-        let filled = SystemRandom::new().fill(&mut *cookie);
-        filled.map_err(|_| Error::new(Code::Internal, "the system gave no random bytes"))?;
+        random::fill(&mut *cookie)?;
         // In clear mode the key is known to all: there is no other that would outlive the process.
         let root = match &mode {
             Mode::Clear => Prk::new_less_safe(HKDF_SHA256, &[0; 32]),
@@ -132,28 +131,6 @@ fn in_clear(parameters: &[u8]) -> Established<PacketProtector> {
     Established { protector: PacketProtector::Clear, parameters: parameters.to_vec(), identity: None }
 }
 
-/// Random numbers of the system, fetched many at a time. Each is given once.
-#[derive(Default)]
-struct RandomWords {
-    words: Vec<u64>,
-}
-
-impl RandomWords {
-    fn next(&mut self) -> u64 {
-        if let Some(word) = self.words.pop() {
-            return word;
-        }
-        let mut bytes = [0; 8 * WORDS];
-        // A number that can be guessed would be worse than a shard that ends.
-        SystemRandom::new().fill(&mut bytes).expect("the system has random bytes");
-        let (first, rest) = bytes.split_first_chunk::<8>().expect("room for a word");
-        self.words.extend(rest.as_chunks::<8>().0.iter().map(|word| u64::from_ne_bytes(*word)));
-        u64::from_ne_bytes(*first)
-    }
-}
-
-/// Numbers fetched at a time.
-const WORDS: usize = 32;
 const RESET_LABEL: &[u8] = b"clustercore datagram 1 reset";
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 use super::access::Access;
 use super::key::{PrivateKey, PublicKey};
+use super::noise::Primitives;
 use super::protector::{PacketKeys, PacketProtector};
 use clustercore_proto::datagram::{Established, VERSION};
 use snow::params::NoiseParams;
@@ -52,7 +53,11 @@ pub(super) fn finish(state: &mut HandshakeState, message: &[u8]) -> Option<Estab
 }
 
 fn builder(own: &PrivateKey) -> Option<Builder<'_>> {
-    Builder::new(PARAMETERS.clone()).local_private_key(own.as_bytes()).ok()?.prologue(&PROLOGUE).ok()
+    Builder::with_resolver(PARAMETERS.clone(), Box::new(Primitives))
+        .local_private_key(own.as_bytes())
+        .ok()?
+        .prologue(&PROLOGUE)
+        .ok()
 }
 
 fn write(state: &mut HandshakeState, parameters: &[u8]) -> Option<Vec<u8>> {

@@ -5,9 +5,9 @@
 //! clc-public-x25519 pCvo...=
 //! ```
 
+use super::random;
 use crate::{Code, Error, Result};
 use aws_lc_rs::agreement::{self, UnparsedPublicKey, X25519};
-use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use base64ct::{Base64, Encoding};
 use std::fmt;
 use zeroize::Zeroizing;
@@ -24,11 +24,10 @@ pub struct PrivateKey {
 pub struct PublicKey([u8; 32]);
 
 impl PrivateKey {
-    /// A new key. Errors: `Internal` when the system has no randomness.
+    /// A new key. Errors: `Internal` when the kernel has no randomness.
     pub fn generate() -> Result<PrivateKey> {
         let mut bytes = Zeroizing::new([0; 32]);
-        let filled = SystemRandom::new().fill(&mut *bytes);
-        filled.map_err(|_| Error::new(Code::Internal, "the system gave no random bytes"))?;
+        random::fill(&mut *bytes)?;
         PrivateKey::from_bytes(&bytes)
     }
 

@@ -1,7 +1,7 @@
 //! Security of datagrams: who the peer is, and that nobody else reads or changes what is said.
 //!
 //! [`EndpointSecurity`] is what a datagram endpoint is given: `Clear` (a check against accidents, no secrets) or `Secure` (Noise `IK`,
-//! then AES-128-GCM with keys that change). No cipher is written here: handshakes are `snow`'s, everything else is `aws-lc-rs`'s.
+//! then AES-128-GCM with keys that change). No cipher is written here: the order of handshakes is `snow`'s, ciphers are `aws-lc-rs`'s.
 //! `docs/decisions/0006-datagram-security.md` has the why and the figures. Invariants: no packet number seals twice under one
 //! key; a secret is zeroed when it is dropped; what is not authentic changes nothing.
 
@@ -11,8 +11,10 @@ mod endpoint;
 mod handshake;
 mod key;
 mod key_file;
+mod noise;
 mod packet_key;
 mod protector;
+mod random;
 
 pub use access::Access;
 pub use check::crc32c;
