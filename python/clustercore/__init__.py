@@ -8,7 +8,8 @@
             ...
 
 A `Node` has threads of its own and is commanded from any thread; a `Shard` is embedded in a loop of yours and
-has no thread. `Scaler`, `AutoThresholds` and `Pool` are pure machines for whoever lends back ends.
+has no thread. `Scaler`, `AutoThresholds` and `Pool` are pure machines for whoever lends back ends. `Key` is
+what an endpoint in secure mode is known by.
 `clustercore.aio` is for asyncio.
 """
 

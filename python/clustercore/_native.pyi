@@ -656,20 +656,20 @@ class Key:
     `Key.generate()`, `Key.load(path)` and `Key.parse(text)` give one.
     """
 
-    @staticmethod
-    def generate() -> Key:
+    @classmethod
+    def generate(cls) -> Self:
         """A new key."""
-    @staticmethod
-    def load(path: str | PathLike[str]) -> Key:
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> Self:
         """Reads a private key from a file. Raises KeyExposed when others than its owner can get at the file,
         BadKey when there is no private key in it, OSError.
         """
-    @staticmethod
-    def parse(text: str) -> Key:
+    @classmethod
+    def parse(cls, text: str) -> Self:
         """From the text of a private key, `clc-private-x25519 BASE64`. Raises BadKey."""
     def save(self, path: str | PathLike[str]) -> None:
-        """Writes the private key to a new file that only its owner can read (mode 0600). Raises FileExists, and
-        what is there stays; OSError.
+        """Writes the private key to a new file that only its owner can read (mode 0600). Raises FileExists,
+        and what is there stays; OSError.
         """
     @property
     def public(self) -> str:
@@ -678,8 +678,8 @@ class Key:
         """The private key as text, `clc-private-x25519 BASE64`. To be kept secret."""
 
 def parse_public_key(text: str) -> str:
-    """The public key in `text`, as it is written: `clc-public-x25519 BASE64`. Raises BadKey when it is none, or
-    one that nobody can have.
+    """The public key in `text`, as it is written: `clc-public-x25519 BASE64`. Raises BadKey when it is none,
+    or one that nobody can have.
     """
 
 def probe() -> dict[str, object]:

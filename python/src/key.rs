@@ -3,6 +3,7 @@
 use crate::errors::Answer;
 use clustercore::security::{PrivateKey, PublicKey};
 use pyo3::prelude::*;
+use pyo3::types::PyType;
 use std::path::PathBuf;
 
 /// The key of an endpoint in secure mode: a private key and the public one that follows from it. `Key.generate()`,
@@ -13,21 +14,21 @@ pub struct Key(PrivateKey);
 #[pymethods]
 impl Key {
     /// A new key.
-    #[staticmethod]
-    fn generate() -> Answer<Key> {
+    #[classmethod]
+    fn generate(_class: &Bound<'_, PyType>) -> Answer<Key> {
         Ok(Key(PrivateKey::generate()?))
     }
 
     /// Reads a private key from a file. Raises KeyExposed when others than its owner can get at the file, BadKey
     /// when there is no private key in it, OSError.
-    #[staticmethod]
-    fn load(path: PathBuf) -> Answer<Key> {
+    #[classmethod]
+    fn load(_class: &Bound<'_, PyType>, path: PathBuf) -> Answer<Key> {
         Ok(Key(PrivateKey::load(&path)?))
     }
 
     /// From the text of a private key, `clc-private-x25519 BASE64`. Raises BadKey.
-    #[staticmethod]
-    fn parse(text: &str) -> Answer<Key> {
+    #[classmethod]
+    fn parse(_class: &Bound<'_, PyType>, text: &str) -> Answer<Key> {
         Ok(Key(PrivateKey::parse(text)?))
     }
 

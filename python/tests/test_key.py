@@ -40,7 +40,7 @@ def test_a_key_that_others_can_read_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "key"
     clustercore.Key.generate().save(path)
     path.chmod(0o640)
-    with pytest.raises(clustercore.KeyExposed, match="mode 0640.*run: chmod 600 ") as caught:
+    with pytest.raises(clustercore.KeyExposed, match=r"mode 0640.*run: chmod 600 ") as caught:
         clustercore.Key.load(path)
     assert isinstance(caught.value, PermissionError)
     path.chmod(0o600)
@@ -53,7 +53,7 @@ def test_what_is_no_key_is_refused(tmp_path: Path) -> None:
         clustercore.Key.parse(key.public)
     with pytest.raises(clustercore.BadKey, match="this is no private key"):
         clustercore.Key.parse("")
-    with pytest.raises(clustercore.InputOutput, match="read .*none"):
+    with pytest.raises(clustercore.InputOutput, match=r"read .*none"):
         clustercore.Key.load(tmp_path / "none")
     assert clustercore.parse_public_key(key.public + "\n") == key.public
     for bad in (key.to_private_text(), "clc-public-x25519 AAAA", "clc-public-x25519 " + "A" * 43 + "="):

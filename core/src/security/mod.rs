@@ -3,7 +3,7 @@
 //! [`EndpointSecurity`] is what a datagram endpoint is given: `Clear` (a check against accidents, no secrets) or `Secure` (Noise `IK`,
 //! then AES-128-GCM with keys that change). No cipher is written here: the order of handshakes is `snow`'s, ciphers are `aws-lc-rs`'s.
 //! `docs/decisions/0006-datagram-security.md` has the why and the figures. Invariants: no packet number seals twice under one
-//! key; a secret is zeroed when it is dropped; what is not authentic changes nothing.
+//! key; our copies of secrets are zeroed when they are dropped; what is not authentic changes nothing.
 
 mod access;
 mod check;

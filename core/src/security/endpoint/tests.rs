@@ -1,5 +1,6 @@
 use super::*;
 use clustercore_proto::datagram::Protector;
+use proptest::prelude::*;
 use std::collections::HashSet;
 
 const PORT: u16 = 4000;
@@ -224,4 +225,19 @@ fn nothing_secret_is_shown() {
     let secret = key.to_text();
     let shown = format!("{:?}", secure(&key, Access::Any));
     assert!(shown.contains(&key.public().to_string()) && !shown.contains(secret.split(' ').nth(1).unwrap()));
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_no_handshake(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        let mut pair = pair();
+        let (mut pending, _) = pair.start();
+        prop_assert!(pair.server.respond(&bytes, b"").is_none());
+        prop_assert!(pair.client.finish(&mut pending, &bytes).is_none());
+    }
+
+    #[test]
+    fn any_text_is_read_as_a_list_or_refused(text in ".{0,200}") {
+        let _ = Access::parse(&text);
+    }
 }
