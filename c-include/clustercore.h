@@ -16,6 +16,11 @@
 #include "clustercore_errors.h"
 
 /**
+ * Room for any key as text, its final NUL included.
+ */
+#define CLC_KEY_TEXT_BYTES 64
+
+/**
  * In a bound whose 0 means the default: really none.
  */
 #define CLC_NONE UINT32_MAX
@@ -1713,6 +1718,66 @@ clc_status clc_forwarder_listen_fd(struct clc_forwarder *forwarder,
  */
 clc_status clc_forwarder_options_init(struct clc_forwarder_options *options,
                                       size_t struct_size);
+
+/**
+ * Makes a new private key: text of the form `clc-private-x25519 BASE64` in `private_out`, which has room for `capacity`
+ * bytes; CLC_KEY_TEXT_BYTES are enough. Keep it secret, and overwrite the buffer when it is saved.
+ *
+ * Errors: NULL_ARGUMENT, BUFFER_TOO_SMALL, INTERNAL. Any thread may call this.
+ *
+ * # Safety
+ * `private_out` is NULL or has room for `capacity` bytes.
+ */
+clc_status clc_key_generate(char *private_out,
+                            size_t capacity);
+
+/**
+ * Writes the public key to a private one into `public_out`, which has room for `capacity` bytes: text of the form
+ * `clc-public-x25519 BASE64`; CLC_KEY_TEXT_BYTES are enough.
+ *
+ * Errors: NULL_ARGUMENT, INVALID_ARGUMENT, BAD_KEY, BUFFER_TOO_SMALL. Any thread may call this.
+ *
+ * # Safety
+ * `private_key` is NULL or NUL-terminated text; `public_out` is NULL or has room for `capacity` bytes.
+ */
+clc_status clc_key_public(const char *private_key,
+                          char *public_out,
+                          size_t capacity);
+
+/**
+ * CLC_OK when `public_key` is the text of a public key that somebody can have.
+ *
+ * Errors: NULL_ARGUMENT, INVALID_ARGUMENT, BAD_KEY. Any thread may call this.
+ *
+ * # Safety
+ * `public_key` is NULL or NUL-terminated text.
+ */
+clc_status clc_key_check_public(const char *public_key);
+
+/**
+ * Writes a private key to a new file that only its owner can read (mode 0600).
+ *
+ * Errors: NULL_ARGUMENT, INVALID_ARGUMENT, BAD_KEY; FILE_EXISTS, and what is there stays; PERMISSION_DENIED, IO. Any thread may
+ * call this.
+ *
+ * # Safety
+ * `private_key` and `path` are NULL or NUL-terminated text.
+ */
+clc_status clc_key_save(const char *private_key,
+                        const char *path);
+
+/**
+ * Reads a private key from a file into `private_out`, which has room for `capacity` bytes; CLC_KEY_TEXT_BYTES are enough.
+ *
+ * Errors: NULL_ARGUMENT, INVALID_ARGUMENT; KEY_EXPOSED when others than its owner can get at the file; BAD_KEY,
+ * BUFFER_TOO_SMALL, PERMISSION_DENIED, IO. Any thread may call this.
+ *
+ * # Safety
+ * `path` is NULL or NUL-terminated text; `private_out` is NULL or has room for `capacity` bytes.
+ */
+clc_status clc_key_load(const char *path,
+                        char *private_out,
+                        size_t capacity);
 
 /**
  * Reads the latencies of a forwarder since the last reset; `reset` not 0 begins anew.

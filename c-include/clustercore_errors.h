@@ -110,6 +110,12 @@ enum {
   CLC_ERROR_NO_SUCH_ENDPOINT = -71,
   /* there is no such datagram socket. It was closed, or it is another shard's. */
   CLC_ERROR_NO_SUCH_SOCKET = -72,
+  /* the text is not a key of the kind that is wanted. A private key is a line `clc-private-x25519 BASE64`, a public one `clc-public-x25519 BASE64`. `clustercore keygen` makes both. */
+  CLC_ERROR_BAD_KEY = -80,
+  /* others than its owner can get at the private key. Run `chmod 600` on the file. If somebody may have read it, make a new key. */
+  CLC_ERROR_KEY_EXPOSED = -81,
+  /* the file exists and is not written over. Name another file, or remove it first. */
+  CLC_ERROR_FILE_EXISTS = -82,
   /* a defect in clustercore was caught at its boundary. Please report it with the message. The handle it happened on must be closed. */
   CLC_ERROR_PANIC = -90,
   /* an internal invariant does not hold. Please report it with the message. */
@@ -172,6 +178,9 @@ enum {
   X(POOL_EXHAUSTED, CLC_ERROR_POOL_EXHAUSTED, 1, "the pool has no node to lend") \
   X(NO_SUCH_ENDPOINT, CLC_ERROR_NO_SUCH_ENDPOINT, 0, "there is no such endpoint") \
   X(NO_SUCH_SOCKET, CLC_ERROR_NO_SUCH_SOCKET, 0, "there is no such datagram socket") \
+  X(BAD_KEY, CLC_ERROR_BAD_KEY, 0, "the text is not a key of the kind that is wanted") \
+  X(KEY_EXPOSED, CLC_ERROR_KEY_EXPOSED, 0, "others than its owner can get at the private key") \
+  X(FILE_EXISTS, CLC_ERROR_FILE_EXISTS, 0, "the file exists and is not written over") \
   X(PANIC, CLC_ERROR_PANIC, 0, "a defect in clustercore was caught at its boundary") \
   X(INTERNAL, CLC_ERROR_INTERNAL, 0, "an internal invariant does not hold")
 

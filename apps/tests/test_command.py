@@ -32,7 +32,7 @@ def fault(*arguments: str) -> str:
 
 def test_help_names_every_command() -> None:
     text = run_command("--help").stdout
-    for command in ("front", "node", "status", "top", "add", "drain", "remove", "doctor", "demo"):
+    for command in ("front", "node", "status", "top", "add", "drain", "remove", "doctor", "keygen", "demo"):
         assert f"\n    {command} " in text
         assert run_command(command, "--help").returncode == 0
 
@@ -46,6 +46,20 @@ def test_doctor_tells_driver_and_limits() -> None:
     assert result.returncode == 0, result.stderr
     for word in ("driver", "open files", "net.core.somaxconn"):
         assert word in result.stdout
+
+
+def test_keygen_makes_a_key_and_writes_over_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    result = run_command("keygen", "--out", str(path))
+    assert (result.returncode, result.stderr) == (0, "")
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert clustercore.Key.load(path).public == result.stdout.strip()
+    before = path.read_text()
+    assert "exists and stays as it is" in fault("keygen", "--out", str(path))
+    assert path.read_text() == before
+    assert "make " in fault("keygen", "--out", str(tmp_path / "no" / "folder"))
+    printed = run_command("keygen")
+    assert clustercore.Key.parse(printed.stdout).public == printed.stderr.strip()
 
 
 def test_configuration_can_be_checked_alone(tmp_path: Path) -> None:

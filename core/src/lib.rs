@@ -11,6 +11,7 @@ pub mod io;
 pub mod log;
 pub mod messages;
 pub mod node;
+#[forbid(unsafe_code)]
 pub mod security;
 pub mod shard;
 pub mod sys;

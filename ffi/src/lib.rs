@@ -13,6 +13,7 @@
 //! | `event`, `log` | what it has to say |
 //! | `scaler`, `auto_thresholds` | the machine that decides when to borrow a back end; thresholds that are learnt |
 //! | `pool`, `pool_options`, `lease` | the nodes that several services borrow from |
+//! | `key` | keys of endpoints in secure mode |
 
 // The names are those of the C interface.
 #![allow(non_camel_case_types)]
@@ -24,6 +25,7 @@ mod event;
 mod fork;
 mod forwarder;
 mod forwarder_options;
+mod key;
 mod latency;
 mod lease;
 mod log;
@@ -44,6 +46,7 @@ pub use counter::*;
 pub use event::*;
 pub use forwarder::*;
 pub use forwarder_options::*;
+pub use key::*;
 pub use latency::*;
 pub use lease::*;
 pub use log::*;

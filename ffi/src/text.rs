@@ -84,14 +84,19 @@ pub(crate) unsafe fn fill(name: &str, out: *mut c_char, capacity: usize, text: &
     if out.is_null() {
         return Err(null(name));
     }
-    let text = c_string(text);
-    let bytes = text.as_bytes_with_nul();
-    if bytes.len() > capacity {
-        let words = format!("{name} has room for {capacity} bytes, the text takes {}", bytes.len());
+    // Without a copy: some text is secret.
+    let text = text.split('\0').next().unwrap_or_default();
+    let needed = text.len() + 1;
+    if needed > capacity {
+        let words = format!("{name} has room for {capacity} bytes, the text takes {needed}");
         return Err(Error::new(Code::BufferTooSmall, words));
     }
     // SAFETY: there is room, as just compared, and the caller's buffer is not a part of `text`.
-    unsafe { out.copy_from_nonoverlapping(bytes.as_ptr().cast(), bytes.len()) };
+    unsafe { out.copy_from_nonoverlapping(text.as_ptr().cast(), text.len()) };
+    // SAFETY: the room is one byte more than the text.
+    let end = unsafe { out.add(text.len()) };
+    // SAFETY: as above.
+    unsafe { end.write(0) };
     Ok(())
 }
 

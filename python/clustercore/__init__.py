@@ -8,7 +8,8 @@
             ...
 
 A `Node` has threads of its own and is commanded from any thread; a `Shard` is embedded in a loop of yours and
-has no thread. `Scaler`, `AutoThresholds` and `Pool` are pure machines for whoever lends back ends.
+has no thread. `Scaler`, `AutoThresholds` and `Pool` are pure machines for whoever lends back ends. `Key` is
+what an endpoint in secure mode is known by.
 `clustercore.aio` is for asyncio.
 """
 
@@ -22,6 +23,7 @@ from clustercore._errors import (
     AlreadyExists,
     BadAddress,
     BadConfiguration,
+    BadKey,
     BadRequest,
     BadResponse,
     BuffersExhausted,
@@ -33,12 +35,14 @@ from clustercore._errors import (
     ConnectionReset,
     ConnectionsExhausted,
     DescriptorsExhausted,
+    FileExists,
     Forked,
     InputOutput,
     Internal,
     Interrupted,
     InvalidArgument,
     IoUringForbidden,
+    KeyExposed,
     LockedMemoryExhausted,
     NoBackend,
     NoSuchBackend,
@@ -77,6 +81,7 @@ from clustercore._native import (
     BackendReturned,
     Forwarder,
     HealthConfig,
+    Key,
     Lease,
     Node,
     Pool,
@@ -86,6 +91,7 @@ from clustercore._native import (
     __version__,
     counters,
     default_thresholds,
+    parse_public_key,
     probe,
 )
 
@@ -104,6 +110,7 @@ __all__ = [
     "BackendReturned",
     "BadAddress",
     "BadConfiguration",
+    "BadKey",
     "BadRequest",
     "BadResponse",
     "BufferTooSmall",
@@ -116,6 +123,7 @@ __all__ = [
     "ConnectionsExhausted",
     "DescriptorsExhausted",
     "Event",
+    "FileExists",
     "Forked",
     "Forwarder",
     "HealthConfig",
@@ -124,6 +132,8 @@ __all__ = [
     "Interrupted",
     "InvalidArgument",
     "IoUringForbidden",
+    "Key",
+    "KeyExposed",
     "Lease",
     "LockedMemoryExhausted",
     "NoBackend",
@@ -161,6 +171,7 @@ __all__ = [
     "counters",
     "default_thresholds",
     "errors",
+    "parse_public_key",
     "probe",
 ]
 

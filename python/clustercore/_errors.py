@@ -10,6 +10,7 @@ __all__ = [
     "AlreadyExists",
     "BadAddress",
     "BadConfiguration",
+    "BadKey",
     "BadRequest",
     "BadResponse",
     "BufferTooSmall",
@@ -21,6 +22,7 @@ __all__ = [
     "ConnectionReset",
     "ConnectionsExhausted",
     "DescriptorsExhausted",
+    "FileExists",
     "Forked",
     "InputOutput",
     "InsecureAddress",
@@ -28,6 +30,7 @@ __all__ = [
     "Interrupted",
     "InvalidArgument",
     "IoUringForbidden",
+    "KeyExposed",
     "LockedMemoryExhausted",
     "NoBackend",
     "NoKey",
@@ -707,6 +710,43 @@ class NoSuchSocket(ClusterError, LookupError):
     side = "local"
 
 
+class BadKey(ClusterError, ValueError):
+    """The text is not a key of the kind that is wanted.
+
+    A private key is a line `clc-private-x25519 BASE64`, a public one `clc-public-x25519 BASE64`.
+    `clustercore keygen` makes both.
+    """
+
+    code = 80
+    name = "BAD_KEY"
+    retryable = False
+    side = "local"
+
+
+class KeyExposed(ClusterError, PermissionError):
+    """Others than its owner can get at the private key.
+
+    Run `chmod 600` on the file. If somebody may have read it, make a new key.
+    """
+
+    code = 81
+    name = "KEY_EXPOSED"
+    retryable = False
+    side = "local"
+
+
+class FileExists(ClusterError, FileExistsError):
+    """The file exists and is not written over.
+
+    Name another file, or remove it first.
+    """
+
+    code = 82
+    name = "FILE_EXISTS"
+    retryable = False
+    side = "local"
+
+
 class Panic(ClusterError, RuntimeError):
     """A defect in clustercore was caught at its boundary.
 
@@ -784,6 +824,9 @@ _CLASSES: dict[int, type[ClusterError]] = {
     70: PoolExhausted,
     71: NoSuchEndpoint,
     72: NoSuchSocket,
+    80: BadKey,
+    81: KeyExposed,
+    82: FileExists,
     90: Panic,
     91: Internal,
 }

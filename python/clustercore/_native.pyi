@@ -1,6 +1,7 @@
 """The native part of clustercore. Import `clustercore`, which has everything in it."""
 
 from collections.abc import Callable, Sequence
+from os import PathLike
 from typing import (
     ClassVar,
     Final,
@@ -24,6 +25,7 @@ __all__ = [
     "BackendReturned",
     "Forwarder",
     "HealthConfig",
+    "Key",
     "Lease",
     "Node",
     "Pool",
@@ -33,6 +35,7 @@ __all__ = [
     "__version__",
     "counters",
     "default_thresholds",
+    "parse_public_key",
     "probe",
 ]
 
@@ -648,6 +651,38 @@ class Lease:
         """When it is over unless renewed, in seconds."""
     def __eq__(self, value: object, /) -> bool: ...
     __hash__: ClassVar[None]  # type: ignore[assignment]
+
+@final
+class Key:
+    """The key of an endpoint in secure mode: a private key and the public one that follows from it.
+    `Key.generate()`, `Key.load(path)` and `Key.parse(text)` give one.
+    """
+
+    @classmethod
+    def generate(cls) -> Self:
+        """A new key."""
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> Self:
+        """Reads a private key from a file. Raises KeyExposed when others than its owner can get at the file,
+        BadKey when there is no private key in it, OSError.
+        """
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """From the text of a private key, `clc-private-x25519 BASE64`. Raises BadKey."""
+    def save(self, path: str | PathLike[str]) -> None:
+        """Writes the private key to a new file that only its owner can read (mode 0600). Raises FileExists,
+        and what is there stays; OSError.
+        """
+    @property
+    def public(self) -> str:
+        """The public key as text, `clc-public-x25519 BASE64`: what others know this endpoint by."""
+    def to_private_text(self) -> str:
+        """The private key as text, `clc-private-x25519 BASE64`. To be kept secret."""
+
+def parse_public_key(text: str) -> str:
+    """The public key in `text`, as it is written: `clc-public-x25519 BASE64`. Raises BadKey when it is none,
+    or one that nobody can have.
+    """
 
 def probe() -> dict[str, object]:
     """What this kernel offers: which driver would run and why, its features, and the settings that matter

@@ -11,6 +11,7 @@ mod events;
 mod exit;
 mod forwarder;
 mod guard;
+mod key;
 mod names;
 mod node;
 mod options;
@@ -34,6 +35,8 @@ mod _native {
     use super::events::{AcceptPaused, BackendDrained, BackendEjected, BackendReturned, Saturated};
     #[pymodule_export]
     use super::forwarder::Forwarder;
+    #[pymodule_export]
+    use super::key::{Key, parse_public_key};
     #[pymodule_export]
     use super::node::Node;
     #[pymodule_export]

@@ -63,6 +63,15 @@ def _parser() -> argparse.ArgumentParser:
     _add_by_hand(commands)
     doctor = commands.add_parser("doctor", help="tell what this machine offers and what to change")
     doctor.set_defaults(run=_doctor)
+    keygen = commands.add_parser("keygen", help="make the key of an endpoint in secure mode")
+    keygen.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="new file for the private key, which only its owner can read; the public key is printed "
+        "(default: the private key is printed, the public one to standard error)",
+    )
+    keygen.set_defaults(run=_keygen)
     _add_demo(commands.add_parser("demo", help="bring up a whole cluster on this machine"))
     return parser
 
@@ -220,6 +229,13 @@ def _doctor(_options: argparse.Namespace) -> int:
     from clustercore_apps.command.doctor import run_doctor
 
     return run_doctor()
+
+
+def _keygen(options: argparse.Namespace) -> int:
+    _need_core()
+    from clustercore_apps.command.run_keygen import run_keygen
+
+    return run_keygen(options.out)
 
 
 def _demo(options: argparse.Namespace) -> int:

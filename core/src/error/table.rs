@@ -248,6 +248,19 @@ pub enum Code {
     ///
     /// It was closed, or it is another shard's.
     NoSuchSocket = 72,
+    /// The text is not a key of the kind that is wanted.
+    ///
+    /// A private key is a line `clc-private-x25519 BASE64`, a public one `clc-public-x25519 BASE64`.
+    /// `clustercore keygen` makes both.
+    BadKey = 80,
+    /// Others than its owner can get at the private key.
+    ///
+    /// Run `chmod 600` on the file. If somebody may have read it, make a new key.
+    KeyExposed = 81,
+    /// The file exists and is not written over.
+    ///
+    /// Name another file, or remove it first.
+    FileExists = 82,
     /// A defect in clustercore was caught at its boundary.
     ///
     /// Please report it with the message. The handle it happened on must be closed.
@@ -313,6 +326,9 @@ impl Code {
         Code::PoolExhausted,
         Code::NoSuchEndpoint,
         Code::NoSuchSocket,
+        Code::BadKey,
+        Code::KeyExposed,
+        Code::FileExists,
         Code::Panic,
         Code::Internal,
     ];
@@ -379,6 +395,9 @@ impl Code {
             70 => Code::PoolExhausted,
             71 => Code::NoSuchEndpoint,
             72 => Code::NoSuchSocket,
+            80 => Code::BadKey,
+            81 => Code::KeyExposed,
+            82 => Code::FileExists,
             90 => Code::Panic,
             91 => Code::Internal,
             _ => return None,
@@ -441,6 +460,9 @@ impl Code {
             Code::PoolExhausted => "POOL_EXHAUSTED",
             Code::NoSuchEndpoint => "NO_SUCH_ENDPOINT",
             Code::NoSuchSocket => "NO_SUCH_SOCKET",
+            Code::BadKey => "BAD_KEY",
+            Code::KeyExposed => "KEY_EXPOSED",
+            Code::FileExists => "FILE_EXISTS",
             Code::Panic => "PANIC",
             Code::Internal => "INTERNAL",
         }
@@ -502,6 +524,9 @@ impl Code {
             Code::PoolExhausted => "the pool has no node to lend",
             Code::NoSuchEndpoint => "there is no such endpoint",
             Code::NoSuchSocket => "there is no such datagram socket",
+            Code::BadKey => "the text is not a key of the kind that is wanted",
+            Code::KeyExposed => "others than its owner can get at the private key",
+            Code::FileExists => "the file exists and is not written over",
             Code::Panic => "a defect in clustercore was caught at its boundary",
             Code::Internal => "an internal invariant does not hold",
         }
@@ -585,6 +610,9 @@ impl Code {
             Code::PoolExhausted => Side::Local,
             Code::NoSuchEndpoint => Side::Local,
             Code::NoSuchSocket => Side::Local,
+            Code::BadKey => Side::Local,
+            Code::KeyExposed => Side::Local,
+            Code::FileExists => Side::Local,
             Code::Panic => Side::Local,
             Code::Internal => Side::Local,
         }

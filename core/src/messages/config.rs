@@ -2,7 +2,7 @@
 
 use crate::error::{Code, Error, Result};
 use crate::io::DatagramOptions;
-use crate::security::EndpointSecurity;
+use crate::security::Mode;
 use clustercore_proto::datagram::Config;
 use std::net::SocketAddr;
 
@@ -11,8 +11,8 @@ use std::net::SocketAddr;
 pub struct EndpointConfig {
     /// Bounds, times and windows of its connections.
     pub machine: Config,
-    /// Keys; without them messages are clear.
-    pub security: Option<EndpointSecurity>,
+    /// Keys and whom they let in; `None` for clear messages.
+    pub security: Option<Mode>,
     /// Clear messages on an address outside loopback, in so many words.
     pub insecure: bool,
     /// Bytes that may wait in the socket; 0: twice the window of a connection. What the system grants bounds the window.
@@ -24,7 +24,8 @@ pub struct EndpointConfig {
 impl EndpointConfig {
     /// Errors: `InsecureAddress` for clear messages outside loopback that nobody asked for, `BadConfiguration`.
     pub(crate) fn check(&self, address: SocketAddr) -> Result<()> {
-        if self.security.is_none() && !self.insecure && !address.ip().is_loopback() {
+        let is_clear = matches!(self.security, None | Some(Mode::Clear));
+        if is_clear && !self.insecure && !address.ip().is_loopback() {
             return Err(Error::new(
                 Code::InsecureAddress,
                 format!("{address} is outside loopback: give a key, or say that it is to be insecure"),

@@ -5,7 +5,7 @@ use super::config::EndpointConfig;
 use super::socket::EndpointId;
 use crate::error::{Error, Result};
 use crate::io::{DatagramId, Driver, Ecn, Instant, Lease, Train};
-use crate::security::EndpointSecurity;
+use crate::security::{EndpointSecurity, Mode};
 use clustercore_proto::datagram::{self as proto, Run, Transmit};
 use std::net::SocketAddr;
 
@@ -38,12 +38,16 @@ impl Endpoint {
             machine.receive_window = machine.receive_window.min((granted / 2).max(least));
             machine.stream_window = machine.stream_window.min(machine.receive_window);
         }
-        let security = security.unwrap_or_else(EndpointSecurity::clear);
-        match proto::Endpoint::new(now, machine, security) {
+        let port = driver.datagram_address(socket).map_or(0, |address| address.port());
+        let opened = EndpointSecurity::new(security.unwrap_or(Mode::Clear), port).and_then(|security| {
+            proto::Endpoint::new(now, machine, security)
+                .map_err(|error| Error::new(crate::error::Code::BadConfiguration, error.to_string()))
+        });
+        match opened {
             Ok(machine) => Ok(Endpoint { machine, socket, is_stuffed: false }),
             Err(error) => {
                 driver.close_datagram(socket);
-                Err(Error::new(crate::error::Code::BadConfiguration, error.to_string()))
+                Err(error)
             }
         }
     }

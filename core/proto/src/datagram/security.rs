@@ -14,13 +14,14 @@ pub trait Protector: Send {
     }
     /// Protects a packet in place: header, frames, and the room for the trailer. `number` is used once.
     fn seal(&mut self, number: u64, packet: &mut [u8]);
-    /// Checks a received packet and opens it in place. False: it is not what the peer sent; nothing has changed.
+    /// Checks a received packet and opens it in place. False: it is not what the peer sent; nothing has changed but the packet, whose
+    /// content may be lost.
     fn open(&mut self, number: u64, phase: bool, packet: &mut [u8]) -> bool;
     /// Opens a packet that this side has sealed: its frames are sent again in another one.
     fn reopen(&mut self, number: u64, phase: bool, packet: &mut [u8]) -> bool;
     /// Seals with the next key from now on. Nothing in clear mode.
     fn update_key(&mut self) {}
-    /// Forgets the key before the last update.
+    /// Forgets the key that the peer used before its last update. Our own is kept: what it sealed may have to be reopened.
     fn forget_old_key(&mut self) {}
 }
 

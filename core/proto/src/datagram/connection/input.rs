@@ -57,6 +57,10 @@ impl<P: Protector> Machine<P> {
         }
         shared.stats.packets_received += 1;
         self.heard = now;
+        if header.phase != self.peer_phase && self.receive.acknowledging.is_newest(header.number) {
+            self.peer_phase = header.phase;
+            self.peer_key_rest = Some(now + self.linger());
+        }
         if !self.state.is_live() {
             self.on_packet_at_the_end(now, packet, trailer, shared);
             return;

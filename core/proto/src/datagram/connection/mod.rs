@@ -77,7 +77,12 @@ pub(super) struct Machine<P> {
     receive: Receiving,
     /// Numbers of the first packet under the present key, and when that was.
     key_since: (u64, Instant),
-    key_forget: Option<Instant>,
+    /// Until when the peer may still have to open packets of our key before.
+    key_rest: Option<Instant>,
+    /// Phase of the peer's newest packet.
+    peer_phase: bool,
+    /// Until when packets of the peer's key before may be late.
+    peer_key_rest: Option<Instant>,
     /// Last valid packet.
     heard: Instant,
     /// Last packet that asked for an acknowledgement.
@@ -196,7 +201,9 @@ impl<P: Protector> Machine<P> {
                 reassembly_due: None,
             },
             key_since: (0, now),
-            key_forget: None,
+            key_rest: None,
+            peer_phase: false,
+            peer_key_rest: None,
             heard: now,
             asked: now,
             entered: Entered::NONE,

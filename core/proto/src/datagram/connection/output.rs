@@ -358,7 +358,7 @@ impl<P: Protector> Machine<P> {
         let (number, since) = self.key_since;
         let is_worn = self.send.number_next - number >= shared.config.key_packets_max
             || now.saturating_sub(since) >= shared.config.key_lifetime;
-        if !is_worn || self.key_forget.is_some() || self.send.acknowledged < Some(number) {
+        if !is_worn || self.key_rest.is_some() || self.send.acknowledged < Some(number) {
             return;
         }
         // The one before must be out of use: the peer's copy of it forgotten, and none of its packets to be opened and sent again.
@@ -366,7 +366,7 @@ impl<P: Protector> Machine<P> {
         if oldest.is_none_or(|train| train.first >= number) {
             self.protector.update_key();
             self.key_since = (self.send.number_next, now);
-            self.key_forget = Some(now + self.linger());
+            self.key_rest = Some(now + self.linger());
             shared.stats.key_updates += 1;
         }
     }

@@ -27,7 +27,8 @@ impl<P: Protector> Machine<P> {
             self.lazy_due(),
             self.receive.reassembly_due,
             self.path.challenge_due(),
-            self.key_forget,
+            self.key_rest,
+            self.peer_key_rest,
             self.idle_due(config.idle_timeout),
             self.keep_alive_due(config.keep_alive),
             (self.state == State::Accepting).then(|| self.heard + config.handshake_timeout),
@@ -109,8 +110,8 @@ impl<P: Protector> Machine<P> {
         if self.keep_alive_due(config.keep_alive).is_some_and(|due| due <= now) {
             self.send.ping_due = true;
         }
-        if self.key_forget.is_some_and(|due| due <= now) {
-            self.key_forget = None;
+        self.key_rest.take_if(|due| *due <= now);
+        if self.peer_key_rest.take_if(|due| *due <= now).is_some() {
             self.protector.forget_old_key();
         }
         if self.receive.reassembly_due.is_some_and(|due| due <= now) {
