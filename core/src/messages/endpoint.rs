@@ -13,6 +13,8 @@ use std::net::SocketAddr;
 pub(crate) struct Endpoint {
     pub machine: proto::Endpoint<EndpointSecurity>,
     pub socket: DatagramId,
+    /// It was opened without keys.
+    pub is_clear: bool,
     /// Trains were held back because the socket had enough.
     is_stuffed: bool,
 }
@@ -38,9 +40,10 @@ impl Endpoint {
             machine.receive_window = machine.receive_window.min((granted / 2).max(least));
             machine.stream_window = machine.stream_window.min(machine.receive_window);
         }
+        let is_clear = security.is_none();
         let security = security.unwrap_or_else(EndpointSecurity::clear);
         match proto::Endpoint::new(now, machine, security) {
-            Ok(machine) => Ok(Endpoint { machine, socket, is_stuffed: false }),
+            Ok(machine) => Ok(Endpoint { machine, socket, is_clear, is_stuffed: false }),
             Err(error) => {
                 driver.close_datagram(socket);
                 Err(Error::new(crate::error::Code::BadConfiguration, error.to_string()))
