@@ -7,8 +7,9 @@
         for event in node.poll(timeout=1.0):
             ...
 
-A `Node` has threads of its own and is commanded from any thread; a `Shard` is embedded in a loop of yours and
-has no thread. `Scaler`, `AutoThresholds` and `Pool` are pure machines for whoever lends back ends.
+A `Node` has threads of its own and is commanded from any thread; a `Shard` is embedded in a loop of yours
+and has no thread. `Scaler`, `AutoThresholds` and `Pool` are pure machines for whoever lends back ends.
+`Shard.endpoint` is for messages that arrive exactly once, `Shard.bind` for plain datagrams.
 `clustercore.aio` is for asyncio.
 """
 
@@ -35,18 +36,23 @@ from clustercore._errors import (
     DescriptorsExhausted,
     Forked,
     InputOutput,
+    InsecureAddress,
     Internal,
     Interrupted,
     InvalidArgument,
     IoUringForbidden,
     LockedMemoryExhausted,
     NoBackend,
+    NoKey,
     NoSuchBackend,
+    NoSuchEndpoint,
     NoSuchForwarder,
     NoSuchListener,
     NoSuchNode,
     NoSuchService,
+    NoSuchSocket,
     NotAListener,
+    NotConnected,
     NotSupported,
     NullArgument,
     OutOfMemory,
@@ -69,31 +75,48 @@ from clustercore._errors import (
 )
 from clustercore._native import (
     IS_DEBUG_BUILD,
+    Accepted,
     AcceptPaused,
     AutoThresholds,
     Backend,
     BackendDrained,
     BackendEjected,
     BackendReturned,
+    Connected,
+    Connection,
+    ConnectionGone,
+    Datagram,
+    Endpoint,
     Forwarder,
     HealthConfig,
     Lease,
+    Message,
+    MessageBatch,
+    Moved,
     Node,
+    Path,
     Pool,
     Saturated,
     Scaler,
     Shard,
+    Socket,
+    Writable,
     __version__,
     counters,
     default_thresholds,
     probe,
+    resolve,
 )
 
 Event: TypeAlias = AcceptPaused | BackendDrained | BackendEjected | BackendReturned | Saturated
 """What `Node.poll` and `Shard.events` bring."""
 
+ConnectionEvent: TypeAlias = Accepted | Connected | ConnectionGone | Moved | Writable
+"""What `Shard.connection_events` brings."""
+
 __all__ = [
     "AcceptPaused",
+    "Accepted",
     "AddressInUse",
     "AddressNotAvailable",
     "AlreadyExists",
@@ -111,33 +134,48 @@ __all__ = [
     "Cancelled",
     "Closed",
     "ClusterError",
+    "Connected",
+    "Connection",
+    "ConnectionEvent",
+    "ConnectionGone",
     "ConnectionRefused",
     "ConnectionReset",
     "ConnectionsExhausted",
+    "Datagram",
     "DescriptorsExhausted",
+    "Endpoint",
     "Event",
     "Forked",
     "Forwarder",
     "HealthConfig",
     "InputOutput",
+    "InsecureAddress",
     "Internal",
     "Interrupted",
     "InvalidArgument",
     "IoUringForbidden",
     "Lease",
     "LockedMemoryExhausted",
+    "Message",
+    "MessageBatch",
+    "Moved",
     "NoBackend",
+    "NoKey",
     "NoSuchBackend",
+    "NoSuchEndpoint",
     "NoSuchForwarder",
     "NoSuchListener",
     "NoSuchNode",
     "NoSuchService",
+    "NoSuchSocket",
     "Node",
     "NotAListener",
+    "NotConnected",
     "NotSupported",
     "NullArgument",
     "OutOfMemory",
     "Panic",
+    "Path",
     "PeerClosed",
     "PermissionDenied",
     "Pool",
@@ -147,6 +185,7 @@ __all__ = [
     "Saturated",
     "Scaler",
     "Shard",
+    "Socket",
     "StaleToken",
     "Timeout",
     "TooLarge",
@@ -155,6 +194,7 @@ __all__ = [
     "Unreachable",
     "UnsupportedKernel",
     "WouldBlock",
+    "Writable",
     "WrongState",
     "WrongThread",
     "__version__",
@@ -162,6 +202,7 @@ __all__ = [
     "default_thresholds",
     "errors",
     "probe",
+    "resolve",
 ]
 
 if IS_DEBUG_BUILD:
