@@ -277,6 +277,6 @@ mod tests {
 
     #[test]
     fn the_size_is_fixed() {
-        assert_eq!(size_of::<clc_connection_event>(), 160);
+        assert_eq!(size_of::<clc_connection_event>(), 152);
     }
 }

@@ -158,7 +158,7 @@ def test_a_slow_reader_holds_the_sender_and_loses_nothing(pair: Pair) -> None:
             sent += 1
             pair.client.turn()
     assert raised.value.retryable and isinstance(raised.value, BlockingIOError)
-    assert 200 < sent < 300, "a window of 256 KiB"
+    assert 150 < sent < 300, "a window of 256 KiB, or what the system grants"
     pair.server.idle = False
     pair.until(lambda: pair.client.has(clustercore.Writable) and len(pair.server.messages) == sent)
     pair.send(b"more")

@@ -159,7 +159,7 @@ static void a_slow_reader_holds_the_sender_and_loses_nothing(void **state) {
         end_turn(&pair->client);
     }
     assert_true(clc_status_is_retryable(status));
-    assert_in_range(sent, 200, 300); /* a window of 256 KiB */
+    assert_in_range(sent, 150, 300); /* a window of 256 KiB, or what the system grants */
     pair->server.is_idle = 0;
     BOTH_UNTIL(pair, pair->client.writable > 0 && pair->server.arrived_len == sent);
     send_waiting(pair, DEFAULT_STREAM, text_of("more"));
