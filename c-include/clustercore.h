@@ -3273,7 +3273,7 @@ clc_status clc_udp_read(int handle,
 /**
  * Closes the socket; the handle may then be another's.
  *
- * Errors: NO_SUCH_SOCKET. The thread that opened it may call this.
+ * Errors: NO_SUCH_SOCKET, WRONG_THREAD (another one is using it), FORKED. The thread that opened it may call this.
  */
 clc_status clc_udp_close(int handle);
 

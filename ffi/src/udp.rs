@@ -143,10 +143,12 @@ pub unsafe extern "C" fn clc_udp_read(
 
 /// Closes the socket; the handle may then be another's.
 ///
-/// Errors: NO_SUCH_SOCKET. The thread that opened it may call this.
+/// Errors: NO_SUCH_SOCKET, WRONG_THREAD (another one is using it), FORKED. The thread that opened it may call this.
 #[unsafe(no_mangle)]
 pub extern "C" fn clc_udp_close(handle: c_int) -> clc_status {
     boundary(|| {
+        // A child of fork leaves its parent's ring alone, and keeps the handle.
+        with(handle, |_| Ok(()))?;
         let slot = usize::try_from(handle).ok().and_then(|handle| table().get_mut(handle)?.take());
         slot.map(drop).ok_or_else(|| unknown(handle))
     })

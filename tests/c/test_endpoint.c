@@ -294,6 +294,30 @@ static void a_closed_endpoint_and_a_freed_shard_say_so(void **state) {
     pair->client.shard = NULL; /* the tear-down frees the endpoint */
 }
 
+static void a_child_of_fork_only_forgets_it(void **state) {
+    PAIR(state);
+    pid_t child = fork();
+    if (child == 0) {
+        struct end *end = &pair->client;
+        clc_message message;
+        size_t len;
+        int failures = 0;
+        failures += clc_shard_messages(end->shard, &message, 1, &len) != CLC_ERROR_FORKED;
+        failures += clc_endpoint_address(end->endpoint, &end->address) != CLC_ERROR_FORKED;
+        failures += clc_endpoint_send(end->endpoint, end->connection, DEFAULT_STREAM, text_of("x"), NULL) !=
+                    CLC_ERROR_FORKED;
+        failures += clc_endpoint_close(end->endpoint) != CLC_ERROR_FORKED;
+        clc_endpoint_free(end->endpoint);
+        clc_shard_free(end->shard);
+        _exit(failures);
+    }
+    int status = -1;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    send_waiting(pair, DEFAULT_STREAM, text_of("the parent's"));
+    BOTH_UNTIL(pair, pair->server.arrived_len == 1);
+}
+
 static void clear_messages_outside_loopback_must_be_asked_for(void **state) {
     PAIR(state);
     clc_endpoint_options options;
@@ -381,6 +405,7 @@ int main(void) {
         PAIR_ON_BOTH(garbage_is_counted_and_dropped),
         PAIR_ON_BOTH(another_thread_is_refused),
         PAIR_ON_BOTH(a_closed_endpoint_and_a_freed_shard_say_so),
+        PAIR_ON_BOTH(a_child_of_fork_only_forgets_it),
         PAIR_ON(epoll, clear_messages_outside_loopback_must_be_asked_for),
         PAIR_ON(epoll, null_is_refused_everywhere),
     };

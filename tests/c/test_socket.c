@@ -236,6 +236,25 @@ static void the_four_calls_send_and_answer(void **state) {
     assert_int_equal(UDP_FillSockAddr(NULL, name, 1), -1);
 }
 
+static void a_child_of_fork_leaves_a_handle_alone(void **state) {
+    (void)state;
+    char byte;
+    clc_ip_port to = {.version = 4, .ip = {127, 0, 0, 1}, .port = 9};
+    int handle = UDP_Open(0), status = -1;
+    assert_true(handle >= 0);
+    pid_t child = fork();
+    if (child == 0) {
+        int failures = clc_udp_write(handle, &to, bytes_of("x", 1)) != CLC_ERROR_FORKED;
+        failures += clc_udp_read(handle, NULL, (uint8_t *)&byte, 1, &(size_t){0}) != CLC_ERROR_FORKED;
+        failures += clc_udp_close(handle) != CLC_ERROR_FORKED;
+        _exit(failures);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    assert_ok(clc_udp_write(handle, &to, bytes_of("x", 1)));
+    assert_ok(clc_udp_close(handle));
+}
+
 #define ON(driver, test) {#test " on " #driver, test, set_up_##driver, tear_down, NULL}
 #define ON_BOTH(test) ON(uring, test), ON(epoll, test)
 
@@ -247,6 +266,7 @@ int main(void) {
         ON_BOTH(a_closed_socket_and_a_freed_shard_say_so),
         cmocka_unit_test(names_are_looked_up),
         cmocka_unit_test(the_four_calls_send_and_answer),
+        cmocka_unit_test(a_child_of_fork_leaves_a_handle_alone),
     };
     return cmocka_run_group_tests_name("socket", tests, NULL, NULL);
 }
