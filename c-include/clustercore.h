@@ -16,6 +16,11 @@
 #include "clustercore_errors.h"
 
 /**
+ * In a time whose 0 means the default: never.
+ */
+#define CLC_NEVER_NS UINT64_MAX
+
+/**
  * Room for any key as text, its final NUL included.
  */
 #define CLC_KEY_TEXT_BYTES 64
@@ -475,6 +480,126 @@ typedef enum clc_decision_kind {
 } clc_decision_kind;
 
 /**
+ * What a stream promises.
+ */
+typedef enum clc_stream_kind {
+  /**
+   * Each message exactly once, in order.
+   */
+  CLC_STREAM_KIND_ORDERED = 0,
+  /**
+   * Each message exactly once, as it comes.
+   */
+  CLC_STREAM_KIND_UNORDERED = 1,
+  /**
+   * The newest message arrives; older ones may be skipped, none comes after a newer one.
+   */
+  CLC_STREAM_KIND_LATEST = 2,
+  /**
+   * At most once, no retransmission; a message must fit a packet.
+   */
+  CLC_STREAM_KIND_UNRELIABLE = 3,
+} clc_stream_kind;
+
+/**
+ * What an event of a connection says.
+ */
+typedef enum clc_connection_event_kind {
+  /**
+   * Something that this header does not know yet.
+   */
+  CLC_CONNECTION_EVENT_KIND_UNKNOWN = 0,
+  /**
+   * clc_endpoint_connect has ended well. `epoch`, `identity`.
+   */
+  CLC_CONNECTION_EVENT_KIND_CONNECTED = 1,
+  /**
+   * A peer has connected. `peer`, `epoch`, `identity`.
+   */
+  CLC_CONNECTION_EVENT_KIND_ACCEPTED = 2,
+  /**
+   * There is room again after a WOULD_BLOCK.
+   */
+  CLC_CONNECTION_EVENT_KIND_WRITABLE = 3,
+  /**
+   * The peer has moved to another address. `peer`.
+   */
+  CLC_CONNECTION_EVENT_KIND_MOVED = 4,
+  /**
+   * The connection is over. `reason`, `unconfirmed`; by `reason` also `code`, `text`, `refuse_code`.
+   */
+  CLC_CONNECTION_EVENT_KIND_GONE = 5,
+} clc_connection_event_kind;
+
+/**
+ * Why a connection is over.
+ */
+typedef enum clc_gone_reason {
+  /**
+   * Does not apply, or this header does not know it yet.
+   */
+  CLC_GONE_REASON_NONE = 0,
+  /**
+   * We closed it.
+   */
+  CLC_GONE_REASON_CLOSED = 1,
+  /**
+   * The peer closed it, with `code` and `text`.
+   */
+  CLC_GONE_REASON_CLOSED_BY_PEER = 2,
+  /**
+   * Nobody answered the handshake.
+   */
+  CLC_GONE_REASON_UNREACHABLE = 3,
+  /**
+   * The peer said no; `refuse_code` says why.
+   */
+  CLC_GONE_REASON_REFUSED = 4,
+  /**
+   * The peer speaks none of our versions.
+   */
+  CLC_GONE_REASON_NO_COMMON_VERSION = 5,
+  /**
+   * Nothing was acknowledged for too long, or nothing came.
+   */
+  CLC_GONE_REASON_SILENT = 6,
+  /**
+   * The peer's program was started anew and knows nothing of us.
+   */
+  CLC_GONE_REASON_RESTARTED = 7,
+  /**
+   * The peer broke the protocol; `code` says how (docs/protocol/datagram.md).
+   */
+  CLC_GONE_REASON_VIOLATION = 8,
+} clc_gone_reason;
+
+/**
+ * Why a peer has refused a connection.
+ */
+typedef enum clc_refuse_code {
+  /**
+   * Does not apply.
+   */
+  CLC_REFUSE_CODE_NONE = 0,
+  /**
+   * It has no room for another connection; later perhaps.
+   */
+  CLC_REFUSE_CODE_FULL = 1,
+  /**
+   * It takes no connections.
+   */
+  CLC_REFUSE_CODE_NOT_ACCEPTING = 2,
+  /**
+   * The handshake was not right: wrong key, unknown peer, parameters that make no sense.
+   */
+  CLC_REFUSE_CODE_HANDSHAKE = 3,
+  /**
+   * Something that a later version says.
+   */
+  CLC_REFUSE_CODE_OTHER = 4,
+} clc_refuse_code;
+
+/**
  * Why.
  */
 typedef enum clc_reason {
@@ -555,6 +680,12 @@ typedef enum clc_refusal {
 typedef struct clc_auto_thresholds clc_auto_thresholds;
 
 /**
+ * An endpoint of reliable datagrams of a shard: one address, connections to and from others. The shard's thread may call its
+ * functions.
+ */
+typedef struct clc_endpoint clc_endpoint;
+
+/**
  * A forwarder of a shard or of a node. With a shard, the shard's thread may call; with a node, any thread. Counters
  * may be read by any thread.
  */
@@ -584,6 +715,11 @@ typedef struct clc_scaler clc_scaler;
  * thread to thread, one at a time. Has no threads of its own.
  */
 typedef struct clc_shard clc_shard;
+
+/**
+ * A socket for plain datagrams of a shard. The shard's thread may call its functions.
+ */
+typedef struct clc_socket clc_socket;
 
 /**
  * CLC_OK (0), or one of the negative numbers of clustercore_errors.h.
@@ -731,6 +867,376 @@ typedef struct clc_backend_status {
    */
   char address[64];
 } clc_backend_status;
+
+/**
+ * A connection of one endpoint: a value, to be copied and compared. One that is over reaches nobody.
+ */
+typedef struct clc_connection {
+  /**
+   * Its place: small, used again, fit for indexing an array of yours.
+   */
+  uint32_t index;
+  /**
+   * Counts the uses of the place.
+   */
+  uint32_t generation;
+} clc_connection;
+
+/**
+ * An IP address and a port, as numbers.
+ */
+typedef struct clc_ip_port {
+  /**
+   * The address, most significant byte first: 4 bytes of version 4 and zeros, or 16 of version 6.
+   */
+  uint8_t ip[16];
+  /**
+   * The interface of a link-local address of version 6, else 0.
+   */
+  uint32_t scope;
+  /**
+   * The port, in the order of this machine.
+   */
+  uint16_t port;
+  /**
+   * 4 or 6; 0: none.
+   */
+  uint16_t version;
+} clc_ip_port;
+
+/**
+ * Bytes of somebody else's. `data` may be NULL when `len` is 0.
+ */
+typedef struct clc_bytes {
+  /**
+   * The first of them.
+   */
+  const uint8_t *data;
+  /**
+   * How many.
+   */
+  size_t len;
+} clc_bytes;
+
+/**
+ * A stream of a connection; it exists from its first message on. All zero is the ordered stream 0.
+ */
+typedef struct clc_stream {
+  /**
+   * Its number, below 2^30; each kind has numbers of its own.
+   */
+  uint32_t number;
+  /**
+   * A clc_stream_kind.
+   */
+  uint32_t kind;
+} clc_stream;
+
+/**
+ * Messages of ours that are not known to have arrived.
+ */
+typedef struct clc_unconfirmed {
+  /**
+   * Their stream.
+   */
+  struct clc_stream stream;
+  /**
+   * Sequence of the first.
+   */
+  uint64_t first;
+  /**
+   * Sequence of the last.
+   */
+  uint64_t last;
+} clc_unconfirmed;
+
+/**
+ * Something happened to a connection. `kind` says which of the other fields apply; those that do not are 0.
+ */
+typedef struct clc_connection_event {
+  /**
+   * A clc_connection_event_kind.
+   */
+  uint32_t kind;
+  /**
+   * The endpoint, see clc_endpoint_id.
+   */
+  uint32_t endpoint;
+  /**
+   * The connection.
+   */
+  struct clc_connection connection;
+  /**
+   * Where the peer is.
+   */
+  struct clc_ip_port peer;
+  /**
+   * Which run of its program the peer is: another one after a restart.
+   */
+  uint64_t epoch;
+  /**
+   * The peer's public key, when `has_identity`.
+   */
+  uint8_t identity[32];
+  /**
+   * 1 in secure mode, else 0.
+   */
+  uint32_t has_identity;
+  /**
+   * A clc_gone_reason.
+   */
+  uint32_t reason;
+  /**
+   * The code of a close; an application's are from 256 on.
+   */
+  uint64_t code;
+  /**
+   * The peer's words; lent until the next call of clc_shard_connection_events on the shard.
+   */
+  struct clc_bytes text;
+  /**
+   * Ranges of messages; lent likewise.
+   */
+  const struct clc_unconfirmed *unconfirmed;
+  /**
+   * How many ranges.
+   */
+  size_t unconfirmed_len;
+  /**
+   * A clc_refuse_code.
+   */
+  uint32_t refuse_code;
+  /**
+   * 0.
+   */
+  uint32_t reserved[5];
+} clc_connection_event;
+
+/**
+ * How to open an endpoint. 0 means the default in every field but the first; where 0 itself makes sense, CLC_NEVER_NS
+ * says so.
+ */
+typedef struct clc_endpoint_options {
+  /**
+   * sizeof(clc_endpoint_options)
+   */
+  size_t struct_size;
+  /**
+   * Bytes of a connection that wait to be sent or acknowledged (4 MiB).
+   */
+  uint64_t send_buffer_bytes;
+  /**
+   * Credit of a connection: bytes, plus 16 a message, that have arrived and are not yet given back by a turn (4 MiB). What the
+   * system grants the socket bounds it.
+   */
+  uint64_t receive_window_bytes;
+  /**
+   * Credit of each stream, at most that of the connection (4 MiB).
+   */
+  uint64_t stream_window_bytes;
+  /**
+   * Bytes of a message (1 MiB).
+   */
+  uint64_t message_bytes_max;
+  /**
+   * Bytes that may wait in the socket (twice the window of a connection).
+   */
+  uint64_t receive_buffer_bytes;
+  /**
+   * A fixed congestion window in bytes, for a path whose capacity is set aside; it yields to nobody. Default: CUBIC.
+   */
+  uint64_t fixed_window_bytes;
+  /**
+   * Tells this run of the program from its others (the time).
+   */
+  uint64_t epoch;
+  /**
+   * A connection without a valid packet for this long is gone (60 s); CLC_NEVER_NS: never.
+   */
+  uint64_t idle_timeout_ns;
+  /**
+   * Pings when nothing else was sent for this long (never).
+   */
+  uint64_t keep_alive_ns;
+  /**
+   * A peer that acknowledges nothing for this long while something waits is gone (10 s).
+   */
+  uint64_t gone_after_ns;
+  /**
+   * Connecting takes this long at most (10 s).
+   */
+  uint64_t handshake_timeout_ns;
+  /**
+   * An acknowledgement waits this long for something to ride on (5 ms).
+   */
+  uint64_t acknowledgement_delay_ns;
+  /**
+   * Connections at a time (16384).
+   */
+  uint32_t connections_max;
+  /**
+   * Streams of a connection in each direction (1024).
+   */
+  uint32_t streams_max;
+  /**
+   * Bytes of a packet, UDP payload (1472); the path may take less.
+   */
+  uint32_t packet_bytes_max;
+  /**
+   * 1: packets of `packet_bytes_max` are known to pass; otherwise the path is searched from 1200 on.
+   */
+  uint32_t is_path_known;
+  /**
+   * 1: peers may not connect.
+   */
+  uint32_t refuses_peers;
+  /**
+   * 1: packets are not marked as capable of congestion notification.
+   */
+  uint32_t without_ecn;
+  /**
+   * 1: clear messages on an address outside loopback are meant.
+   */
+  uint32_t insecure;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+} clc_endpoint_options;
+
+/**
+ * An address and its port, as text and as a number.
+ */
+typedef struct clc_address {
+  /**
+   * `127.0.0.1:8080` or `[::1]:8080`.
+   */
+  char text[64];
+  /**
+   * The port; 0 when the address is not one of IP.
+   */
+  uint16_t port;
+} clc_address;
+
+/**
+ * What a connection knows of its path.
+ */
+typedef struct clc_path_report {
+  /**
+   * Smoothed round trip, in nanoseconds.
+   */
+  uint64_t rtt_ns;
+  /**
+   * The shortest one, in nanoseconds.
+   */
+  uint64_t rtt_ns_min;
+  /**
+   * Bytes that may be in flight.
+   */
+  uint64_t window_bytes;
+  /**
+   * Bytes in flight.
+   */
+  uint64_t in_flight_bytes;
+  /**
+   * Longest packet, bytes of UDP payload.
+   */
+  uint32_t packet_bytes;
+  /**
+   * 1 when packets are marked as capable of congestion notification, else 0.
+   */
+  uint32_t has_ecn;
+  /**
+   * 0.
+   */
+  uint64_t reserved[3];
+} clc_path_report;
+
+/**
+ * Counts since an endpoint was opened.
+ */
+typedef struct clc_message_stats {
+  /**
+   * Data packets sent.
+   */
+  uint64_t packets_sent;
+  /**
+   * Trains sent.
+   */
+  uint64_t trains_sent;
+  /**
+   * Packets sent that hold an acknowledgement and nothing else.
+   */
+  uint64_t acknowledgements_alone;
+  /**
+   * Valid data packets received, each once.
+   */
+  uint64_t packets_received;
+  /**
+   * Packets that came again.
+   */
+  uint64_t packets_repeated;
+  /**
+   * Packets whose trailer does not check.
+   */
+  uint64_t packets_corrupt;
+  /**
+   * Packets for a connection that is not there.
+   */
+  uint64_t packets_unknown;
+  /**
+   * Bytes that are no packet of ours.
+   */
+  uint64_t packets_malformed;
+  /**
+   * Packets dropped because a stream had too many gaps.
+   */
+  uint64_t packets_deferred;
+  /**
+   * Packets taken for lost.
+   */
+  uint64_t packets_lost;
+  /**
+   * Acknowledgements that showed a loss to be none.
+   */
+  uint64_t losses_spurious;
+  /**
+   * Probe time-outs.
+   */
+  uint64_t probes;
+  /**
+   * Marks of congestion that peers reported.
+   */
+  uint64_t ecn_marks;
+  /**
+   * Answers without a connection that were not given because there were too many.
+   */
+  uint64_t answers_dropped;
+  /**
+   * Cookies, refusals and versions sent.
+   */
+  uint64_t answers_sent;
+  /**
+   * Resets sent.
+   */
+  uint64_t resets_sent;
+  /**
+   * Handshakes that were refused.
+   */
+  uint64_t handshakes_refused;
+  /**
+   * Connections ended because the peer broke the protocol.
+   */
+  uint64_t violations;
+  /**
+   * Key updates of ours.
+   */
+  uint64_t key_updates;
+  /**
+   * 0.
+   */
+  uint64_t reserved[13];
+} clc_message_stats;
 
 /**
  * A forwarder's settings. 0 and NULL mean the default, which clc_forwarder_options_init writes out; where 0 itself
@@ -893,20 +1399,6 @@ typedef struct clc_forwarder_options {
 } clc_forwarder_options;
 
 /**
- * An address and its port, as text and as a number.
- */
-typedef struct clc_address {
-  /**
-   * `127.0.0.1:8080` or `[::1]:8080`.
-   */
-  char text[64];
-  /**
-   * The port; 0 when the address is not one of IP.
-   */
-  uint16_t port;
-} clc_address;
-
-/**
  * A distribution of times in nanoseconds, to three digits. All 0 when `count` is.
  */
 typedef struct clc_distribution {
@@ -957,6 +1449,97 @@ typedef struct clc_latency {
    */
   struct clc_distribution last_byte;
 } clc_latency;
+
+/**
+ * A message that has arrived.
+ */
+typedef struct clc_message {
+  /**
+   * Its bytes, lent until the next turn of the shard.
+   */
+  struct clc_bytes payload;
+  /**
+   * Its place in its stream, from 0; always 0 on unreliable streams.
+   */
+  uint64_t sequence;
+  /**
+   * The connection.
+   */
+  struct clc_connection connection;
+  /**
+   * The stream.
+   */
+  struct clc_stream stream;
+  /**
+   * The endpoint, see clc_endpoint_id.
+   */
+  uint32_t endpoint;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+} clc_message;
+
+/**
+ * Messages of one stream that came together. `clustercore_runs.h` has a function to walk them.
+ */
+typedef struct clc_run {
+  /**
+   * All of them in one piece, lent until the next turn: each a length (LEB128, unsigned) and its bytes; or, when `is_packed`
+   * is 0, one message alone without a length.
+   */
+  struct clc_bytes bytes;
+  /**
+   * Sequence of the first; the others follow it, but on unreliable streams, where all are 0.
+   */
+  uint64_t first;
+  /**
+   * The connection.
+   */
+  struct clc_connection connection;
+  /**
+   * The stream.
+   */
+  struct clc_stream stream;
+  /**
+   * The endpoint, see clc_endpoint_id.
+   */
+  uint32_t endpoint;
+  /**
+   * How many messages.
+   */
+  uint32_t count;
+  /**
+   * 1 or 0.
+   */
+  uint32_t is_packed;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+} clc_run;
+
+/**
+ * A plain datagram that has arrived.
+ */
+typedef struct clc_datagram {
+  /**
+   * Its bytes, lent until the next turn of the shard.
+   */
+  struct clc_bytes payload;
+  /**
+   * The sender.
+   */
+  struct clc_ip_port from;
+  /**
+   * The socket, see clc_socket_id.
+   */
+  uint32_t socket;
+  /**
+   * Its mark of congestion control, the two lowest bits of the traffic class (RFC 3168); 0 unless the socket was bound with `ecn`.
+   */
+  uint32_t ecn;
+} clc_datagram;
 
 /**
  * How to make a shard. 0 means the default in every field but the first.
@@ -1374,6 +1957,78 @@ typedef struct clc_decision {
   uint64_t reserved[2];
 } clc_decision;
 
+/**
+ * How to bind a socket. 0 means the default in every field but the first.
+ */
+typedef struct clc_socket_options {
+  /**
+   * sizeof(clc_socket_options)
+   */
+  size_t struct_size;
+  /**
+   * Bytes that may wait to be received; default: the system's choice.
+   */
+  uint32_t receive_buffer_bytes;
+  /**
+   * Bytes that may wait to be sent; default: the system's choice.
+   */
+  uint32_t send_buffer_bytes;
+  /**
+   * 1: send with ECT(0), and tell the mark of what is received.
+   */
+  uint32_t ecn;
+  /**
+   * 1: never fragment; what is larger than the device's MTU is lost.
+   */
+  uint32_t dont_fragment;
+  /**
+   * 1: several sockets on one address share its datagrams.
+   */
+  uint32_t reuse_port;
+  /**
+   * 1: a socket of IPv6 takes no IPv4.
+   */
+  uint32_t ipv6_only;
+} clc_socket_options;
+
+/**
+ * What has passed through a socket since it was bound.
+ */
+typedef struct clc_datagram_counters {
+  /**
+   * Calls on the kernel's stack to send; a long train is sent in several.
+   */
+  uint64_t trains_sent;
+  /**
+   * Datagrams in them.
+   */
+  uint64_t datagrams_sent;
+  /**
+   * Trains received.
+   */
+  uint64_t trains_received;
+  /**
+   * Datagrams in them.
+   */
+  uint64_t datagrams_received;
+  /**
+   * Received trains that did not fit the buffer; dropped.
+   */
+  uint64_t truncated;
+  /**
+   * Times that receiving stopped because all buffers were lent out.
+   */
+  uint64_t pauses;
+  /**
+   * Trains refused because too many waited.
+   */
+  uint64_t refused;
+  /**
+   * 0.
+   */
+  uint64_t reserved[5];
+} clc_datagram_counters;
+
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
@@ -1568,6 +2223,21 @@ clc_status clc_forwarder_backends(const struct clc_forwarder *forwarder,
                                   size_t *backends_len_out);
 
 /**
+ * Takes what has happened to connections of all endpoints of the shard since the last call, oldest first, at most `capacity`
+ * events; call again while it fills the array. What they point to is lent until the next call.
+ *
+ * Errors: NULL_ARGUMENT, WRONG_THREAD, FORKED. The shard's thread may call this.
+ *
+ * # Safety
+ * `shard` is NULL or a live shard; `events_out` is NULL or has room for `capacity` events; `events_len_out` is NULL or
+ * writable.
+ */
+clc_status clc_shard_connection_events(struct clc_shard *shard,
+                                       struct clc_connection_event *events_out,
+                                       size_t capacity,
+                                       size_t *events_len_out);
+
+/**
  * How many counters the loaded library has: their numbers are 0 to one less. Any thread may call this.
  */
 size_t clc_counter_count(void);
@@ -1617,6 +2287,176 @@ clc_status clc_forwarder_counters(const struct clc_forwarder *forwarder,
                                   uint64_t *values_out,
                                   size_t capacity,
                                   size_t *values_len_out);
+
+/**
+ * Opens an endpoint on an address such as `127.0.0.1:9000`; with port 0 the system chooses one. `options` may be NULL for the
+ * defaults. Ends with clc_endpoint_free.
+ *
+ * Errors: NULL_ARGUMENT, UNKNOWN_STRUCT_SIZE, BAD_ADDRESS, INSECURE_ADDRESS (clear messages outside loopback that nobody asked
+ * for), BAD_CONFIGURATION, ADDRESS_IN_USE, ADDRESS_NOT_AVAILABLE, PERMISSION_DENIED, OUT_OF_MEMORY, TOO_LARGE (4096 endpoints
+ * are there), WRONG_THREAD, FORKED. The shard's thread may call this.
+ *
+ * # Safety
+ * `shard` is NULL or a live shard; `address` is NULL or NUL-terminated; `options` is NULL or a struct of the size that it
+ * says; `endpoint_out` is NULL or writable.
+ */
+clc_status clc_endpoint_open(struct clc_shard *shard,
+                             const char *address,
+                             const struct clc_endpoint_options *options,
+                             struct clc_endpoint **endpoint_out);
+
+/**
+ * The address that an endpoint is bound to.
+ *
+ * Errors: NULL_ARGUMENT, NO_SUCH_ENDPOINT, CLOSED, WRONG_THREAD, FORKED. The shard's thread may call this.
+ *
+ * # Safety
+ * `endpoint` is NULL or a live endpoint; `address_out` is NULL or writable.
+ */
+clc_status clc_endpoint_address(const struct clc_endpoint *endpoint, struct clc_address *address_out);
+
+/**
+ * The number that messages and events of this endpoint carry. Any thread may call this; 0 for NULL.
+ *
+ * # Safety
+ * `endpoint` is NULL or a live endpoint.
+ */
+uint32_t clc_endpoint_id(const struct clc_endpoint *endpoint);
+
+/**
+ * Begins a connection to a peer such as `127.0.0.1:9000`; an event tells the end, CONNECTED or GONE. `key` is the public key, 32
+ * bytes, that the peer must have, in secure mode; else NULL.
+ *
+ * Errors: NULL_ARGUMENT, BAD_ADDRESS, CONNECTIONS_EXHAUSTED, NO_KEY, BAD_CONFIGURATION (a key, and the endpoint is clear),
+ * NO_SUCH_ENDPOINT, WRONG_STATE, CLOSED, WRONG_THREAD, FORKED. The shard's thread may call this.
+ *
+ * # Safety
+ * `endpoint` is NULL or a live endpoint; `peer` is NULL or NUL-terminated; `key` is NULL or has 32 readable bytes;
+ * `connection_out` is NULL or writable.
+ */
+clc_status clc_endpoint_connect(struct clc_endpoint *endpoint,
+                                const char *peer,
+                                const uint8_t *key,
+                                struct clc_connection *connection_out);
+
+/**
+ * Sends a message on a stream of a connection: it is copied and leaves with the next turn. `sequence_out` may be NULL, else
+ * gets its place in the stream.
+ *
+ * Errors: NULL_ARGUMENT, INVALID_ARGUMENT (the stream), WOULD_BLOCK (an event WRITABLE tells when to go on), NOT_CONNECTED,
+ * TOO_LARGE (the message, or as many streams as the peer takes), NO_SUCH_ENDPOINT, WRONG_STATE, CLOSED, WRONG_THREAD, FORKED.
+ * The shard's thread may call this.
+ *
+ * # Safety
+ * `endpoint` is NULL or a live endpoint; `payload` is readable; `sequence_out` is NULL or writable.
+ */
+clc_status clc_endpoint_send(struct clc_endpoint *endpoint,
+                             struct clc_connection connection,
+                             struct clc_stream stream,
+                             struct clc_bytes payload,
+                             uint64_t *sequence_out);
+
+/**
+ * Room for a message of at most `len` bytes, to be written in place: it must fit a packet, on a reliable stream.
+ * clc_endpoint_commit ends it; until then the shard answers WRONG_STATE to a turn and to what else concerns connections.
+ * `*room_out` gets where to write.
+ *
+ * Errors: as clc_endpoint_send; TOO_LARGE also for what does not fit a packet. The shard's thread may call this.
+ *
+ * # Safety
+ * `endpoint` is NULL or a live endpoint; `room_out` is NULL or writable.
+ */
+clc_status clc_endpoint_claim(struct clc_endpoint *endpoint,
+                              struct clc_connection connection,
+                              struct clc_stream stream,
+                              size_t len,
+                              uint8_t **room_out);
+
+/**
+ * Ends a claim: the first `len` bytes of the room are the message, at most what was claimed. `sequence_out` may be NULL.
+ *
+ * Errors: NULL_ARGUMENT, WRONG_STATE (nothing is claimed on this endpoint), CLOSED, WRONG_THREAD, FORKED. The shard's thread
+ * may call this.
+ *
+ * # Safety
+ * `endpoint` is NULL or a live endpoint; `sequence_out` is NULL or writable.
+ */
+clc_status clc_endpoint_commit(struct clc_endpoint *endpoint,
+                               size_t len,
+                               uint64_t *sequence_out);
+
+/**
+ * Ends a connection: at once, or when all that was sent has arrived (`is_finishing` not 0). The peer gets `code`, an
+ * application's are from 256 on, and `text`, which may be NULL; an event GONE follows.
+ *
+ * Errors: NULL_ARGUMENT, INVALID_ARGUMENT (the text is not UTF-8), NO_SUCH_ENDPOINT, WRONG_STATE, CLOSED, WRONG_THREAD,
+ * FORKED. The shard's thread may call this.
+ *
+ * # Safety
+ * `endpoint` is NULL or a live endpoint; `text` is NULL or NUL-terminated.
+ */
+clc_status clc_endpoint_close_connection(struct clc_endpoint *endpoint,
+                                         struct clc_connection connection,
+                                         uint64_t code,
+                                         const char *text,
+                                         int is_finishing);
+
+/**
+ * What is known of the path of a connection.
+ *
+ * Errors: NULL_ARGUMENT, NOT_CONNECTED (it is over), NO_SUCH_ENDPOINT, CLOSED, WRONG_THREAD, FORKED. The shard's thread may
+ * call this.
+ *
+ * # Safety
+ * `endpoint` is NULL or a live endpoint; `report_out` is NULL or writable.
+ */
+clc_status clc_endpoint_path(const struct clc_endpoint *endpoint,
+                             struct clc_connection connection,
+                             struct clc_path_report *report_out);
+
+/**
+ * What an endpoint has counted since it was opened.
+ *
+ * Errors: NULL_ARGUMENT, NO_SUCH_ENDPOINT, CLOSED, WRONG_THREAD, FORKED. The shard's thread may call this.
+ *
+ * # Safety
+ * `endpoint` is NULL or a live endpoint; `stats_out` is NULL or writable.
+ */
+clc_status clc_endpoint_stats(const struct clc_endpoint *endpoint, struct clc_message_stats *stats_out);
+
+/**
+ * Closes an endpoint. Its connections end without a word to their peers: close and finish them before. The handle stays valid,
+ * answers NO_SUCH_ENDPOINT and must be freed.
+ *
+ * Errors: NULL_ARGUMENT, NO_SUCH_ENDPOINT, WRONG_STATE, CLOSED, WRONG_THREAD, FORKED. The shard's thread may call this.
+ *
+ * # Safety
+ * `endpoint` is NULL or a live endpoint.
+ */
+clc_status clc_endpoint_close(struct clc_endpoint *endpoint);
+
+/**
+ * Closes an endpoint where that was not done, and frees the handle; a claim on it ends without a message. NULL is fine. Before
+ * or after its shard is freed.
+ *
+ * Any thread may call this; but only the shard's thread closes the endpoint with it: freed by another, it stays open until the
+ * shard ends.
+ *
+ * # Safety
+ * `endpoint` is NULL or an endpoint that was not freed before; no other call on it is running.
+ */
+void clc_endpoint_free(struct clc_endpoint *endpoint);
+
+/**
+ * Writes the defaults into `*options`, whose size is `struct_size`: sizeof(clc_endpoint_options). Any thread may call this.
+ *
+ * Errors: NULL_ARGUMENT, UNKNOWN_STRUCT_SIZE.
+ *
+ * # Safety
+ * `options` is NULL or has room for `struct_size` bytes.
+ */
+clc_status clc_endpoint_options_init(struct clc_endpoint_options *options,
+                                     size_t struct_size);
 
 /**
  * Adds a forwarder to a shard. `options` may be NULL for the defaults. Ends with clc_forwarder_free.
@@ -1720,6 +2560,45 @@ clc_status clc_forwarder_options_init(struct clc_forwarder_options *options,
                                       size_t struct_size);
 
 /**
+ * Reads an address such as `127.0.0.1:8080` or `[::1]:8080`. Any thread may call this.
+ *
+ * Errors: NULL_ARGUMENT, BAD_ADDRESS.
+ *
+ * # Safety
+ * `text` is NULL or NUL-terminated; `ip_port_out` is NULL or writable.
+ */
+clc_status clc_ip_port_parse(const char *text, struct clc_ip_port *ip_port_out);
+
+/**
+ * Writes an address as text. Any thread may call this.
+ *
+ * Errors: NULL_ARGUMENT, BAD_ADDRESS.
+ *
+ * # Safety
+ * `ip_port` is NULL or readable; `address_out` is NULL or writable.
+ */
+clc_status clc_ip_port_format(const struct clc_ip_port *ip_port, struct clc_address *address_out);
+
+/**
+ * Looks up a host, with `port` in each address: at most `capacity` of them, in the order in which they should be tried.
+ * `*addresses_len_out` gets how many there are, also with BUFFER_TOO_SMALL, when nothing else is written.
+ *
+ * Asks the system (getaddrinfo) and waits for it as long as that takes: not for a thread that turns a shard. Any thread may
+ * call this.
+ *
+ * Errors: NULL_ARGUMENT, BUFFER_TOO_SMALL, UNREACHABLE (there is none).
+ *
+ * # Safety
+ * `host` is NULL or NUL-terminated; `addresses_out` is NULL or has room for `capacity` addresses; `addresses_len_out` is
+ * NULL or writable.
+ */
+clc_status clc_resolve(const char *host,
+                       uint16_t port,
+                       struct clc_address *addresses_out,
+                       size_t capacity,
+                       size_t *addresses_len_out);
+
+/**
  * Makes a new private key: text of the form `clc-private-x25519 BASE64` in `private_out`, which has room for `capacity`
  * bytes; CLC_KEY_TEXT_BYTES are enough. Keep it secret, and overwrite the buffer when it is saved.
  *
@@ -1791,6 +2670,50 @@ clc_status clc_key_load(const char *path,
 clc_status clc_forwarder_latency(struct clc_forwarder *forwarder,
                                  int reset,
                                  struct clc_latency *latency_out);
+
+/**
+ * Takes messages that the last turn has brought, of all endpoints of the shard, at most `capacity` of them; call again while it
+ * fills the array. Their bytes are lent until the next turn, which gives their room back to the senders: what nobody has taken
+ * by then is lost.
+ *
+ * Errors: NULL_ARGUMENT, WRONG_THREAD, FORKED. The shard's thread may call this.
+ *
+ * # Safety
+ * `shard` is NULL or a live shard; `messages_out` is NULL or has room for `capacity` messages; `messages_len_out` is NULL or
+ * writable.
+ */
+clc_status clc_shard_messages(struct clc_shard *shard,
+                              struct clc_message *messages_out,
+                              size_t capacity,
+                              size_t *messages_len_out);
+
+/**
+ * As clc_shard_messages, but a whole run of messages at a time, for speed. Both go on where the other has stopped.
+ *
+ * Errors: NULL_ARGUMENT, WRONG_THREAD, FORKED. The shard's thread may call this.
+ *
+ * # Safety
+ * `shard` is NULL or a live shard; `runs_out` is NULL or has room for `capacity` runs; `runs_len_out` is NULL or writable.
+ */
+clc_status clc_shard_runs(struct clc_shard *shard,
+                          struct clc_run *runs_out,
+                          size_t capacity,
+                          size_t *runs_len_out);
+
+/**
+ * Takes plain datagrams that the last turn has brought, of all sockets of the shard, at most `capacity` of them; call again
+ * while it fills the array. Their bytes are lent until the next turn; what nobody has taken by then is lost.
+ *
+ * Errors: NULL_ARGUMENT, WRONG_THREAD, FORKED. The shard's thread may call this.
+ *
+ * # Safety
+ * `shard` is NULL or a live shard; `datagrams_out` is NULL or has room for `capacity` datagrams; `datagrams_len_out` is NULL
+ * or writable.
+ */
+clc_status clc_shard_datagrams(struct clc_shard *shard,
+                               struct clc_datagram *datagrams_out,
+                               size_t capacity,
+                               size_t *datagrams_len_out);
 
 /**
  * Writes the defaults into `*options`, whose size is `struct_size`: sizeof(clc_node_options).
@@ -2131,7 +3054,7 @@ uint64_t clc_scaler_decisions(const struct clc_scaler *scaler);
 clc_status clc_shard_new(const struct clc_shard_options *options, struct clc_shard **shard_out);
 
 /**
- * Ends a shard with all its forwarders and connections. NULL is fine. Handles of its forwarders stay valid,
+ * Ends a shard with all its forwarders, endpoints, sockets and connections. NULL is fine. Their handles stay valid,
  * answer CLOSED and must be freed too.
  *
  * The shard's thread may call this. So may another one when the shard's thread no longer uses it; but once the shard
@@ -2168,8 +3091,8 @@ clc_status clc_shard_next_timeout_ns(const struct clc_shard *shard, int64_t *tim
  * Does all there is to do now, without waiting. The first turn binds the shard to the calling thread. Log records
  * go to the sink from within this call; events wait for clc_shard_events.
  *
- * Errors: NULL_ARGUMENT, WRONG_THREAD, FORKED; IO when the driver can go no further. The shard's thread may call
- * this.
+ * Errors: NULL_ARGUMENT, WRONG_THREAD, FORKED; IO when the driver can go no further; WRONG_STATE between
+ * clc_endpoint_claim and clc_endpoint_commit. The shard's thread may call this.
  *
  * # Safety
  * `shard` is NULL or a live shard.
@@ -2245,6 +3168,97 @@ const char *clc_shard_driver_report(const struct clc_shard *shard);
 clc_status clc_shard_options_init(struct clc_shard_options *options, size_t struct_size);
 
 /**
+ * Writes the defaults into `*options`, whose size is `struct_size`: sizeof(clc_socket_options). Any thread may call this.
+ *
+ * Errors: NULL_ARGUMENT, UNKNOWN_STRUCT_SIZE.
+ *
+ * # Safety
+ * `options` is NULL or has room for `struct_size` bytes.
+ */
+clc_status clc_socket_options_init(struct clc_socket_options *options,
+                                   size_t struct_size);
+
+/**
+ * Binds a socket to an address such as `127.0.0.1:9000` or `[::]:0`; with port 0 the system chooses one. `options` may be NULL
+ * for the defaults. Ends with clc_socket_free.
+ *
+ * Errors: NULL_ARGUMENT, UNKNOWN_STRUCT_SIZE, BAD_ADDRESS, ADDRESS_IN_USE, ADDRESS_NOT_AVAILABLE, PERMISSION_DENIED,
+ * OUT_OF_MEMORY, TOO_LARGE (4096 sockets are there), WRONG_THREAD, FORKED. The shard's thread may call this.
+ *
+ * # Safety
+ * `shard` is NULL or a live shard; `address` is NULL or NUL-terminated; `options` is NULL or a struct of the size that it
+ * says; `socket_out` is NULL or writable.
+ */
+clc_status clc_socket_bind(struct clc_shard *shard,
+                           const char *address,
+                           const struct clc_socket_options *options,
+                           struct clc_socket **socket_out);
+
+/**
+ * Sends `bytes` to one address, cut into datagrams of `segment` bytes each, the last one of what is left; 0: as one datagram.
+ * They are copied and leave with the next turn. Nothing is promised of them.
+ *
+ * Errors: NULL_ARGUMENT, BAD_ADDRESS, WOULD_BLOCK (too many wait), TOO_LARGE (a datagram is longer than 65,507 bytes),
+ * NO_SUCH_SOCKET, CLOSED, WRONG_THREAD, FORKED. The shard's thread may call this.
+ *
+ * # Safety
+ * `socket` is NULL or a live socket; `to` is NULL or readable; `bytes` are readable.
+ */
+clc_status clc_socket_send(struct clc_socket *socket,
+                           const struct clc_ip_port *to,
+                           struct clc_bytes bytes,
+                           uint32_t segment);
+
+/**
+ * The address that a socket is bound to.
+ *
+ * Errors: NULL_ARGUMENT, NO_SUCH_SOCKET, CLOSED, WRONG_THREAD, FORKED. The shard's thread may call this.
+ *
+ * # Safety
+ * `socket` is NULL or a live socket; `address_out` is NULL or writable.
+ */
+clc_status clc_socket_address(const struct clc_socket *socket, struct clc_address *address_out);
+
+/**
+ * What has passed through a socket.
+ *
+ * Errors: NULL_ARGUMENT, NO_SUCH_SOCKET, CLOSED, WRONG_THREAD, FORKED. The shard's thread may call this.
+ *
+ * # Safety
+ * `socket` is NULL or a live socket; `counters_out` is NULL or writable.
+ */
+clc_status clc_socket_counters(const struct clc_socket *socket, struct clc_datagram_counters *counters_out);
+
+/**
+ * The number that datagrams of this socket carry. Any thread may call this; 0 for NULL.
+ *
+ * # Safety
+ * `socket` is NULL or a live socket.
+ */
+uint32_t clc_socket_id(const struct clc_socket *socket);
+
+/**
+ * Closes a socket. What can be sent at once is. The handle stays valid, answers NO_SUCH_SOCKET and must be freed.
+ *
+ * Errors: NULL_ARGUMENT, NO_SUCH_SOCKET, CLOSED, WRONG_THREAD, FORKED. The shard's thread may call this.
+ *
+ * # Safety
+ * `socket` is NULL or a live socket.
+ */
+clc_status clc_socket_close(struct clc_socket *socket);
+
+/**
+ * Closes a socket where that was not done, and frees the handle. NULL is fine. Before or after its shard is freed.
+ *
+ * Any thread may call this; but only the shard's thread closes the socket with it: freed by another, it stays open until the
+ * shard ends.
+ *
+ * # Safety
+ * `socket` is NULL or a socket that was not freed before; no other call on it is running.
+ */
+void clc_socket_free(struct clc_socket *socket);
+
+/**
  * The words to the last call that failed on this thread: they name the thing, the value and the limit. "" when
  * none failed. Valid until the next call that fails on this thread; calls that succeed leave it alone.
  *
@@ -2283,6 +3297,50 @@ int clc_status_is_retryable(clc_status status);
  */
 void clc_print_error(FILE *stream,
                      clc_status status);
+
+/**
+ * Binds a socket for plain datagrams of IPv4 on every address of this machine; port 0 lets the system choose. They are neither
+ * protected nor checked. Returns a handle, 0 or more, for the three calls below, or a negative clc_status.
+ *
+ * Errors: ADDRESS_IN_USE, PERMISSION_DENIED, OUT_OF_MEMORY, DESCRIPTORS_EXHAUSTED, TOO_LARGE (1024 are open). Any thread may
+ * call this; the handle is the caller's thread's.
+ */
+int clc_udp_open(uint16_t port);
+
+/**
+ * Sends a datagram at once. `*address_out` of clc_udp_read is where to answer to.
+ *
+ * Errors: NULL_ARGUMENT, BAD_ADDRESS, NO_SUCH_SOCKET, WOULD_BLOCK, TOO_LARGE (longer than 65,507 bytes), WRONG_THREAD, FORKED. The
+ * thread that opened it may call this.
+ *
+ * # Safety
+ * `to` is NULL or readable; `payload` is readable.
+ */
+clc_status clc_udp_write(int handle,
+                         const struct clc_ip_port *to,
+                         struct clc_bytes payload);
+
+/**
+ * Waits for a datagram, without limit. `*len_out` gets its length; what is beyond `capacity` bytes is lost. `from_out` may be
+ * NULL, else gets the sender.
+ *
+ * Errors: NULL_ARGUMENT, NO_SUCH_SOCKET, WRONG_THREAD, FORKED. The thread that opened it may call this.
+ *
+ * # Safety
+ * `buffer_out` is NULL or has room for `capacity` bytes; `len_out` and `from_out` are NULL or writable.
+ */
+clc_status clc_udp_read(int handle,
+                        struct clc_ip_port *from_out,
+                        uint8_t *buffer_out,
+                        size_t capacity,
+                        size_t *len_out);
+
+/**
+ * Closes the socket; the handle may then be another's.
+ *
+ * Errors: NO_SUCH_SOCKET, WRONG_THREAD (another one is using it), FORKED. The thread that opened it may call this.
+ */
+clc_status clc_udp_close(int handle);
 
 /**
  * Version of the library, such as "0.1.0". Any thread may call this.

@@ -19,7 +19,7 @@ pub mod sys;
 pub use clustercore_proto as proto;
 pub use error::{Code, Error, Result, Side};
 pub use forward::{BackendConfig, ForwardEvent, ForwarderConfig};
-pub use messages::{EndpointConfig, EndpointId, SocketId};
+pub use messages::{EndpointConfig, EndpointId, SocketId, resolve};
 pub use node::{Node, NodeBuilder};
 pub use shard::{BackendStatus, ForwarderId, Shard, ShardBuilder};
 

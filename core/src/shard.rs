@@ -138,8 +138,16 @@ impl<D: Driver> Shard<D> {
     ///
     /// Errors: `WrongThread`; `Io` when the driver can go no further.
     pub fn turn(&mut self) -> Result<()> {
+        self.turn_within(Some(Duration::ZERO))
+    }
+
+    /// As [`Shard::turn`], but waits for at most `timeout` (`None`: until something happens) when there is nothing to do. What came of it is
+    /// submitted before it returns.
+    ///
+    /// Errors: as [`Shard::turn`].
+    pub fn turn_within(&mut self, timeout: Option<Duration>) -> Result<()> {
         self.return_arrivals();
-        self.turn_once(Some(Duration::ZERO))?;
+        self.turn_once(timeout)?;
         for _ in 0..FLUSHES_MAX {
             if !self.driver.pending() {
                 break;

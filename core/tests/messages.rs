@@ -171,6 +171,8 @@ fn clear_messages_outside_loopback_must_be_asked_for(choice: DriverChoice) {
     assert_eq!(error.code(), Code::InsecureAddress, "{error}");
     let config = EndpointConfig { insecure: true, ..EndpointConfig::default() };
     let endpoint = shard.open_endpoint(anywhere, config).unwrap();
+    let error = shard.connect(endpoint, "127.0.0.1:9".parse().unwrap(), Some([1; 32])).unwrap_err();
+    assert_eq!(error.code(), Code::BadConfiguration, "a key that nobody would check: {error}");
     shard.close_endpoint(endpoint).unwrap();
     assert_eq!(shard.close_endpoint(endpoint).unwrap_err().code(), Code::NoSuchEndpoint);
     let machine = Config { packet_bytes_max: 100, ..Config::default() };

@@ -10,6 +10,9 @@
 //! | `options`, `text`, `fork` | what comes in: sized structs, strings; a handle that has crossed a fork |
 //! | `shard`, `shard_options`, `node` | the two kinds of owner |
 //! | `forwarder`, `forwarder_options`, `backend`, `counter`, `latency` | a forwarder of either |
+//! | `socket`, `endpoint`, `endpoint_options`, `endpoint_report` | plain datagrams and reliable ones, of a shard |
+//! | `message`, `connection_event` | what has arrived through them, and what became of connections |
+//! | `ip_port`, `udp` | addresses as numbers; four calls on datagrams for small programs |
 //! | `event`, `log` | what it has to say |
 //! | `scaler`, `auto_thresholds` | the machine that decides when to borrow a back end; thresholds that are learnt |
 //! | `pool`, `pool_options`, `lease` | the nodes that several services borrow from |
@@ -20,15 +23,21 @@
 
 mod auto_thresholds;
 mod backend;
+mod connection_event;
 mod counter;
+mod endpoint;
+mod endpoint_options;
+mod endpoint_report;
 mod event;
 mod fork;
 mod forwarder;
 mod forwarder_options;
+mod ip_port;
 mod key;
 mod latency;
 mod lease;
 mod log;
+mod message;
 mod node;
 mod options;
 mod pool;
@@ -36,20 +45,28 @@ mod pool_options;
 mod scaler;
 mod shard;
 mod shard_options;
+mod socket;
 mod status;
 mod text;
+mod udp;
 mod version;
 
 pub use auto_thresholds::*;
 pub use backend::*;
+pub use connection_event::*;
 pub use counter::*;
+pub use endpoint::*;
+pub use endpoint_options::*;
+pub use endpoint_report::*;
 pub use event::*;
 pub use forwarder::*;
 pub use forwarder_options::*;
+pub use ip_port::*;
 pub use key::*;
 pub use latency::*;
 pub use lease::*;
 pub use log::*;
+pub use message::*;
 pub use node::*;
 pub use options::CLC_NONE;
 pub use pool::*;
@@ -57,6 +74,8 @@ pub use pool_options::*;
 pub use scaler::*;
 pub use shard::*;
 pub use shard_options::*;
+pub use socket::*;
 pub use status::*;
 pub use text::clc_address;
+pub use udp::*;
 pub use version::*;

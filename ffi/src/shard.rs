@@ -1,8 +1,10 @@
 //! A shard, for a program with a loop of its own.
 
+use crate::connection_event::ConnectionNews;
 use crate::event::record;
 use crate::fork::Birth;
 use crate::log::{Sink, clc_log_sink};
+use crate::message::Cursor;
 use crate::options;
 use crate::shard_options::driver_config;
 use crate::status::{boundary, boundary_quiet, boundary_value, null};
@@ -10,7 +12,8 @@ use crate::text::c_string;
 use crate::{clc_event, clc_shard_options, clc_status};
 use clustercore::io::Waker;
 use clustercore::log::{LogLevel, LogRecord};
-use clustercore::{Code, Error, Result, Shard};
+use clustercore::proto::datagram::MessageClaim;
+use clustercore::{Code, EndpointId, Error, Result, Shard};
 use std::collections::VecDeque;
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::sync::{Arc, Mutex, OnceLock, TryLockError};
@@ -40,6 +43,11 @@ pub(crate) struct State {
     events: VecDeque<clc_event>,
     lost: u64,
     sink: Option<Sink>,
+    /// Of what the last turn has brought, how much was taken.
+    pub cursor: Cursor,
+    pub news: ConnectionNews,
+    /// A message that is being written in place.
+    pub claim: Option<(EndpointId, MessageClaim)>,
 }
 
 impl ShardCore {
@@ -62,11 +70,26 @@ impl ShardCore {
         act(state.as_mut().ok_or_else(|| Error::new(Code::Closed, "the shard was freed"))?)
     }
 
+    /// As `with`, for what must not come between a claim and its end.
+    ///
+    /// Errors: `WrongState`, and those of `with`.
+    pub fn with_unclaimed<T>(&self, act: impl FnOnce(&mut State) -> Result<T>) -> Result<T> {
+        self.with(|state| match &state.claim {
+            Some((endpoint, _)) => {
+                let text =
+                    format!("a message of endpoint {endpoint} is being written in place: commit it first");
+                Err(Error::new(Code::WrongState, text))
+            }
+            None => act(state),
+        })
+    }
+
     /// Turns, then tells the sink, which may call the library again.
     fn turn(&self, turn: impl FnOnce(&mut Shard) -> Result<()>) -> Result<()> {
         self.birth.check()?;
         self.owner.get_or_init(|| std::thread::current().id());
-        let (result, sink, records) = self.with(|state| {
+        let (result, sink, records) = self.with_unclaimed(|state| {
+            state.cursor = Cursor::default();
             let result = turn(&mut state.shard);
             Ok((result, state.sink, state.collect()))
         })?;
@@ -135,7 +158,15 @@ impl clc_shard {
         let report = c_string(shard.driver_report());
         let fd = shard.fd().ok_or(Error::from(Code::Internal))?;
         let waker = shard.waker().ok_or(Error::from(Code::Internal))?;
-        let state = State { shard, events: VecDeque::new(), lost: 0, sink: None };
+        let state = State {
+            shard,
+            events: VecDeque::new(),
+            lost: 0,
+            sink: None,
+            cursor: Cursor::default(),
+            news: ConnectionNews::default(),
+            claim: None,
+        };
         let core = ShardCore {
             birth: Birth::here(),
             owner: OnceLock::new(),
@@ -151,7 +182,7 @@ impl clc_shard {
     }
 }
 
-/// Ends a shard with all its forwarders and connections. NULL is fine. Handles of its forwarders stay valid,
+/// Ends a shard with all its forwarders, endpoints, sockets and connections. NULL is fine. Their handles stay valid,
 /// answer CLOSED and must be freed too.
 ///
 /// The shard's thread may call this. So may another one when the shard's thread no longer uses it; but once the shard
@@ -214,7 +245,8 @@ pub unsafe extern "C" fn clc_shard_next_timeout_ns(
         let out = unsafe { timeout_ns_out.as_mut() }.ok_or_else(|| null("timeout_ns_out"))?;
         let timeout = shard.core.with(|state| {
             // Events that nobody has taken yet are something to do.
-            Ok(if state.events.is_empty() { state.shard.next_timeout() } else { Some(Duration::ZERO) })
+            let is_read = state.events.is_empty() && state.news.is_empty();
+            Ok(if is_read { state.shard.next_timeout() } else { Some(Duration::ZERO) })
         })?;
         *out = timeout.map_or(-1, |timeout| i64::try_from(timeout.as_nanos()).unwrap_or(i64::MAX));
         Ok(())
@@ -224,8 +256,8 @@ pub unsafe extern "C" fn clc_shard_next_timeout_ns(
 /// Does all there is to do now, without waiting. The first turn binds the shard to the calling thread. Log records
 /// go to the sink from within this call; events wait for clc_shard_events.
 ///
-/// Errors: NULL_ARGUMENT, WRONG_THREAD, FORKED; IO when the driver can go no further. The shard's thread may call
-/// this.
+/// Errors: NULL_ARGUMENT, WRONG_THREAD, FORKED; IO when the driver can go no further; WRONG_STATE between
+/// clc_endpoint_claim and clc_endpoint_commit. The shard's thread may call this.
 ///
 /// # Safety
 /// `shard` is NULL or a live shard.

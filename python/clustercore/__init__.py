@@ -7,9 +7,10 @@
         for event in node.poll(timeout=1.0):
             ...
 
-A `Node` has threads of its own and is commanded from any thread; a `Shard` is embedded in a loop of yours and
-has no thread. `Scaler`, `AutoThresholds` and `Pool` are pure machines for whoever lends back ends. `Key` is
-what an endpoint in secure mode is known by.
+A `Node` has threads of its own and is commanded from any thread; a `Shard` is embedded in a loop of yours
+and has no thread. `Scaler`, `AutoThresholds` and `Pool` are pure machines for whoever lends back ends.
+`Shard.endpoint` is for messages that arrive exactly once, `Shard.bind` for plain datagrams.
+`Key` is what an endpoint in secure mode is known by.
 `clustercore.aio` is for asyncio.
 """
 
@@ -38,6 +39,7 @@ from clustercore._errors import (
     FileExists,
     Forked,
     InputOutput,
+    InsecureAddress,
     Internal,
     Interrupted,
     InvalidArgument,
@@ -45,12 +47,16 @@ from clustercore._errors import (
     KeyExposed,
     LockedMemoryExhausted,
     NoBackend,
+    NoKey,
     NoSuchBackend,
+    NoSuchEndpoint,
     NoSuchForwarder,
     NoSuchListener,
     NoSuchNode,
     NoSuchService,
+    NoSuchSocket,
     NotAListener,
+    NotConnected,
     NotSupported,
     NullArgument,
     OutOfMemory,
@@ -73,33 +79,50 @@ from clustercore._errors import (
 )
 from clustercore._native import (
     IS_DEBUG_BUILD,
+    Accepted,
     AcceptPaused,
     AutoThresholds,
     Backend,
     BackendDrained,
     BackendEjected,
     BackendReturned,
+    Connected,
+    Connection,
+    ConnectionGone,
+    Datagram,
+    Endpoint,
     Forwarder,
     HealthConfig,
     Key,
     Lease,
+    Message,
+    MessageBatch,
+    Moved,
     Node,
+    Path,
     Pool,
     Saturated,
     Scaler,
     Shard,
+    Socket,
+    Writable,
     __version__,
     counters,
     default_thresholds,
     parse_public_key,
     probe,
+    resolve,
 )
 
 Event: TypeAlias = AcceptPaused | BackendDrained | BackendEjected | BackendReturned | Saturated
 """What `Node.poll` and `Shard.events` bring."""
 
+ConnectionEvent: TypeAlias = Accepted | Connected | ConnectionGone | Moved | Writable
+"""What `Shard.connection_events` brings."""
+
 __all__ = [
     "AcceptPaused",
+    "Accepted",
     "AddressInUse",
     "AddressNotAvailable",
     "AlreadyExists",
@@ -118,16 +141,23 @@ __all__ = [
     "Cancelled",
     "Closed",
     "ClusterError",
+    "Connected",
+    "Connection",
+    "ConnectionEvent",
+    "ConnectionGone",
     "ConnectionRefused",
     "ConnectionReset",
     "ConnectionsExhausted",
+    "Datagram",
     "DescriptorsExhausted",
+    "Endpoint",
     "Event",
     "FileExists",
     "Forked",
     "Forwarder",
     "HealthConfig",
     "InputOutput",
+    "InsecureAddress",
     "Internal",
     "Interrupted",
     "InvalidArgument",
@@ -136,18 +166,26 @@ __all__ = [
     "KeyExposed",
     "Lease",
     "LockedMemoryExhausted",
+    "Message",
+    "MessageBatch",
+    "Moved",
     "NoBackend",
+    "NoKey",
     "NoSuchBackend",
+    "NoSuchEndpoint",
     "NoSuchForwarder",
     "NoSuchListener",
     "NoSuchNode",
     "NoSuchService",
+    "NoSuchSocket",
     "Node",
     "NotAListener",
+    "NotConnected",
     "NotSupported",
     "NullArgument",
     "OutOfMemory",
     "Panic",
+    "Path",
     "PeerClosed",
     "PermissionDenied",
     "Pool",
@@ -157,6 +195,7 @@ __all__ = [
     "Saturated",
     "Scaler",
     "Shard",
+    "Socket",
     "StaleToken",
     "Timeout",
     "TooLarge",
@@ -165,6 +204,7 @@ __all__ = [
     "Unreachable",
     "UnsupportedKernel",
     "WouldBlock",
+    "Writable",
     "WrongState",
     "WrongThread",
     "__version__",
@@ -173,6 +213,7 @@ __all__ = [
     "errors",
     "parse_public_key",
     "probe",
+    "resolve",
 ]
 
 if IS_DEBUG_BUILD:

@@ -18,25 +18,38 @@ from typing import (
 __all__ = [
     "IS_DEBUG_BUILD",
     "AcceptPaused",
+    "Accepted",
     "AutoThresholds",
     "Backend",
     "BackendDrained",
     "BackendEjected",
     "BackendReturned",
+    "Connected",
+    "Connection",
+    "ConnectionGone",
+    "Datagram",
+    "Endpoint",
     "Forwarder",
     "HealthConfig",
     "Key",
     "Lease",
+    "Message",
+    "MessageBatch",
+    "Moved",
     "Node",
+    "Path",
     "Pool",
     "Saturated",
     "Scaler",
     "Shard",
+    "Socket",
+    "Writable",
     "__version__",
     "counters",
     "default_thresholds",
     "parse_public_key",
     "probe",
+    "resolve",
 ]
 
 __version__: str
@@ -44,6 +57,9 @@ IS_DEBUG_BUILD: Final[bool]
 
 _Log: TypeAlias = Callable[[str, str], object]
 _Event: TypeAlias = AcceptPaused | BackendDrained | BackendEjected | BackendReturned | Saturated
+_ConnectionEvent: TypeAlias = Accepted | Connected | ConnectionGone | Moved | Writable
+_Bytes: TypeAlias = bytes | bytearray | memoryview
+_StreamKind: TypeAlias = Literal["ordered", "unordered", "latest", "unreliable"]
 
 @type_check_only
 class _HasFileno(Protocol):
@@ -72,6 +88,36 @@ class _ForwarderOptions(TypedDict, total=False):
     headers_max: int
     clients_max: int
     health: HealthConfig | Literal["off"] | None
+
+@type_check_only
+class _EndpointOptions(TypedDict, total=False):
+    window: int
+    stream_window: int | None
+    send_buffer: int
+    receive_buffer: int
+    message_bytes_max: int
+    packet_bytes_max: int
+    path_known: bool
+    connections_max: int
+    streams_max: int
+    accepting: bool
+    idle_timeout: float
+    keep_alive: float
+    gone_after: float
+    handshake_timeout: float
+    acknowledgement_delay: float
+    fixed_window: int | None
+    ecn: bool
+    insecure: bool
+
+@type_check_only
+class _SocketOptions(TypedDict, total=False):
+    receive_buffer: int
+    send_buffer: int
+    ecn: bool
+    dont_fragment: bool
+    reuse_port: bool
+    ipv6_only: bool
 
 @final
 class Node:
@@ -150,6 +196,30 @@ class Shard:
 
         Raises InvalidArgument, BadConfiguration, AlreadyExists (the name), Closed, WrongThread.
         """
+    def endpoint(self, address: str, **options: Unpack[_EndpointOptions]) -> Endpoint:
+        """Opens an endpoint of reliable datagrams on "ip:port"; the options are those of Endpoint.
+
+        Raises BadAddress, InsecureAddress, BadConfiguration, InvalidArgument, AddressInUse,
+        AddressNotAvailable, PermissionDenied, TooLarge, Closed, WrongThread.
+        """
+    def bind(self, address: str, **options: Unpack[_SocketOptions]) -> Socket:
+        """Binds a socket for plain datagrams to "ip:port"; the options are those of Socket.
+
+        Raises BadAddress, InvalidArgument, AddressInUse, AddressNotAvailable, PermissionDenied, TooLarge,
+        Closed, WrongThread.
+        """
+    def messages(self) -> list[Message]:
+        """Messages that the last turn has brought, of all endpoints, each once. The next turn gives their
+        room back to the senders; what nobody has taken by then is lost.
+        """
+    def message_batch(self) -> MessageBatch:
+        """As `messages`, but all in one buffer with offsets, for speed."""
+    def connection_events(self) -> list[_ConnectionEvent]:
+        """What has happened to connections of all endpoints since the last call."""
+    def datagrams(self) -> list[Datagram]:
+        """Plain datagrams that the last turn has brought, of all sockets, each once; what nobody has taken by
+        the next one is lost.
+        """
     def fileno(self) -> int:
         """A descriptor that is readable when `turn` has something to do."""
     def next_timeout(self) -> float | None:
@@ -165,9 +235,323 @@ class Shard:
     def events(self) -> list[_Event]:
         """Events since the last call."""
     def close(self) -> None:
-        """Ends all forwarders and connections. Does nothing when called again. Raises WrongThread."""
+        """Ends all forwarders, endpoints, sockets and connections. Does nothing when called again. Raises
+        WrongThread.
+        """
     def __enter__(self) -> Self: ...
     def __exit__(self, *_exception: object) -> None: ...
+
+@final
+class Endpoint:
+    """Exchanges messages with other endpoints over UDP, exactly once while both live. Made by
+    `Shard.endpoint`, whose options are here.
+
+    Port 0 lets the system choose. `window` is the credit of a connection: bytes, plus 16 a message, that
+    have arrived and that no turn has given back yet; `stream_window` that of each stream, None for the same.
+    `send_buffer` bytes wait to be sent or acknowledged. `idle_timeout` and `keep_alive` 0 mean never; a
+    peer that acknowledges nothing for `gone_after` is gone. Without `accepting` peers may not connect.
+    `fixed_window` stands in for congestion control on a path whose capacity is set aside; `path_known` says
+    that packets of `packet_bytes_max` pass. Clear messages outside loopback must be asked for by `insecure`.
+    Times are in seconds, sizes in bytes.
+
+    Raises BadAddress, InsecureAddress, BadConfiguration, InvalidArgument, AddressInUse, AddressNotAvailable,
+    PermissionDenied, TooLarge, WrongThread, Closed.
+    """
+
+    def __new__(
+        cls,
+        owner: Shard,
+        address: str,
+        *,
+        window: int = 4194304,
+        stream_window: int | None = None,
+        send_buffer: int = 4194304,
+        receive_buffer: int = 0,
+        message_bytes_max: int = 1048576,
+        packet_bytes_max: int = 1472,
+        path_known: bool = False,
+        connections_max: int = 16384,
+        streams_max: int = 1024,
+        accepting: bool = True,
+        idle_timeout: float = 60.0,
+        keep_alive: float = 0.0,
+        gone_after: float = 10.0,
+        handshake_timeout: float = 10.0,
+        acknowledgement_delay: float = 0.005,
+        fixed_window: int | None = None,
+        ecn: bool = True,
+        insecure: bool = False,
+    ) -> Self: ...
+    @property
+    def address(self) -> str:
+        """Where it is bound, "ip:port". Raises NoSuchEndpoint (it was closed)."""
+    def connect(self, peer: str, key: _Bytes | None = None) -> Connection:
+        """Begins a connection to "ip:port"; an event tells the end, Connected or ConnectionGone. `key` is the
+        public key, 32 bytes, that the peer must have, in secure mode.
+
+        Raises BadAddress, ConnectionsExhausted, NoKey, BadConfiguration (a key, and the endpoint is clear),
+        NoSuchEndpoint.
+        """
+    def stats(self) -> dict[str, int]:
+        """What it has counted, by label."""
+    def close(self) -> None:
+        """Closes it. Its connections end without a word to their peers: finish them before. Does nothing when
+        called again.
+        """
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *_exception: object) -> None: ...
+    def __eq__(self, value: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@final
+class Connection:
+    """A connection of an endpoint to a peer: a value. Made by `Endpoint.connect`, and named by messages and
+    events.
+    """
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Its endpoint."""
+    @property
+    def index(self) -> int:
+        """Its place: small, used again after its end."""
+    @property
+    def generation(self) -> int:
+        """Counts the uses of the place."""
+    def send(self, data: _Bytes, stream: int = 0, kind: str = "ordered") -> int:
+        """Sends a message and returns its place in its stream, from 0; it leaves with the next turn.
+
+        `kind` is what the stream promises: "ordered" and "unordered", each message exactly once; "latest",
+        the newest one, older ones may be skipped; "unreliable", at most once. Each kind has streams 0 to
+        2**30 - 1 of its own. Raises WouldBlock (the event Writable tells when to go on), NotConnected,
+        TooLarge, InvalidArgument, NoSuchEndpoint.
+        """
+    def finish(self, code: int = 256, text: str = "") -> None:
+        """Ends it when all that was sent has arrived; the peer gets `code`, 256 or more, and `text`.
+        ConnectionGone follows.
+
+        Raises InvalidArgument, NoSuchEndpoint.
+        """
+    def close(self, code: int = 256, text: str = "") -> None:
+        """Ends it at once; the peer gets `code`, 256 or more, and `text`. ConnectionGone follows.
+
+        Raises InvalidArgument, NoSuchEndpoint.
+        """
+    def path(self) -> Path:
+        """What is known of its path. Raises NotConnected, NoSuchEndpoint."""
+    def __eq__(self, value: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@final
+class Path:
+    """What a connection knew of its path at the moment of asking. Times are in seconds."""
+
+    @property
+    def rtt(self) -> float:
+        """Smoothed round trip."""
+    @property
+    def rtt_min(self) -> float:
+        """The shortest one."""
+    @property
+    def window(self) -> int:
+        """Bytes that may be in flight."""
+    @property
+    def in_flight(self) -> int:
+        """Bytes in flight."""
+    @property
+    def packet_bytes(self) -> int:
+        """Longest packet, bytes of UDP payload."""
+    @property
+    def ecn(self) -> bool:
+        """Whether packets are marked as capable of congestion notification."""
+    def __eq__(self, value: object, /) -> bool: ...
+    __hash__: ClassVar[None]  # type: ignore[assignment]
+
+@final
+class Message:
+    """A message that has arrived. Its bytes are a copy, and yours."""
+
+    __match_args__: ClassVar[tuple[str, str, str, str, str]] = (
+        "connection",
+        "stream",
+        "kind",
+        "sequence",
+        "payload",
+    )
+    @property
+    def connection(self) -> Connection:
+        """The connection it came by."""
+    @property
+    def stream(self) -> int:
+        """Number of the stream."""
+    @property
+    def kind(self) -> _StreamKind:
+        """Kind of the stream: "ordered", "unordered", "latest" or "unreliable"."""
+    @property
+    def sequence(self) -> int:
+        """Its place in the stream, from 0; always 0 on unreliable ones."""
+    @property
+    def payload(self) -> bytes:
+        """Its bytes."""
+
+@final
+class MessageBatch:
+    """All messages of a turn in one buffer, for speed.
+
+    Message `n` is `buffer[offsets[2 * n] : offsets[2 * n + 1]]`. `runs` tells whose they are: (connection,
+    stream, kind, sequence of the first, how many) in the order of the buffer.
+    """
+
+    @property
+    def buffer(self) -> bytes:
+        """The bytes of all messages."""
+    @property
+    def offsets(self) -> memoryview:
+        """Begin and end of each message in the buffer: a view of unsigned 32-bit numbers, two for each."""
+    @property
+    def runs(self) -> list[tuple[Connection, int, _StreamKind, int, int]]:
+        """(connection, stream, kind, sequence of the first, how many) of messages that came together."""
+    def to_list(self) -> list[bytes]:
+        """The messages as bytes of their own."""
+    def __len__(self) -> int: ...
+
+@final
+class Connected:
+    """`Endpoint.connect` has ended well."""
+
+    __match_args__: ClassVar[tuple[str]] = ("connection",)
+    @property
+    def connection(self) -> Connection:
+        """The connection."""
+    @property
+    def epoch(self) -> int:
+        """Which run of its program the peer is: another one after a restart."""
+    @property
+    def identity(self) -> bytes | None:
+        """Its public key, in secure mode."""
+
+@final
+class Accepted:
+    """A peer has connected."""
+
+    __match_args__: ClassVar[tuple[str, str]] = ("connection", "peer")
+    @property
+    def connection(self) -> Connection:
+        """The connection."""
+    @property
+    def peer(self) -> str:
+        """Where it came from, "ip:port"."""
+    @property
+    def epoch(self) -> int:
+        """Which run of its program the peer is: another one after a restart."""
+    @property
+    def identity(self) -> bytes | None:
+        """Its public key, in secure mode."""
+
+@final
+class Writable:
+    """There is room again after a WouldBlock."""
+
+    __match_args__: ClassVar[tuple[str]] = ("connection",)
+    @property
+    def connection(self) -> Connection:
+        """The connection."""
+
+@final
+class Moved:
+    """The peer has moved to another address."""
+
+    __match_args__: ClassVar[tuple[str, str]] = ("connection", "peer")
+    @property
+    def connection(self) -> Connection:
+        """The connection."""
+    @property
+    def peer(self) -> str:
+        """Where it is now, "ip:port"."""
+
+@final
+class ConnectionGone:
+    """A connection is over."""
+
+    __match_args__: ClassVar[tuple[str, str, str, str]] = ("connection", "reason", "code", "text")
+    @property
+    def connection(self) -> Connection:
+        """The connection."""
+    @property
+    def reason(self) -> str:
+        """Why: "closed" (by us), "closed_by_peer", "unreachable", "refused", "no_common_version", "silent",
+        "restarted" (the peer's program) or "violation" (of the protocol by the peer).
+        """
+    @property
+    def code(self) -> int:
+        """The code of the peer's close, refusal or violation; else 0."""
+    @property
+    def text(self) -> str:
+        """The peer's words, or what the code means."""
+    @property
+    def unconfirmed(self) -> list[tuple[int, _StreamKind, int, int]]:
+        """Messages of ours that are not known to have arrived: (stream, kind, first, last) of each range."""
+
+@final
+class Socket:
+    """Sends and receives plain datagrams, of which nothing is promised. Made by `Shard.bind`, whose options
+    are here.
+
+    Port 0 lets the system choose. `receive_buffer` and `send_buffer` are bytes that may wait in the socket,
+    0 for the system's choice; `ecn` sends with ECT(0) and tells the mark of what is received; `reuse_port`
+    lets several sockets share an address; an `ipv6_only` socket takes no IPv4.
+
+    Raises BadAddress, AddressInUse, AddressNotAvailable, PermissionDenied, TooLarge, WrongThread, Closed.
+    """
+
+    def __new__(
+        cls,
+        owner: Shard,
+        address: str,
+        *,
+        receive_buffer: int = 0,
+        send_buffer: int = 0,
+        ecn: bool = False,
+        dont_fragment: bool = False,
+        reuse_port: bool = False,
+        ipv6_only: bool = False,
+    ) -> Self: ...
+    @property
+    def address(self) -> str:
+        """Where it is bound, "ip:port". Raises NoSuchSocket (it was closed)."""
+    def send(self, to: str, data: _Bytes, segment: int | None = None) -> None:
+        """Sends bytes to "ip:port", as one datagram or as many of `segment` bytes each; they leave with the
+        next turn.
+
+        Raises BadAddress, InvalidArgument, TooLarge (a datagram is longer than 65,507 bytes), WouldBlock (too
+        many wait), NoSuchSocket.
+        """
+    def counters(self) -> dict[str, int]:
+        """What has passed through it, by label."""
+    def close(self) -> None:
+        """Closes it; what can be sent at once is. Does nothing when called again."""
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *_exception: object) -> None: ...
+    def __eq__(self, value: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@final
+class Datagram:
+    """A plain datagram that has arrived."""
+
+    __match_args__: ClassVar[tuple[str, str, str]] = ("socket", "sender", "payload")
+    @property
+    def socket(self) -> Socket:
+        """The socket."""
+    @property
+    def sender(self) -> str:
+        """The sender, "ip:port"."""
+    @property
+    def payload(self) -> bytes:
+        """Its bytes."""
+    @property
+    def ecn(self) -> int:
+        """Its mark of congestion control, 0 to 3 (RFC 3168); 0 unless the socket was bound with `ecn`."""
 
 @final
 class Forwarder:
@@ -694,3 +1078,9 @@ def probe() -> dict[str, object]:
 
 def counters() -> list[tuple[str, str, str]]:
     """What is counted: (label, unit, meaning) of each counter, in a fixed order."""
+
+def resolve(host: str, port: int) -> list[str]:
+    """The addresses of a host, "ip:port" each, in the order in which they should be tried.
+
+    Waits for the system as long as that takes, without the interpreter. Raises Unreachable, InvalidArgument.
+    """

@@ -5,21 +5,26 @@
 
 mod argument;
 mod backend;
+mod connection_events;
 mod descriptor;
+mod endpoint;
 mod errors;
 mod events;
 mod exit;
 mod forwarder;
 mod guard;
 mod key;
+mod message;
 mod names;
 mod node;
 mod options;
+mod payload;
 mod pool;
 mod probe;
 mod scaler;
 mod shard;
 mod sink;
+mod socket;
 mod thresholds;
 
 use pyo3::prelude::*;
@@ -32,21 +37,29 @@ mod _native {
     #[pymodule_export]
     use super::backend::{Backend, HealthConfig};
     #[pymodule_export]
+    use super::connection_events::{Accepted, Connected, ConnectionGone, Moved, Writable};
+    #[pymodule_export]
+    use super::endpoint::{Connection, Endpoint, Path};
+    #[pymodule_export]
     use super::events::{AcceptPaused, BackendDrained, BackendEjected, BackendReturned, Saturated};
     #[pymodule_export]
     use super::forwarder::Forwarder;
     #[pymodule_export]
     use super::key::{Key, parse_public_key};
     #[pymodule_export]
+    use super::message::{Message, MessageBatch};
+    #[pymodule_export]
     use super::node::Node;
     #[pymodule_export]
     use super::pool::{Lease, Pool};
     #[pymodule_export]
-    use super::probe::{counters, probe};
+    use super::probe::{counters, probe, resolve};
     #[pymodule_export]
     use super::scaler::Scaler;
     #[pymodule_export]
     use super::shard::Shard;
+    #[pymodule_export]
+    use super::socket::{Datagram, Socket};
     #[pymodule_export]
     use super::thresholds::{AutoThresholds, default_thresholds};
 

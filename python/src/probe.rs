@@ -1,5 +1,7 @@
 //! What this kernel offers, and what is counted.
 
+use crate::argument::count;
+use crate::errors::Answer;
 use crate::exit::detached;
 use clustercore::sys::probe::Limit;
 use pyo3::prelude::*;
@@ -37,4 +39,14 @@ pub fn probe(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
 pub fn counters() -> Vec<(&'static str, &'static str, &'static str)> {
     let table = clustercore::counters::COUNTERS.iter();
     table.map(|(_, label, unit, meaning)| (*label, *unit, meaning.trim())).collect()
+}
+
+/// The addresses of a host, "ip:port" each, in the order in which they should be tried.
+///
+/// Waits for the system as long as that takes, without the interpreter. Raises Unreachable, InvalidArgument.
+#[pyfunction]
+pub fn resolve(py: Python<'_>, host: &str, port: i64) -> Answer<Vec<String>> {
+    let port: u16 = count("port", port, 0..=u16::MAX)?;
+    let (found, _busy) = detached(py, || clustercore::resolve(host, port));
+    Ok(found?.iter().map(ToString::to_string).collect())
 }

@@ -1,22 +1,25 @@
 //! The shard: embedded in a loop of the program, owned by the thread that turns it.
 
 use crate::argument::{count, seconds};
+use crate::endpoint::Endpoint;
 use crate::errors::Answer;
 use crate::events;
 use crate::exit::detached;
 use crate::forwarder::Forwarder;
 use crate::guard::Guarded;
+use crate::message::MessageBatch;
 use crate::names::Names;
 use crate::node::driver_config;
 use crate::sink::Sink;
+use crate::socket::Socket;
 use clustercore::forward::ForwarderConfig;
 use clustercore::{Code, Error, ForwarderId, Result};
 use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
 use pyo3::types::{PyDict, PyList};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError, TryLockError};
 use std::thread::ThreadId;
-use std::time::Duration;
 
 /// One ring, one loop, no thread of ours: wait until `fileno()` is readable or `next_timeout()` seconds
 /// have passed, call `turn()`, then look at `events()`.
@@ -33,6 +36,11 @@ pub struct Shard {
     owner: OnceLock<ThreadId>,
     names: Names,
     sink: Sink,
+    /// The descriptor is readable already, for what was asked since the last turn.
+    rung: AtomicBool,
+    /// What the last turn has brought was handed out.
+    pub messages_taken: AtomicBool,
+    pub datagrams_taken: AtomicBool,
 }
 
 #[pymethods]
@@ -58,6 +66,9 @@ impl Shard {
             owner: OnceLock::new(),
             names: Names::default(),
             sink: Sink::new(log),
+            rung: AtomicBool::new(false),
+            messages_taken: AtomicBool::new(true),
+            datagrams_taken: AtomicBool::new(true),
         })
     }
 
@@ -77,6 +88,54 @@ impl Shard {
         options: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         slf.py().get_type::<Forwarder>().call((slf, name), options)
+    }
+
+    /// Opens an endpoint of reliable datagrams on "ip:port"; the options are those of Endpoint.
+    ///
+    /// Raises BadAddress, InsecureAddress, BadConfiguration, InvalidArgument, AddressInUse, AddressNotAvailable,
+    /// PermissionDenied, TooLarge, Closed, WrongThread.
+    #[pyo3(signature = (address, **options))]
+    fn endpoint<'py>(
+        slf: &Bound<'py, Self>,
+        address: &str,
+        options: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        slf.py().get_type::<Endpoint>().call((slf, address), options)
+    }
+
+    /// Binds a socket for plain datagrams to "ip:port"; the options are those of Socket.
+    ///
+    /// Raises BadAddress, InvalidArgument, AddressInUse, AddressNotAvailable, PermissionDenied, TooLarge, Closed,
+    /// WrongThread.
+    #[pyo3(signature = (address, **options))]
+    fn bind<'py>(
+        slf: &Bound<'py, Self>,
+        address: &str,
+        options: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        slf.py().get_type::<Socket>().call((slf, address), options)
+    }
+
+    /// Messages that the last turn has brought, of all endpoints, each once. The next turn gives their room back to the
+    /// senders; what nobody has taken by then is lost.
+    fn messages<'py>(slf: &Bound<'py, Self>) -> Answer<Bound<'py, PyList>> {
+        crate::message::messages(slf)
+    }
+
+    /// As `messages`, but all in one buffer with offsets, for speed.
+    fn message_batch(slf: &Bound<'_, Self>) -> Answer<MessageBatch> {
+        crate::message::batch(slf)
+    }
+
+    /// What has happened to connections of all endpoints since the last call.
+    fn connection_events<'py>(slf: &Bound<'py, Self>) -> Answer<Bound<'py, PyList>> {
+        crate::connection_events::take(slf)
+    }
+
+    /// Plain datagrams that the last turn has brought, of all sockets, each once; what nobody has taken by the next one is
+    /// lost.
+    fn datagrams<'py>(slf: &Bound<'py, Self>) -> Answer<Bound<'py, PyList>> {
+        crate::socket::datagrams(slf)
     }
 
     /// A descriptor that is readable when `turn` has something to do.
@@ -101,10 +160,10 @@ impl Shard {
         let thread = std::thread::current().id();
         self.owner.get_or_init(|| thread);
         let records = self.with(py, |shard| {
-            if timeout > Duration::ZERO {
-                shard.turn_for(Some(timeout))?;
-            }
-            shard.turn()?;
+            self.rung.store(false, Ordering::Relaxed);
+            shard.turn_within(Some(timeout))?;
+            self.messages_taken.store(false, Ordering::Relaxed);
+            self.datagrams_taken.store(false, Ordering::Relaxed);
             Ok(shard.take_logs())
         })?;
         self.sink.write(py, records);
@@ -124,7 +183,7 @@ impl Shard {
         Ok(answer)
     }
 
-    /// Ends all forwarders and connections. Does nothing when called again. Raises WrongThread.
+    /// Ends all forwarders, endpoints, sockets and connections. Does nothing when called again. Raises WrongThread.
     fn close(&self, py: Python<'_>) -> Answer<()> {
         let inner = self.inner.get()?;
         self.check_thread()?;
@@ -185,6 +244,38 @@ impl Shard {
             }
             result
         })
+    }
+
+    /// As `command`, for what is done many times a turn: the descriptor is rung once.
+    pub fn push<T: Send>(
+        &self,
+        py: Python<'_>,
+        act: impl FnOnce(&mut clustercore::Shard) -> Result<T> + Send,
+    ) -> Answer<T> {
+        self.with(py, |shard| {
+            let result = act(shard);
+            if !self.rung.swap(true, Ordering::Relaxed)
+                && let Some(waker) = shard.waker()
+            {
+                waker.wake();
+            }
+            result
+        })
+    }
+
+    /// Looks at the shard while holding the interpreter, to make Python's bytes of what it has. `act` must run no code of
+    /// the program.
+    pub fn look<T>(&self, act: impl FnOnce(&mut clustercore::Shard) -> Answer<T>) -> Answer<T> {
+        let inner = self.inner.get()?;
+        self.check_thread()?;
+        let mut shard = match inner.try_lock() {
+            Ok(shard) => shard,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => {
+                return Err(Error::new(Code::WrongThread, "another thread uses the shard").into());
+            }
+        };
+        act(shard.as_mut().ok_or_else(|| Error::new(Code::Closed, "the shard is closed"))?)
     }
 
     fn check_thread(&self) -> Result<()> {

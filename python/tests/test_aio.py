@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 
 import clustercore
@@ -103,5 +104,99 @@ def test_what_a_callback_raises_comes_out_of_the_run(driver: str) -> None:
             web.drain_backend(web.add_backend("127.0.0.1:9"))
             with pytest.raises(LookupError, match="BackendDrained"):
                 await asyncio.wait_for(aio.run(shard, on_event), 10)
+
+    asyncio.run(main())
+
+
+def test_messages_are_awaited_and_answered(driver: str) -> None:
+    async def main() -> None:
+        with clustercore.Shard(driver=driver) as near, clustercore.Shard(driver=driver) as far:
+            server, client = far.endpoint("127.0.0.1:0"), near.endpoint("127.0.0.1:0")
+            connection = client.connect(server.address)
+            connected = asyncio.Event()
+            answers: list[bytes] = []
+
+            def on_connection_event(event: clustercore.ConnectionEvent) -> None:
+                if isinstance(event, clustercore.Connected):
+                    connected.set()
+
+            running = asyncio.create_task(
+                aio.run(
+                    near,
+                    on_message=lambda message: answers.append(message.payload),
+                    on_connection_event=on_connection_event,
+                )
+            )
+
+            async def serve() -> None:
+                async for message in aio.messages(far):
+                    message.connection.send(message.payload.upper())
+
+            serving = asyncio.create_task(serve())
+            async with asyncio.timeout(20):
+                await connected.wait()
+                # Comes between turns: a send must make the loop turn.
+                for data in (b"one", b"two", b"three"):
+                    await asyncio.sleep(0.01)
+                    connection.send(data)
+                while len(answers) < 3:
+                    await asyncio.sleep(0.001)
+            assert answers == [b"ONE", b"TWO", b"THREE"]
+            far.close()
+            near.close()
+            # Nobody turns them any more: the loops end when they next try.
+            running.cancel()
+            serving.cancel()
+            await asyncio.gather(running, serving, return_exceptions=True)
+
+    asyncio.run(main())
+
+
+def test_a_slow_taker_of_messages_slows_the_sender_and_gets_them_all(driver: str) -> None:
+    total = 3 * aio.MESSAGES_WAITING_MAX
+
+    async def main() -> None:
+        with clustercore.Shard(driver=driver) as shard:
+            server = shard.endpoint("127.0.0.1:0")
+            connection = shard.endpoint("127.0.0.1:0").connect(server.address)
+            sent, taken = 0, []
+
+            def send() -> None:
+                nonlocal sent
+                try:
+                    while sent < total:
+                        connection.send(b"%d" % sent)
+                        sent += 1
+                except clustercore.WouldBlock:
+                    pass
+
+            def on_connection_event(event: clustercore.ConnectionEvent) -> None:
+                if isinstance(event, clustercore.Connected | clustercore.Writable):
+                    send()
+
+            messages = aio.messages(shard, on_connection_event)
+            async with asyncio.timeout(30), contextlib.aclosing(messages):
+                async for message in messages:
+                    taken.append(message)
+                    if len(taken) % 100 == 0:
+                        await asyncio.sleep(0.001)
+                    if len(taken) == total:
+                        break
+            assert [message.sequence for message in taken] == list(range(total))
+
+    asyncio.run(main())
+
+
+def test_messages_end_with_the_shard(driver: str) -> None:
+    async def main() -> None:
+        shard = clustercore.Shard(driver=driver)
+        server = shard.endpoint("127.0.0.1:0")
+        shard.endpoint("127.0.0.1:0").connect(server.address)
+
+        def close(_: object) -> None:
+            shard.close()
+
+        async with asyncio.timeout(20):
+            assert [message async for message in aio.messages(shard, close)] == []
 
     asyncio.run(main())

@@ -52,7 +52,7 @@ def test_the_scaler_goes_by_the_signal_that_it_was_told() -> None:
     )
     scaler.set_thresholds(medium_per_core=20, high_per_core=70)
     assert scaler.step(1, (9, 1), [], 1, (62.25, [])) is None
-    with pytest.raises(clustercore.InvalidArgument, match="medium_per_core is 9; it must not be above"):
+    with pytest.raises(clustercore.BadConfiguration, match="medium_per_core is 9; it must not be above"):
         scaler.set_thresholds(medium_per_core=9, high_per_core=8)
     with pytest.raises(clustercore.InvalidArgument, match="readings is -1"):
         scaler.step(2, (9, 1), [], 1, (-1, []))

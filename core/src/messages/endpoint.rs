@@ -13,6 +13,8 @@ use std::net::SocketAddr;
 pub(crate) struct Endpoint {
     pub machine: proto::Endpoint<EndpointSecurity>,
     pub socket: DatagramId,
+    /// It was opened without keys.
+    pub is_clear: bool,
     /// Trains were held back because the socket had enough.
     is_stuffed: bool,
 }
@@ -38,13 +40,15 @@ impl Endpoint {
             machine.receive_window = machine.receive_window.min((granted / 2).max(least));
             machine.stream_window = machine.stream_window.min(machine.receive_window);
         }
+        let security = security.unwrap_or(Mode::Clear);
+        let is_clear = matches!(security, Mode::Clear);
         let port = driver.datagram_address(socket).map_or(0, |address| address.port());
-        let opened = EndpointSecurity::new(security.unwrap_or(Mode::Clear), port).and_then(|security| {
+        let opened = EndpointSecurity::new(security, port).and_then(|security| {
             proto::Endpoint::new(now, machine, security)
                 .map_err(|error| Error::new(crate::error::Code::BadConfiguration, error.to_string()))
         });
         match opened {
-            Ok(machine) => Ok(Endpoint { machine, socket, is_stuffed: false }),
+            Ok(machine) => Ok(Endpoint { machine, socket, is_clear, is_stuffed: false }),
             Err(error) => {
                 driver.close_datagram(socket);
                 Err(error)

@@ -6,11 +6,13 @@
 mod arrived;
 mod config;
 mod endpoint;
+mod resolve;
 mod socket;
 
 pub(crate) use arrived::{Arrivals, PlainTrain};
 pub use arrived::{Datagrams, Messages};
 pub use config::EndpointConfig;
 pub(crate) use endpoint::Endpoint;
+pub use resolve::resolve;
 pub(crate) use socket::Places;
 pub use socket::{EndpointId, SocketId};

@@ -4,7 +4,9 @@ use super::Shard;
 use crate::error::{Code, Error, Result};
 use crate::io::{DatagramCounters, DatagramOptions, Driver, Event, Instant, Train};
 use crate::messages::{Datagrams, Endpoint, EndpointConfig, EndpointId, Messages, PlainTrain, SocketId};
-use crate::proto::datagram::{self as proto, ConnectError, Connection, SendError, Sequence, StreamId};
+use crate::proto::datagram::{
+    self as proto, ConnectError, Connection, MessageClaim, SendError, Sequence, StreamId,
+};
 use std::net::SocketAddr;
 
 impl<D: Driver> Shard<D> {
@@ -46,11 +48,18 @@ impl<D: Driver> Shard<D> {
     /// Begins a connection from an endpoint to a peer; `key` is the public key that the peer must have, in secure mode. An event tells the end:
     /// `Connected` or `Gone`.
     ///
-    /// Errors: `ConnectionsExhausted`, `NoKey`, `NoSuchEndpoint`, `WrongThread`.
+    /// Errors: `ConnectionsExhausted`, `NoKey`, `BadConfiguration` (a key, and the endpoint is clear), `NoSuchEndpoint`, `WrongThread`.
     pub fn connect(&mut self, id: EndpointId, peer: SocketAddr, key: Option<[u8; 32]>) -> Result<Connection> {
         self.check_thread()?;
         let now = self.time();
-        self.endpoint_mut(id)?.machine.connect(now, peer, key).map_err(|error| match error {
+        let endpoint = self.endpoint_mut(id)?;
+        if key.is_some() && endpoint.is_clear {
+            return Err(Error::new(
+                Code::BadConfiguration,
+                format!("connect to {peer}: a key was given, and a clear endpoint cannot check it"),
+            ));
+        }
+        endpoint.machine.connect(now, peer, key).map_err(|error| match error {
             ConnectError::Full { max } => Error::new(
                 Code::ConnectionsExhausted,
                 format!("the endpoint has {max} connections, its limit"),
@@ -105,12 +114,37 @@ impl<D: Driver> Shard<D> {
         len: usize,
         write: impl FnOnce(&mut [u8]) -> usize,
     ) -> std::result::Result<Sequence, SendError> {
-        let endpoint = self.endpoints.get_mut(id).ok_or(SendError::NotOpen)?;
-        let claim = endpoint.machine.claim(connection, stream, len)?;
-        let written = endpoint.machine.claimed(&claim).map_or(0, write);
+        let claim = self.claim(id, connection, stream, len)?;
+        let written = self.claimed(id, &claim).map_or(0, write);
         let sequence = claim.sequence();
-        endpoint.machine.commit(claim, written);
+        self.commit(id, claim, written);
         Ok(sequence)
+    }
+
+    /// Room for a message, as [`Shard::send_with`], for an edge that cannot hand over a function. To be ended by [`Shard::commit`] before
+    /// anything else is done to the endpoint, and before the next turn.
+    ///
+    /// Errors: as [`Shard::send`].
+    pub fn claim(
+        &mut self,
+        id: EndpointId,
+        connection: Connection,
+        stream: StreamId,
+        len: usize,
+    ) -> std::result::Result<MessageClaim, SendError> {
+        self.endpoints.get_mut(id).ok_or(SendError::NotOpen)?.machine.claim(connection, stream, len)
+    }
+
+    /// The bytes of a claim, to be written.
+    pub fn claimed(&mut self, id: EndpointId, claim: &MessageClaim) -> Option<&mut [u8]> {
+        self.endpoints.get_mut(id)?.machine.claimed(claim)
+    }
+
+    /// Ends a claim: its first `len` bytes are the message, at most what was claimed.
+    pub fn commit(&mut self, id: EndpointId, claim: MessageClaim, len: usize) {
+        if let Some(endpoint) = self.endpoints.get_mut(id) {
+            endpoint.machine.commit(claim, len);
+        }
     }
 
     /// Ends a connection: at once, or when all that was sent has arrived (`is_finishing`). The peer gets code and words; an event `Gone` follows.

@@ -35,7 +35,7 @@ impl<P: Protector> Machine<P> {
             (self.send.acknowledged.is_some() && self.state == State::Open && !self.has_data())
                 .then(|| self.path.search.due()),
         ];
-        dues.into_iter().flatten().min().unwrap_or(Instant::MAX)
+        dues.into_iter().map(|due| due.unwrap_or(Instant::MAX)).min().unwrap_or(Instant::MAX)
     }
 
     /// When a ping is due, if nothing else asks for an answer.
