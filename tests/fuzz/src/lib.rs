@@ -9,13 +9,13 @@ pub mod heads;
 pub mod proxy;
 
 // The simulator of datagrams, as the ordinary tests have it.
-#[path = "../../../core/proto/tests/datagram/app.rs"]
+#[path = "../../../core/proto/tests/sim_datagram/app.rs"]
 pub mod app;
-#[path = "../../../core/proto/tests/datagram/net.rs"]
+#[path = "../../../core/proto/tests/sim_datagram/net.rs"]
 pub mod net;
-#[path = "../../../core/proto/tests/datagram/node.rs"]
+#[path = "../../../core/proto/tests/sim_datagram/node.rs"]
 pub mod node;
-#[path = "../../../core/proto/tests/datagram/security.rs"]
+#[path = "../../../core/proto/tests/sim_datagram/security.rs"]
 pub mod security;
-#[path = "../../../core/proto/tests/datagram/world.rs"]
+#[path = "../../../core/proto/tests/sim_datagram/world.rs"]
 pub mod world;

@@ -1,6 +1,6 @@
 //! Random scripts: two or three programs talk while everything goes wrong, then all is healed and everything owed must arrive.
 //!
-//! One seed, one run: `CLUSTERCORE_SEED=7 cargo test -p clustercore-proto --test datagram seeds`.
+//! One seed, one run: `CLUSTERCORE_SEED=7 cargo test -p clustercore-proto --test sim_datagram seeds`.
 
 use super::net::Conditions;
 use super::world::{World, address};
@@ -202,14 +202,14 @@ fn seeds() {
         return;
     }
     let first = number_from("CLUSTERCORE_SEED_FIRST", 0);
-    let count = number_from("CLUSTERCORE_SEEDS", 200);
+    let count = number_from("CLUSTERCORE_SEEDS", 2000);
     let mut delivered = 0;
     for seed in first..first + count {
         let result = std::panic::catch_unwind(|| run(seed));
         match result {
             Ok(messages) => delivered += messages,
             Err(_) => panic!(
-                "seed {seed} failed; again: CLUSTERCORE_SEED={seed} cargo test -p clustercore-proto --test datagram seeds"
+                "seed {seed} failed; again: CLUSTERCORE_SEED={seed} cargo test -p clustercore-proto --test sim_datagram seeds"
             ),
         }
     }
