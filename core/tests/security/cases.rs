@@ -81,7 +81,8 @@ fn talk(pipe: &mut Pipe, names: [Connection; 2], count: usize, seed: u64) {
             let arrived = &pipe.ends[1 - end].arrived;
             let mut arrived: Vec<_> = arrived
                 .iter()
-                .filter_map(|(_, of, message)| (*of == stream).then(|| message.clone()))
+                .filter(|(_, of, _)| *of == stream)
+                .map(|(_, _, message)| message.clone())
                 .collect();
             if stream.kind() == StreamKind::Unordered {
                 sent.sort();
