@@ -480,7 +480,7 @@ class Scaler:
     `medium_per_core` on is Medium, from `high_per_core` on High; `signal` says what load is: "in_flight",
     requests in flight per core; "cpu", the busy share of the cores, 0 to 1; "latency", response time in
     milliseconds, for which both must be given. None means the default, see `default_thresholds`. Raises
-    InvalidArgument.
+    InvalidArgument, BadConfiguration.
     """
 
     def __new__(
@@ -525,7 +525,7 @@ class AutoThresholds:
     `cores` are those of the server that is observed. Medium is at the knee: the concurrency up to which
     responses take at most `knee_ratio` of the least time; High where they take `high_ratio` of it. An average
     counts from `samples_min` observations on, until `forget_after` seconds without a new one. Raises
-    InvalidArgument.
+    InvalidArgument, BadConfiguration.
     """
 
     def __new__(
