@@ -3,6 +3,7 @@
 use clustercore::io::{DatagramOptions, DriverChoice, Train};
 use clustercore::messages::EndpointConfig;
 use clustercore::proto::datagram::{Config, Connection, Event, GoneReason, SendError, StreamId};
+use clustercore::security::{Access, Mode, PrivateKey};
 use clustercore::{Code, EndpointId, Shard};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -139,6 +140,34 @@ fn garbage_is_counted_and_dropped(choice: DriverChoice) {
     assert!(stats.packets_malformed + stats.packets_unknown >= 190, "{stats:?}");
 }
 
+fn with_keys_both_ends_are_proven_and_a_stranger_is_refused(choice: DriverChoice) {
+    let (client_key, server_key) = (PrivateKey::generate().unwrap(), PrivateKey::generate().unwrap());
+    let server_public = server_key.public();
+    let open = |key: PrivateKey, access: Access| {
+        let mode = Mode::Secure { key, access };
+        let mut shard = Shard::builder().driver(choice).build().unwrap();
+        let config = EndpointConfig { security: Some(mode), ..EndpointConfig::default() };
+        let endpoint = shard.open_endpoint(LOOPBACK, config).unwrap();
+        let address = shard.endpoint_address(endpoint).unwrap();
+        End { shard, endpoint, address, arrived: Vec::new(), events: Vec::new() }
+    };
+    let mut server = open(server_key, Access::Only([client_key.public()].into()));
+    let mut client = open(client_key, Access::Any);
+    let connection =
+        client.shard.connect(client.endpoint, server.address, Some(*server_public.as_bytes())).unwrap();
+    until(&mut [&mut client, &mut server], |ends| {
+        ends[0].events.iter().any(|event| matches!(event, Event::Connected { .. }))
+    });
+    client.shard.send(client.endpoint, connection, StreamId::DEFAULT, &[9; 200_000]).unwrap();
+    until(&mut [&mut client, &mut server], |ends| ends[1].arrived.len() == 1);
+    assert_eq!(server.arrived[0].3, vec![9; 200_000]);
+    let mut stranger = open(PrivateKey::generate().unwrap(), Access::Any);
+    stranger.shard.connect(stranger.endpoint, server.address, Some(*server_public.as_bytes())).unwrap();
+    until(&mut [&mut stranger, &mut server], |ends| !ends[0].events.is_empty());
+    let is_refused = |event: &Event| matches!(event, Event::Gone { reason: GoneReason::Refused(_), .. });
+    assert!(stranger.events.iter().all(is_refused), "{:?}", stranger.events);
+}
+
 fn plain_datagrams_come_as_they_were_sent(choice: DriverChoice) {
     let mut shard = Shard::builder().driver(choice).build().unwrap();
     let one = shard.bind(LOOPBACK, &DatagramOptions::default()).unwrap();
@@ -197,6 +226,7 @@ on_both_drivers!(
     closing_tells_the_peer_and_what_was_sent_arrives_before,
     a_peer_that_is_not_there_is_gone_with_its_reason,
     garbage_is_counted_and_dropped,
+    with_keys_both_ends_are_proven_and_a_stranger_is_refused,
     plain_datagrams_come_as_they_were_sent,
     clear_messages_outside_loopback_must_be_asked_for,
 );
