@@ -8,7 +8,7 @@ import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import compare, experiments, place, platform, results, special, tools
+from . import compare, experiments, messages, place, platform, results, special, tools
 from .generator import Load, LoadError
 from .place import PlaceError
 from .processes import StartError
@@ -109,7 +109,7 @@ def measure(case_name: str, case: dict, effort: experiments.Effort) -> Measured:
     """Runs what a case needs. What cannot be run is said in the verdict and ends nothing else."""
     try:
         return KINDS[case["kind"]](case_name, case, effort)
-    except (NotHere, StartError, LoadError, PlaceError) as error:
+    except (NotHere, StartError, LoadError, PlaceError, messages.MessagesError) as error:
         return Measured(problem=str(error))
 
 
@@ -165,12 +165,18 @@ def _rise_and_fall(_name: str, _case: dict, effort: experiments.Effort) -> Measu
     return Measured(figures=figures)
 
 
+def _messages(name: str, case: dict, effort: experiments.Effort) -> Measured:
+    figures, rows = messages.measure(name, case["bytes"], case["form"], effort)
+    return Measured(figures=figures, rows=rows)
+
+
 KINDS = {
     "compare": _compare,
     "slow-reader": _slow_reader,
     "idle": _idle,
     "experiment3": _experiment_3,
     "rise-and-fall": _rise_and_fall,
+    "messages": _messages,
 }
 
 

@@ -244,3 +244,24 @@ fn exchange(port: u16, request: &str) -> Vec<u8> {
     stream.read_to_end(&mut answer).unwrap();
     answer
 }
+
+/// What a program prints that measures messages: everything that was sent has arrived.
+fn messages(program: &str, words: &[&str]) -> Value {
+    let output = Command::new(program).args(words).args(["--seconds", "0.1"]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn every_message_that_was_sent_has_arrived() {
+    let ours = env!("CARGO_BIN_EXE_clustercore-messages");
+    for words in [&["--bytes", "64"][..], &["--bytes", "1024"], &["--form", "each"], &["--driver", "epoll"]] {
+        let report = messages(ours, words);
+        assert!(report["received"].as_u64().unwrap() > 0, "{words:?}: {report}");
+        assert_eq!(report["sent"], report["received"], "{words:?}");
+    }
+    let report = messages(ours, &["--work", "ping"]);
+    assert!(report["round_trip_p50_us"].as_f64().unwrap() > 0.0, "{report}");
+    let report = messages(env!("CARGO_BIN_EXE_floor-messages"), &[]);
+    assert_eq!(report["sent"], report["received"]);
+}

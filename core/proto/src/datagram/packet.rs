@@ -43,7 +43,7 @@ pub struct DataHeader {
     pub phase: bool,
     /// Shard of the sender.
     pub source_shard: u8,
-    /// Packet number, at most [`NUMBER_MAX`].
+    /// Packet number, 48 bits.
     pub number: u64,
     /// Connection id of the receiver.
     pub target: WireId,
