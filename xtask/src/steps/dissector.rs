@@ -21,7 +21,7 @@ pub fn run(_quick: bool) -> Result<Outcome> {
         "--package",
         "clustercore-proto",
         "--test",
-        "datagram",
+        "sim_datagram",
         "capture",
     ]);
     process::run(test.env("CLUSTERCORE_CAPTURES", &folder), Duration::from_secs(600))?;
