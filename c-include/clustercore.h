@@ -674,10 +674,57 @@ typedef enum clc_refusal {
 } clc_refusal;
 
 /**
+ * What is known of the execution of a call.
+ */
+typedef enum clc_outcome {
+  /**
+   * The handler has run, once.
+   */
+  CLC_OUTCOME_EXECUTED = 0,
+  /**
+   * The handler has not run and will not.
+   */
+  CLC_OUTCOME_NOT_EXECUTED = 1,
+  /**
+   * Nobody can say.
+   */
+  CLC_OUTCOME_UNKNOWN = 2,
+} clc_outcome;
+
+/**
+ * Where handlers run.
+ */
+typedef enum clc_call_place {
+  /**
+   * On threads of the pool: they may wait and compute, several at a time.
+   */
+  CLC_CALL_PLACE_WORKER = 0,
+  /**
+   * In the loop of the server: fastest, for what takes microseconds.
+   */
+  CLC_CALL_PLACE_LOOP = 1,
+} clc_call_place;
+
+/**
  * Learns where Medium and High begin from response times against requests in flight. Pure: it has no clock and no thread.
  * One thread at a time may call it.
  */
 typedef struct clc_auto_thresholds clc_auto_thresholds;
+
+/**
+ * What a handler writes; valid until it returns.
+ */
+typedef struct clc_call_reply clc_call_reply;
+
+/**
+ * Serves procedures on one address. It belongs to the thread of its first turn: others get WRONG_THREAD then.
+ */
+typedef struct clc_call_server clc_call_server;
+
+/**
+ * Calls to the servers of a name. It belongs to the thread of its first turn (or blocking call): others get WRONG_THREAD then.
+ */
+typedef struct clc_channel clc_channel;
 
 /**
  * An endpoint of reliable datagrams of a shard: one address, connections to and from others. The shard's thread may call its
@@ -869,6 +916,238 @@ typedef struct clc_backend_status {
 } clc_backend_status;
 
 /**
+ * How to open a server. 0 means the default in every field but the first.
+ */
+typedef struct clc_call_server_options {
+  /**
+   * sizeof(clc_call_server_options)
+   */
+  size_t struct_size;
+  /**
+   * The server's key in secure mode, `clc-private-x25519 BASE64`; NULL for clear calls.
+   */
+  const char *private_key;
+  /**
+   * Public keys that are let in, one a line; NULL for all.
+   */
+  const char *allowed_keys;
+  /**
+   * Spins this long before a wait blocks (not at all).
+   */
+  uint64_t spin_ns;
+  /**
+   * Threads for handlers that are not run in the loop (one a core).
+   */
+  uint32_t workers;
+  /**
+   * Calls that may wait for a thread; more are refused as busy (1024).
+   */
+  uint32_t queue_max;
+  /**
+   * Calls that may be in the hands of handlers, of all callers (16384).
+   */
+  uint32_t calls_max;
+  /**
+   * 1: clear calls on an address outside loopback are meant.
+   */
+  uint32_t insecure;
+  /**
+   * A clc_driver.
+   */
+  uint32_t driver;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+} clc_call_server_options;
+
+/**
+ * An address and its port, as text and as a number.
+ */
+typedef struct clc_address {
+  /**
+   * `127.0.0.1:8080` or `[::1]:8080`.
+   */
+  char text[64];
+  /**
+   * The port; 0 when the address is not one of IP.
+   */
+  uint16_t port;
+} clc_address;
+
+/**
+ * What a handler knows of its call besides its arguments; valid until it returns.
+ */
+typedef Context clc_call_context;
+
+/**
+ * Bytes of somebody else's. `data` may be NULL when `len` is 0.
+ */
+typedef struct clc_bytes {
+  /**
+   * The first of them.
+   */
+  const uint8_t *data;
+  /**
+   * How many.
+   */
+  size_t len;
+} clc_bytes;
+
+/**
+ * Executes a call: writes its results by clc_call_reply_write and returns 0; or returns another code of google.rpc.Code, with words by
+ * clc_call_reply_text.
+ */
+typedef uint32_t (*clc_handler)(void *user,
+                                const clc_call_context *context,
+                                struct clc_bytes arguments,
+                                struct clc_call_reply *reply);
+
+/**
+ * A method and its handler.
+ */
+typedef struct clc_method {
+  /**
+   * Its name within the service.
+   */
+  const char *name;
+  /**
+   * Its handler.
+   */
+  clc_handler handler;
+} clc_method;
+
+/**
+ * How to open a channel. 0 means the default in every field but the first.
+ */
+typedef struct clc_channel_options {
+  /**
+   * sizeof(clc_channel_options)
+   */
+  size_t struct_size;
+  /**
+   * This end's key in secure mode, `clc-private-x25519 BASE64`; NULL for clear calls.
+   */
+  const char *private_key;
+  /**
+   * Names and their servers: a line of name, address and, in secure mode, the server's public key, for each; NULL for none.
+   */
+  const char *names;
+  /**
+   * A call of which nothing is heard for this long has failed (10 s).
+   */
+  uint64_t silence_ns;
+  /**
+   * Spins this long before a wait blocks (not at all).
+   */
+  uint64_t spin_ns;
+  /**
+   * Calls that may be under way (4096).
+   */
+  uint32_t slots_max;
+  /**
+   * Calls that have not ended, the waiting ones included (65536).
+   */
+  uint32_t calls_max;
+  /**
+   * Times that a call is made, the first included, when it was not executed or is idempotent (4).
+   */
+  uint32_t attempts_max;
+  /**
+   * 1: clear calls to addresses outside loopback are meant.
+   */
+  uint32_t insecure;
+  /**
+   * A clc_driver.
+   */
+  uint32_t driver;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+} clc_channel_options;
+
+/**
+ * A pair that travels with a call.
+ */
+typedef struct clc_pair {
+  /**
+   * NUL-terminated.
+   */
+  const char *key;
+  /**
+   * Bytes.
+   */
+  struct clc_bytes value;
+} clc_pair;
+
+/**
+ * How one call is made. 0 means the default in every field but the first.
+ */
+typedef struct clc_call_options {
+  /**
+   * sizeof(clc_call_options)
+   */
+  size_t struct_size;
+  /**
+   * It has failed when it has not ended after this long, all attempts together (never).
+   */
+  uint64_t timeout_ns;
+  /**
+   * Pairs that travel with it, `metadata_len` of them.
+   */
+  const struct clc_pair *metadata;
+  /**
+   * How many.
+   */
+  size_t metadata_len;
+  /**
+   * 1: it may be executed twice as well as once.
+   */
+  uint32_t is_idempotent;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+} clc_call_options;
+
+/**
+ * How a call has ended. Bytes and text are lent until the next function that is called on the channel.
+ */
+typedef struct clc_call_result {
+  /**
+   * Code of google.rpc.Code: 0 is OK, 8 busy, 14 unavailable.
+   */
+  uint32_t status;
+  /**
+   * A clc_outcome.
+   */
+  uint32_t outcome;
+  /**
+   * The results.
+   */
+  struct clc_bytes results;
+  /**
+   * Words for people, "" when all is well.
+   */
+  const char *text;
+} clc_call_result;
+
+/**
+ * Names a submitted call.
+ */
+typedef struct clc_call_handle {
+  /**
+   * Its place.
+   */
+  uint64_t place;
+  /**
+   * Counts the calls of the channel.
+   */
+  uint64_t number;
+} clc_call_handle;
+
+/**
  * A connection of one endpoint: a value, to be copied and compared. One that is over reaches nobody.
  */
 typedef struct clc_connection {
@@ -903,20 +1182,6 @@ typedef struct clc_ip_port {
    */
   uint16_t version;
 } clc_ip_port;
-
-/**
- * Bytes of somebody else's. `data` may be NULL when `len` is 0.
- */
-typedef struct clc_bytes {
-  /**
-   * The first of them.
-   */
-  const uint8_t *data;
-  /**
-   * How many.
-   */
-  size_t len;
-} clc_bytes;
 
 /**
  * A stream of a connection; it exists from its first message on. All zero is the ordered stream 0.
@@ -1103,20 +1368,6 @@ typedef struct clc_endpoint_options {
    */
   uint32_t reserved;
 } clc_endpoint_options;
-
-/**
- * An address and its port, as text and as a number.
- */
-typedef struct clc_address {
-  /**
-   * `127.0.0.1:8080` or `[::1]:8080`.
-   */
-  char text[64];
-  /**
-   * The port; 0 when the address is not one of IP.
-   */
-  uint16_t port;
-} clc_address;
 
 /**
  * What a connection knows of its path.
@@ -2221,6 +2472,236 @@ clc_status clc_forwarder_backends(const struct clc_forwarder *forwarder,
                                   struct clc_backend_status *backends_out,
                                   size_t capacity,
                                   size_t *backends_len_out);
+
+/**
+ * Opens a server on an address such as `127.0.0.1:7000`; with port 0 the system chooses one. `options` may be NULL. It answers
+ * `grpc.health.v1.Health/Check` from the start. Ends with clc_call_server_free.
+ *
+ * Errors: NULL_ARGUMENT, UNKNOWN_STRUCT_SIZE, INVALID_ARGUMENT, BAD_ADDRESS, BAD_KEY, INSECURE_ADDRESS, BAD_CONFIGURATION, ADDRESS_IN_USE,
+ * ADDRESS_NOT_AVAILABLE, PERMISSION_DENIED, OUT_OF_MEMORY. Any thread may call this.
+ *
+ * # Safety
+ * `address` is NULL or NUL-terminated; `options` is NULL or a struct of the size that it says, its pointers NULL or NUL-terminated;
+ * `server_out` is NULL or writable.
+ */
+clc_status clc_call_server_open(const char *address,
+                                const struct clc_call_server_options *options,
+                                struct clc_call_server **server_out);
+
+/**
+ * The address that a server is bound to. Errors: NULL_ARGUMENT, WRONG_THREAD, FORKED.
+ *
+ * # Safety
+ * `server` is NULL or a live server; `address_out` is NULL or writable.
+ */
+clc_status clc_call_server_address(const struct clc_call_server *server, struct clc_address *address_out);
+
+/**
+ * Adds a service of `count` methods, `package.Service`. Their handlers get `user`; with CLC_CALL_PLACE_WORKER they run on several
+ * threads at a time. What `user` points to must live until the server is freed.
+ *
+ * Errors: NULL_ARGUMENT, INVALID_ARGUMENT, BAD_CONFIGURATION (it is there already), WRONG_THREAD, FORKED.
+ *
+ * # Safety
+ * `server` is NULL or a live server; `service` is NULL or NUL-terminated; `methods` has `count` readable ones; the handlers may be called
+ * with `user` where `place` says, until the server is freed.
+ */
+clc_status clc_call_server_add(struct clc_call_server *server,
+                               const char *service,
+                               const struct clc_method *methods,
+                               size_t count,
+                               uint32_t place,
+                               void *user);
+
+/**
+ * Says whether a service is well (`is_serving` not 0); "" is the whole server.
+ *
+ * Errors: NULL_ARGUMENT, INVALID_ARGUMENT, WRONG_THREAD, FORKED.
+ *
+ * # Safety
+ * `server` is NULL or a live server; `service` is NULL or NUL-terminated.
+ */
+clc_status clc_call_server_set_health(struct clc_call_server *server, const char *service, int is_serving);
+
+/**
+ * Does all there is to do now; waits for at most `timeout_ns` when that is nothing, CLC_NEVER_NS: until something happens.
+ *
+ * Errors: NULL_ARGUMENT, WRONG_THREAD, FORKED, IO.
+ *
+ * # Safety
+ * `server` is NULL or a live server.
+ */
+clc_status clc_call_server_turn(struct clc_call_server *server,
+                                uint64_t timeout_ns);
+
+/**
+ * A descriptor that is readable when clc_call_server_turn has something to do. Errors: NULL_ARGUMENT, NOT_SUPPORTED, WRONG_THREAD, FORKED.
+ *
+ * # Safety
+ * `server` is NULL or a live server.
+ */
+int clc_call_server_fd(const struct clc_call_server *server);
+
+/**
+ * How long the descriptor may be waited for before a turn is due all the same, in nanoseconds; UINT64_MAX: for ever. 0 for NULL and on a
+ * wrong thread.
+ *
+ * # Safety
+ * `server` is NULL or a live server.
+ */
+uint64_t clc_call_server_next_timeout_ns(const struct clc_call_server *server);
+
+/**
+ * Ends a server when the handlers that run have ended. NULL is fine.
+ *
+ * # Safety
+ * `server` is NULL or a server that was not freed before; no other call on it is running.
+ */
+void clc_call_server_free(struct clc_call_server *server);
+
+/**
+ * Time until the deadline of a call, in nanoseconds; UINT64_MAX without one or for NULL.
+ *
+ * # Safety
+ * `context` is NULL or that of a handler that runs.
+ */
+uint64_t clc_call_context_time_left_ns(const clc_call_context *context);
+
+/**
+ * 1 when the caller wants the call no more: who can stop may. 0 for NULL.
+ *
+ * # Safety
+ * `context` is NULL or that of a handler that runs.
+ */
+int clc_call_context_is_cancelled(const clc_call_context *context);
+
+/**
+ * The value of a key that travelled with a call: 1, or 0 when it is not there; NULL anywhere: 0.
+ *
+ * # Safety
+ * `context` is NULL or that of a handler that runs; `key` is NULL or NUL-terminated; `value_out` is NULL or writable.
+ */
+int clc_call_context_metadata(const clc_call_context *context,
+                              const char *key,
+                              struct clc_bytes *value_out);
+
+/**
+ * Appends bytes to the results of a call. Does nothing for NULL.
+ *
+ * # Safety
+ * `reply` is NULL or that of a handler that runs; `bytes` is readable.
+ */
+clc_status clc_call_reply_write(struct clc_call_reply *reply, struct clc_bytes bytes);
+
+/**
+ * Says in words what went wrong with a call. Does nothing for NULL.
+ *
+ * # Safety
+ * `reply` is NULL or that of a handler that runs; `text` is NULL or NUL-terminated.
+ */
+clc_status clc_call_reply_text(struct clc_call_reply *reply, const char *text);
+
+/**
+ * Opens a channel to the servers of `name`, which is among the names of `options` or an address itself, `127.0.0.1:7000`. Connects
+ * with the first turn. `options` may be NULL for the defaults. Ends with clc_channel_free.
+ *
+ * Errors: NULL_ARGUMENT, UNKNOWN_STRUCT_SIZE, INVALID_ARGUMENT, NO_SUCH_SERVICE, INSECURE_ADDRESS, BAD_CONFIGURATION, BAD_ADDRESS,
+ * BAD_KEY, DESCRIPTORS_EXHAUSTED, OUT_OF_MEMORY. Any thread may call this.
+ *
+ * # Safety
+ * `name` is NULL or NUL-terminated; `options` is NULL or a struct of the size that it says, its pointers NULL or NUL-terminated;
+ * `channel_out` is NULL or writable.
+ */
+clc_status clc_channel_open(const char *name,
+                            const struct clc_channel_options *options,
+                            struct clc_channel **channel_out);
+
+/**
+ * Makes a call of `method`, `package.Service/Method`, and waits until it has ended. `*result_out` is written when it is made, whatever
+ * came of it. `options` may be NULL.
+ *
+ * Errors: NULL_ARGUMENT, UNKNOWN_STRUCT_SIZE, INVALID_ARGUMENT, WRONG_THREAD, FORKED, IO; CALL_FAILED: it was made and its status is not
+ * OK.
+ *
+ * # Safety
+ * `channel` is NULL or a live channel; `method` is NULL or NUL-terminated; `arguments` is readable; `options` is NULL or a struct of
+ * the size that it says with as many readable pairs as it says; `result_out` is NULL or writable.
+ */
+clc_status clc_channel_call(struct clc_channel *channel,
+                            const char *method,
+                            struct clc_bytes arguments,
+                            const struct clc_call_options *options,
+                            struct clc_call_result *result_out);
+
+/**
+ * Makes a call and does not wait: clc_channel_next gives its end, with `token`. `handle_out` may be NULL.
+ *
+ * Errors: NULL_ARGUMENT, UNKNOWN_STRUCT_SIZE, INVALID_ARGUMENT, FORKED.
+ *
+ * # Safety
+ * As clc_channel_call; `handle_out` is NULL or writable.
+ */
+clc_status clc_channel_submit(struct clc_channel *channel,
+                              const char *method,
+                              struct clc_bytes arguments,
+                              const struct clc_call_options *options,
+                              uint64_t token,
+                              struct clc_call_handle *handle_out);
+
+/**
+ * Asks the server to end a submitted call; how it ends is told as ever. One that has ended is left alone.
+ *
+ * Errors: NULL_ARGUMENT, FORKED.
+ *
+ * # Safety
+ * `channel` is NULL or a live channel.
+ */
+clc_status clc_channel_cancel(struct clc_channel *channel, struct clc_call_handle handle);
+
+/**
+ * A submitted call that has ended: 1, its token and its result; 0 when there is none now.
+ *
+ * Errors: NULL_ARGUMENT, FORKED.
+ *
+ * # Safety
+ * `channel` is NULL or a live channel; `token_out` and `result_out` are NULL or writable.
+ */
+int clc_channel_next(struct clc_channel *channel, uint64_t *token_out, struct clc_call_result *result_out);
+
+/**
+ * Does all there is to do now; waits for at most `timeout_ns` when that is nothing, CLC_NEVER_NS: until something happens.
+ *
+ * Errors: NULL_ARGUMENT, WRONG_THREAD, FORKED, IO.
+ *
+ * # Safety
+ * `channel` is NULL or a live channel.
+ */
+clc_status clc_channel_turn(struct clc_channel *channel,
+                            uint64_t timeout_ns);
+
+/**
+ * A descriptor that is readable when clc_channel_turn has something to do. Errors: NULL_ARGUMENT, NOT_SUPPORTED, FORKED.
+ *
+ * # Safety
+ * `channel` is NULL or a live channel.
+ */
+int clc_channel_fd(const struct clc_channel *channel);
+
+/**
+ * How long the descriptor may be waited for before a turn is due all the same, in nanoseconds; UINT64_MAX: for ever. 0 for NULL.
+ *
+ * # Safety
+ * `channel` is NULL or a live channel.
+ */
+uint64_t clc_channel_next_timeout_ns(const struct clc_channel *channel);
+
+/**
+ * Ends a channel; calls that have not ended are forgotten. NULL is fine.
+ *
+ * # Safety
+ * `channel` is NULL or a channel that was not freed before; no other call on it is running.
+ */
+void clc_channel_free(struct clc_channel *channel);
 
 /**
  * Takes what has happened to connections of all endpoints of the shard since the last call, oldest first, at most `capacity`

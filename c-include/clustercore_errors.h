@@ -110,6 +110,12 @@ enum {
   CLC_ERROR_NO_SUCH_ENDPOINT = -71,
   /* there is no such datagram socket. It was closed, or it is another shard's. */
   CLC_ERROR_NO_SUCH_SOCKET = -72,
+  /* there is no such call. It has ended: by its reply, by its caller, or with its connection. */
+  CLC_ERROR_NO_SUCH_CALL = -73,
+  /* as many calls as may be are outstanding on the connection. Collect replies first, or open the endpoint with more slots. */
+  CLC_ERROR_TOO_MANY_CALLS = -74,
+  /* the call did not go well. Its status says why, its outcome whether the procedure was executed: only when it was not, or when that makes no difference, call again. */
+  CLC_ERROR_CALL_FAILED = -75,
   /* the text is not a key of the kind that is wanted. A private key is a line `clc-private-x25519 BASE64`, a public one `clc-public-x25519 BASE64`. `clustercore keygen` makes both. */
   CLC_ERROR_BAD_KEY = -80,
   /* others than its owner can get at the private key. Run `chmod 600` on the file. If somebody may have read it, make a new key. */
@@ -178,6 +184,9 @@ enum {
   X(POOL_EXHAUSTED, CLC_ERROR_POOL_EXHAUSTED, 1, "the pool has no node to lend") \
   X(NO_SUCH_ENDPOINT, CLC_ERROR_NO_SUCH_ENDPOINT, 0, "there is no such endpoint") \
   X(NO_SUCH_SOCKET, CLC_ERROR_NO_SUCH_SOCKET, 0, "there is no such datagram socket") \
+  X(NO_SUCH_CALL, CLC_ERROR_NO_SUCH_CALL, 0, "there is no such call") \
+  X(TOO_MANY_CALLS, CLC_ERROR_TOO_MANY_CALLS, 1, "as many calls as may be are outstanding on the connection") \
+  X(CALL_FAILED, CLC_ERROR_CALL_FAILED, 0, "the call did not go well") \
   X(BAD_KEY, CLC_ERROR_BAD_KEY, 0, "the text is not a key of the kind that is wanted") \
   X(KEY_EXPOSED, CLC_ERROR_KEY_EXPOSED, 0, "others than its owner can get at the private key") \
   X(FILE_EXISTS, CLC_ERROR_FILE_EXISTS, 0, "the file exists and is not written over") \

@@ -4,6 +4,7 @@
 //! handle for any thread. On either, a forwarder stands between the clients of a service and its back ends.
 //! `docs/ARCHITECTURE.md` has the picture.
 
+pub mod calls;
 pub mod counters;
 pub mod error;
 pub mod forward;

@@ -4,6 +4,7 @@
 //! produces leave with the next one, in one submission; [`Shard::turn`] does that before it returns.
 
 mod builder;
+mod calls;
 mod forwarders;
 mod messages;
 mod status;
@@ -49,6 +50,8 @@ pub struct Shard<D: Driver = AnyDriver> {
     /// What the owner may read until the next turn.
     arrivals: Arrivals,
     connection_events: Vec<(EndpointId, ConnectionEvent)>,
+    /// For handlers to write results into.
+    results: Vec<u8>,
 }
 
 impl Shard {
@@ -91,6 +94,7 @@ impl<D: Driver> Shard<D> {
             sockets: Places::default(),
             arrivals: Arrivals::default(),
             connection_events: Vec::new(),
+            results: Vec::new(),
         }
     }
 

@@ -12,6 +12,7 @@
 //! | `forwarder`, `forwarder_options`, `backend`, `counter`, `latency` | a forwarder of either |
 //! | `socket`, `endpoint`, `endpoint_options`, `endpoint_report` | plain datagrams and reliable ones, of a shard |
 //! | `message`, `connection_event` | what has arrived through them, and what became of connections |
+//! | `channel`, `call_server` | remote procedure calls, made and served |
 //! | `ip_port`, `udp` | addresses as numbers; four calls on datagrams for small programs |
 //! | `event`, `log` | what it has to say |
 //! | `scaler`, `auto_thresholds` | the machine that decides when to borrow a back end; thresholds that are learnt |
@@ -23,6 +24,8 @@
 
 mod auto_thresholds;
 mod backend;
+mod call_server;
+mod channel;
 mod connection_event;
 mod counter;
 mod endpoint;
@@ -53,6 +56,8 @@ mod version;
 
 pub use auto_thresholds::*;
 pub use backend::*;
+pub use call_server::*;
+pub use channel::*;
 pub use connection_event::*;
 pub use counter::*;
 pub use endpoint::*;

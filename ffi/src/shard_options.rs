@@ -1,5 +1,6 @@
 //! How a shard is made.
 
+use crate::channel::DRIVERS;
 use crate::clc_status;
 use crate::options::{self, Options, one_of, or};
 use crate::status::boundary;
@@ -75,8 +76,7 @@ pub unsafe extern "C" fn clc_shard_options_init(
 
 /// The driver that the options ask for, checked.
 pub(crate) fn driver_config(options: &clc_shard_options) -> Result<(DriverChoice, DriverConfig)> {
-    let choices = [DriverChoice::Auto, DriverChoice::Uring, DriverChoice::Epoll];
-    let choice = one_of("driver", options.driver, &choices)?;
+    let choice = one_of("driver", options.driver, &DRIVERS)?;
     let mut config = DriverConfig::default();
     config.spin_ns = or(options.spin_ns, config.spin_ns);
     config.streams_max = or(options.streams_max as usize, config.streams_max);

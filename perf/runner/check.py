@@ -8,7 +8,7 @@ import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import compare, experiments, messages, place, platform, results, special, tools
+from . import calls, compare, experiments, messages, place, platform, results, special, tools
 from .generator import Load, LoadError
 from .place import PlaceError
 from .processes import StartError
@@ -109,7 +109,7 @@ def measure(case_name: str, case: dict, effort: experiments.Effort) -> Measured:
     """Runs what a case needs. What cannot be run is said in the verdict and ends nothing else."""
     try:
         return KINDS[case["kind"]](case_name, case, effort)
-    except (NotHere, StartError, LoadError, PlaceError, messages.MessagesError) as error:
+    except (NotHere, StartError, LoadError, PlaceError, messages.MessagesError, calls.CallsError) as error:
         return Measured(problem=str(error))
 
 
@@ -170,6 +170,18 @@ def _messages(name: str, case: dict, effort: experiments.Effort) -> Measured:
     return Measured(figures=figures, rows=rows)
 
 
+def _calls(name: str, case: dict, effort: experiments.Effort) -> Measured:
+    figures, rows, absent = calls.measure(
+        name, case["outstanding"], case.get("spin_us", 0), case.get("peer"), effort
+    )
+    return Measured(figures=figures, rows=rows, absent=absent)
+
+
+def _python_calls(name: str, case: dict, effort: experiments.Effort) -> Measured:
+    figures, rows, absent = calls.measure_python(name, case["outstanding"], effort)
+    return Measured(figures=figures, rows=rows, absent=absent)
+
+
 KINDS = {
     "compare": _compare,
     "slow-reader": _slow_reader,
@@ -177,6 +189,8 @@ KINDS = {
     "experiment3": _experiment_3,
     "rise-and-fall": _rise_and_fall,
     "messages": _messages,
+    "calls": _calls,
+    "python-calls": _python_calls,
 }
 
 

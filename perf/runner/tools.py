@@ -22,6 +22,7 @@ PACKAGES = {
     "httperf": "httperf",
     "iproute2": "ip",
     "cmake": "cmake",
+    "libtirpc-dev": "/usr/include/tirpc/rpc/rpc.h",
 }
 
 
@@ -86,7 +87,11 @@ def install_peers() -> None:
 
     Raises SystemExit: with the packages that lack when not root, and when an installation fails.
     """
-    packages = [package for package, program in PACKAGES.items() if system(program) is None]
+    packages = [
+        package
+        for package, program in PACKAGES.items()
+        if system(program) is None and not Path(program).exists()
+    ]
     if packages:
         _install(packages)
     manifest = PEERS / "pingora" / "Cargo.toml"
@@ -94,6 +99,38 @@ def install_peers() -> None:
     command += ["--target-dir", str(target_directory().parent)]
     if subprocess.run(command, cwd=ROOT, timeout=1800).returncode != 0:
         print("Pingora could not be built: its rows will say that they are not measured", file=sys.stderr)
+
+
+    build_onc(target_directory())
+    make_peers_python()
+
+
+def build_onc(folder: Path) -> None:
+    """Builds the ONC RPC peer; says so when that fails."""
+    folder.mkdir(parents=True, exist_ok=True)
+    command = ["cc", "-O2", "-I/usr/include/tirpc", str(PEERS / "onc_echo.c"), "-ltirpc"]
+    if subprocess.run([*command, "-o", str(folder / "peer-onc-echo")], timeout=60).returncode != 0:
+        print("ONC RPC could not be built: its rows will say that they are not measured", file=sys.stderr)
+
+
+def peers_python() -> str | None:
+    """The Python that has the peers' packages, if they were installed."""
+    python = target_directory().parent / "peers-venv" / "bin" / "python"
+    return str(python) if python.exists() else None
+
+
+def make_peers_python() -> None:
+    """A virtual environment with grpcio, apart from the project's; says so when that fails."""
+    folder = target_directory().parent / "peers-venv"
+    commands = (
+        [sys.executable, "-m", "venv", str(folder)],
+        [str(folder / "bin" / "python"), "-m", "pip", "install", "-q", "grpcio==1.85.3"],
+    )
+    for command in commands:
+        if subprocess.run(command, timeout=600).returncode != 0:
+            shutil.rmtree(folder, ignore_errors=True)
+            print("grpcio could not be installed: its rows will say that they are not measured", file=sys.stderr)
+            return
 
 
 def _install(packages: list[str]) -> None:

@@ -10,6 +10,7 @@
 A `Node` has threads of its own and is commanded from any thread; a `Shard` is embedded in a loop of yours
 and has no thread. `Scaler`, `AutoThresholds` and `Pool` are pure machines for whoever lends back ends.
 `Shard.endpoint` is for messages that arrive exactly once, `Shard.bind` for plain datagrams.
+`Channel` calls procedures of a `CallServer`, each executed at most once.
 `Key` is what an endpoint in secure mode is known by.
 `clustercore.aio` is for asyncio.
 """
@@ -18,6 +19,7 @@ import warnings
 from typing import TypeAlias
 
 from clustercore import errors
+from clustercore._calls import call_failed
 from clustercore._errors import (
     AddressInUse,
     AddressNotAvailable,
@@ -29,6 +31,7 @@ from clustercore._errors import (
     BadResponse,
     BuffersExhausted,
     BufferTooSmall,
+    CallFailed,
     Cancelled,
     Closed,
     ClusterError,
@@ -49,6 +52,7 @@ from clustercore._errors import (
     NoBackend,
     NoKey,
     NoSuchBackend,
+    NoSuchCall,
     NoSuchEndpoint,
     NoSuchForwarder,
     NoSuchListener,
@@ -70,6 +74,7 @@ from clustercore._errors import (
     Timeout,
     TooLarge,
     TooManyBackends,
+    TooManyCalls,
     UnknownStructSize,
     Unreachable,
     UnsupportedKernel,
@@ -86,10 +91,15 @@ from clustercore._native import (
     BackendDrained,
     BackendEjected,
     BackendReturned,
+    CallContext,
+    CallHandle,
+    CallServer,
+    Channel,
     Connected,
     Connection,
     ConnectionGone,
     Datagram,
+    DeferredCall,
     Endpoint,
     Forwarder,
     HealthConfig,
@@ -138,7 +148,12 @@ __all__ = [
     "BadResponse",
     "BufferTooSmall",
     "BuffersExhausted",
+    "CallContext",
+    "CallFailed",
+    "CallHandle",
+    "CallServer",
     "Cancelled",
+    "Channel",
     "Closed",
     "ClusterError",
     "Connected",
@@ -149,6 +164,7 @@ __all__ = [
     "ConnectionReset",
     "ConnectionsExhausted",
     "Datagram",
+    "DeferredCall",
     "DescriptorsExhausted",
     "Endpoint",
     "Event",
@@ -172,6 +188,7 @@ __all__ = [
     "NoBackend",
     "NoKey",
     "NoSuchBackend",
+    "NoSuchCall",
     "NoSuchEndpoint",
     "NoSuchForwarder",
     "NoSuchListener",
@@ -200,6 +217,7 @@ __all__ = [
     "Timeout",
     "TooLarge",
     "TooManyBackends",
+    "TooManyCalls",
     "UnknownStructSize",
     "Unreachable",
     "UnsupportedKernel",
@@ -208,6 +226,7 @@ __all__ = [
     "WrongState",
     "WrongThread",
     "__version__",
+    "call_failed",
     "counters",
     "default_thresholds",
     "errors",

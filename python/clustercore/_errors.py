@@ -15,6 +15,7 @@ __all__ = [
     "BadResponse",
     "BufferTooSmall",
     "BuffersExhausted",
+    "CallFailed",
     "Cancelled",
     "Closed",
     "ClusterError",
@@ -35,6 +36,7 @@ __all__ = [
     "NoBackend",
     "NoKey",
     "NoSuchBackend",
+    "NoSuchCall",
     "NoSuchEndpoint",
     "NoSuchForwarder",
     "NoSuchListener",
@@ -57,6 +59,7 @@ __all__ = [
     "Timeout",
     "TooLarge",
     "TooManyBackends",
+    "TooManyCalls",
     "UnknownStructSize",
     "Unreachable",
     "UnsupportedKernel",
@@ -710,6 +713,47 @@ class NoSuchSocket(ClusterError, LookupError):
     side = "local"
 
 
+class NoSuchCall(ClusterError, LookupError):
+    """There is no such call.
+
+    It has ended: by its reply, by its caller, or with its connection.
+    """
+
+    code = 73
+    name = "NO_SUCH_CALL"
+    retryable = False
+    side = "local"
+
+
+class TooManyCalls(ClusterError):
+    """As many calls as may be are outstanding on the connection.
+
+    Collect replies first, or open the endpoint with more slots.
+    """
+
+    code = 74
+    name = "TOO_MANY_CALLS"
+    retryable = True
+    side = "local"
+
+
+class CallFailed(ClusterError):
+    """The call did not go well.
+
+    Its status says why, its outcome whether the procedure was executed: only when it was not, or when
+    that makes no difference, call again.
+    """
+
+    code = 75
+    name = "CALL_FAILED"
+    retryable = False
+    side = "peer"
+    status: str
+    outcome: str
+    text: str
+    metadata: dict[str, bytes]
+
+
 class BadKey(ClusterError, ValueError):
     """The text is not a key of the kind that is wanted.
 
@@ -824,6 +868,9 @@ _CLASSES: dict[int, type[ClusterError]] = {
     70: PoolExhausted,
     71: NoSuchEndpoint,
     72: NoSuchSocket,
+    73: NoSuchCall,
+    74: TooManyCalls,
+    75: CallFailed,
     80: BadKey,
     81: KeyExposed,
     82: FileExists,

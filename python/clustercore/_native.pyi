@@ -1,8 +1,9 @@
 """The native part of clustercore. Import `clustercore`, which has everything in it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from typing import (
+    Any,
     ClassVar,
     Final,
     Literal,
@@ -15,6 +16,8 @@ from typing import (
     type_check_only,
 )
 
+from clustercore._errors import CallFailed
+
 __all__ = [
     "IS_DEBUG_BUILD",
     "AcceptPaused",
@@ -24,10 +27,15 @@ __all__ = [
     "BackendDrained",
     "BackendEjected",
     "BackendReturned",
+    "CallContext",
+    "CallHandle",
+    "CallServer",
+    "Channel",
     "Connected",
     "Connection",
     "ConnectionGone",
     "Datagram",
+    "DeferredCall",
     "Endpoint",
     "Forwarder",
     "HealthConfig",
@@ -59,6 +67,7 @@ _Log: TypeAlias = Callable[[str, str], object]
 _Event: TypeAlias = AcceptPaused | BackendDrained | BackendEjected | BackendReturned | Saturated
 _ConnectionEvent: TypeAlias = Accepted | Connected | ConnectionGone | Moved | Writable
 _Bytes: TypeAlias = bytes | bytearray | memoryview
+_Server: TypeAlias = str | tuple[str, str]
 _StreamKind: TypeAlias = Literal["ordered", "unordered", "latest", "unreliable"]
 
 @type_check_only
@@ -1035,6 +1044,186 @@ class Lease:
         """When it is over unless renewed, in seconds."""
     def __eq__(self, value: object, /) -> bool: ...
     __hash__: ClassVar[None]  # type: ignore[assignment]
+
+@final
+class Channel:
+    """Calls procedures of the servers of a name, over reliable datagrams. It belongs to the thread of its first
+    turn.
+
+    `name` is in `names`, a dictionary of names and their servers ("ip:port", or a pair of that and the server's
+    public key), or is itself "ip:port". It connects to one server at a time, to the next when that one is gone.
+    Calls are made again up to `attempts` times when they were not executed, or when it is not known and they are
+    idempotent. A call of which nothing is heard for `silence` seconds has failed. `slots` calls may be under way,
+    `calls_max` may wait besides. `key` is this end's Key, in secure mode; clear calls outside loopback must be
+    asked for by `insecure`.
+
+    Raises NoSuchService, InsecureAddress, BadConfiguration, BadAddress, BadKey, InvalidArgument.
+    """
+
+    def __new__(
+        cls,
+        name: str,
+        *,
+        names: dict[str, _Server | list[_Server]] | None = None,
+        key: Key | None = None,
+        insecure: bool = False,
+        driver: str = "auto",
+        spin_us: int = 0,
+        slots: int = 4096,
+        calls_max: int = 65536,
+        attempts: int = 4,
+        silence: float = 10.0,
+    ) -> Self: ...
+    def call(
+        self,
+        method: str,
+        arguments: _Bytes,
+        *,
+        timeout: float | None = None,
+        metadata: dict[str, bytes] | None = None,
+        idempotent: bool = False,
+    ) -> bytes:
+        """Calls `method`, "package.Service/Method", and waits for its results; other threads run meanwhile.
+        `timeout` is in seconds, `metadata` a dictionary of str and bytes.
+
+        Raises CallFailed, with status, outcome and metadata.
+        """
+    def submit(
+        self,
+        method: str,
+        arguments: _Bytes,
+        owner: object,
+        *,
+        timeout: float | None = None,
+        metadata: dict[str, bytes] | None = None,
+        idempotent: bool = False,
+    ) -> CallHandle:
+        """Makes a call and does not wait: `ended` gives its results, with `owner`, which may be anything.
+        Returns what `cancel` takes.
+        """
+    def cancel(self, call: CallHandle) -> None:
+        """Asks the server to end a submitted call; how it ends is told as ever. Does nothing when it has
+        ended.
+        """
+    def ended(self) -> list[tuple[Any, bytes | CallFailed]]:
+        """Submitted calls that have ended: a list of (owner, results or CallFailed)."""
+    def turn(self, timeout: float = 0.0) -> None:
+        """Does all there is to do now; waits for at most `timeout` seconds when that is nothing. Raises
+        WrongThread, InputOutput.
+        """
+    def fileno(self) -> int:
+        """A descriptor that is readable when `turn` has something to do."""
+    def next_timeout(self) -> float | None:
+        """Seconds for which the descriptor may be waited for before a turn is due all the same; None: for
+        ever.
+        """
+    @property
+    def outstanding(self) -> int:
+        """Calls that have not ended."""
+
+@final
+class CallHandle:
+    """Names a submitted call, for `Channel.cancel`."""
+
+@final
+class CallServer:
+    """Serves procedures on "ip:port". It belongs to the thread of its first turn: `serve`, or `turn` in a loop of
+    yours.
+
+    `add` makes services. Handlers run on `workers` threads, where they may wait, in the loop, or when the program
+    takes their calls by `deferred`; `queue_max` calls may wait, more are refused as busy. `key` is the server's
+    Key, in secure mode, and `allow` the public keys that are let in, None for all; clear calls outside loopback
+    must be asked for by `insecure`.
+
+    Raises BadAddress, InsecureAddress, BadConfiguration, AddressInUse, AddressNotAvailable, PermissionDenied,
+    InvalidArgument.
+    """
+
+    def __new__(
+        cls,
+        address: str,
+        *,
+        workers: int = 4,
+        queue_max: int = 1024,
+        key: Key | None = None,
+        allow: list[str] | None = None,
+        insecure: bool = False,
+        driver: str = "auto",
+        spin_us: int = 0,
+        calls_max: int = 16384,
+    ) -> Self: ...
+    @property
+    def address(self) -> str:
+        """Where it listens, "ip:port"."""
+    def add(
+        self,
+        service: str,
+        methods: Mapping[str, Callable[[CallContext, bytes], bytes] | None],
+        *,
+        place: Literal["worker", "loop", "deferred"] = "worker",
+    ) -> None:
+        """Adds a service "package.Service" of methods: a dictionary of names and handlers, each called with a
+        CallContext and the arguments and returning the results, both bytes. What a handler raises is the caller's
+        CallFailed: the status of a CallFailed, else UNKNOWN. `place` is "worker", "loop" or "deferred"; handlers
+        of deferred methods may be None.
+
+        Raises BadConfiguration, InvalidArgument, Closed, WrongThread.
+        """
+    def set_health(self, service: str, is_serving: bool) -> None:
+        """Says whether a service is well; "" is the whole server. `grpc.health.v1.Health/Check` asks for it."""
+    def turn(self, timeout: float = 0.0) -> None:
+        """Does all there is to do now; waits for at most `timeout` seconds when that is nothing. Raises
+        WrongThread, Closed, InputOutput.
+        """
+    def serve(self, seconds: float | None = None) -> None:
+        """Serves for so many seconds, or until a signal ends it; other threads run meanwhile."""
+    def deferred(self) -> list[DeferredCall]:
+        """Calls of deferred methods that have come, each once: to be answered by `reply`."""
+    def reply(self, call: DeferredCall, results: _Bytes | BaseException) -> bool:
+        """Answers a deferred call with results, or with an exception such as CallFailed. False when nobody waits
+        for it any more.
+        """
+    def fileno(self) -> int:
+        """A descriptor that is readable when `turn` has something to do."""
+    def next_timeout(self) -> float | None:
+        """Seconds for which the descriptor may be waited for before a turn is due all the same; None: for
+        ever.
+        """
+    def close(self) -> None:
+        """Ends it. Callers find their connections silent. Does nothing when called again."""
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *_exception: object) -> None: ...
+
+@final
+class CallContext:
+    """What a handler knows of a call besides its arguments."""
+
+    @property
+    def method(self) -> str:
+        """ "package.Service/Method"."""
+    @property
+    def metadata(self) -> dict[str, bytes]:
+        """What travelled with it: a dictionary of str and bytes."""
+    @property
+    def caller(self) -> str | None:
+        """The public key of the caller, in secure mode; else None."""
+    @property
+    def time_left(self) -> float | None:
+        """Seconds until its deadline; None without one."""
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether its caller wants it no more: known of deferred calls, else false."""
+
+@final
+class DeferredCall:
+    """A call of a deferred method: `CallServer.reply` answers it."""
+
+    @property
+    def context(self) -> CallContext:
+        """What is known of it."""
+    @property
+    def arguments(self) -> bytes:
+        """Its arguments."""
 
 @final
 class Key:

@@ -3,6 +3,8 @@
 async for event in aio.events(node): ...
 task = asyncio.create_task(aio.run(shard, on_event, on_message=on_message))
 async for message in aio.messages(shard): ...
+async with aio.Calls(channel) as calls: results = await calls.call(method, arguments)
+await aio.serve(server, {"demo.Echo": {"Echo": echo}})
 """
 
 import asyncio
@@ -14,8 +16,9 @@ from typing import TypeVar
 from weakref import WeakSet
 
 from clustercore import Closed, ConnectionEvent, Datagram, Event, Message, Node, Shard, WrongState
+from clustercore._aio_calls import Calls, serve
 
-__all__ = ["events", "messages", "next_events", "run"]
+__all__ = ["Calls", "events", "messages", "next_events", "run", "serve"]
 
 _awaited: WeakSet[Node] = WeakSet()
 

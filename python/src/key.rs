@@ -54,6 +54,13 @@ impl Key {
     }
 }
 
+impl Key {
+    /// The key itself.
+    pub fn private(&self) -> &PrivateKey {
+        &self.0
+    }
+}
+
 /// The public key in `text`, as it is written: `clc-public-x25519 BASE64`. Raises BadKey when it is none, or one that
 /// nobody can have.
 #[pyfunction]

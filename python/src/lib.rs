@@ -5,6 +5,8 @@
 
 mod argument;
 mod backend;
+mod call_server;
+mod channel;
 mod connection_events;
 mod descriptor;
 mod endpoint;
@@ -36,6 +38,10 @@ mod _native {
 
     #[pymodule_export]
     use super::backend::{Backend, HealthConfig};
+    #[pymodule_export]
+    use super::call_server::{CallContext, CallServer, DeferredCall};
+    #[pymodule_export]
+    use super::channel::{CallHandle, Channel};
     #[pymodule_export]
     use super::connection_events::{Accepted, Connected, ConnectionGone, Moved, Writable};
     #[pymodule_export]

@@ -15,7 +15,13 @@ use crate::{process, workspace};
 /// varying set would compile the shared crates again and again.
 pub fn build() -> Result<()> {
     let mut build = process::cargo(["build", "--release", "--quiet"]);
-    for package in ["clustercore-ffi", "clustercore-python", "clustercore-perf", "clustercore-examples"] {
+    for package in [
+        "clustercore-ffi",
+        "clustercore-python",
+        "clustercore-perf",
+        "clustercore-examples",
+        "clustercore-codegen",
+    ] {
         build.args(["--package", package]);
     }
     process::run(&mut build, LIMIT)?;

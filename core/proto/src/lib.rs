@@ -7,5 +7,6 @@ pub mod datagram;
 pub mod forward;
 pub mod policy;
 pub mod random;
+pub mod rpc;
 pub mod time;
 pub mod wire;

@@ -248,6 +248,19 @@ pub enum Code {
     ///
     /// It was closed, or it is another shard's.
     NoSuchSocket = 72,
+    /// There is no such call.
+    ///
+    /// It has ended: by its reply, by its caller, or with its connection.
+    NoSuchCall = 73,
+    /// As many calls as may be are outstanding on the connection.
+    ///
+    /// Collect replies first, or open the endpoint with more slots.
+    TooManyCalls = 74,
+    /// The call did not go well.
+    ///
+    /// Its status says why, its outcome whether the procedure was executed: only when it was not, or when
+    /// that makes no difference, call again.
+    CallFailed = 75,
     /// The text is not a key of the kind that is wanted.
     ///
     /// A private key is a line `clc-private-x25519 BASE64`, a public one `clc-public-x25519 BASE64`.
@@ -326,6 +339,9 @@ impl Code {
         Code::PoolExhausted,
         Code::NoSuchEndpoint,
         Code::NoSuchSocket,
+        Code::NoSuchCall,
+        Code::TooManyCalls,
+        Code::CallFailed,
         Code::BadKey,
         Code::KeyExposed,
         Code::FileExists,
@@ -395,6 +411,9 @@ impl Code {
             70 => Code::PoolExhausted,
             71 => Code::NoSuchEndpoint,
             72 => Code::NoSuchSocket,
+            73 => Code::NoSuchCall,
+            74 => Code::TooManyCalls,
+            75 => Code::CallFailed,
             80 => Code::BadKey,
             81 => Code::KeyExposed,
             82 => Code::FileExists,
@@ -460,6 +479,9 @@ impl Code {
             Code::PoolExhausted => "POOL_EXHAUSTED",
             Code::NoSuchEndpoint => "NO_SUCH_ENDPOINT",
             Code::NoSuchSocket => "NO_SUCH_SOCKET",
+            Code::NoSuchCall => "NO_SUCH_CALL",
+            Code::TooManyCalls => "TOO_MANY_CALLS",
+            Code::CallFailed => "CALL_FAILED",
             Code::BadKey => "BAD_KEY",
             Code::KeyExposed => "KEY_EXPOSED",
             Code::FileExists => "FILE_EXISTS",
@@ -524,6 +546,9 @@ impl Code {
             Code::PoolExhausted => "the pool has no node to lend",
             Code::NoSuchEndpoint => "there is no such endpoint",
             Code::NoSuchSocket => "there is no such datagram socket",
+            Code::NoSuchCall => "there is no such call",
+            Code::TooManyCalls => "as many calls as may be are outstanding on the connection",
+            Code::CallFailed => "the call did not go well",
             Code::BadKey => "the text is not a key of the kind that is wanted",
             Code::KeyExposed => "others than its owner can get at the private key",
             Code::FileExists => "the file exists and is not written over",
@@ -551,6 +576,7 @@ impl Code {
                 | Code::NoBackend
                 | Code::Saturated
                 | Code::PoolExhausted
+                | Code::TooManyCalls
         )
     }
 
@@ -610,6 +636,9 @@ impl Code {
             Code::PoolExhausted => Side::Local,
             Code::NoSuchEndpoint => Side::Local,
             Code::NoSuchSocket => Side::Local,
+            Code::NoSuchCall => Side::Local,
+            Code::TooManyCalls => Side::Local,
+            Code::CallFailed => Side::Peer,
             Code::BadKey => Side::Local,
             Code::KeyExposed => Side::Local,
             Code::FileExists => Side::Local,

@@ -1,8 +1,10 @@
 //! What has arrived in a turn and is lent until the next one.
 
 use super::socket::{EndpointId, SocketId};
+use crate::calls::{Incoming, Told};
 use crate::io::{Driver, Ecn, Lease};
 use clustercore_proto::datagram::{Connection, Content, Run, Sequence, StreamId, messages};
+use clustercore_proto::rpc;
 use std::net::SocketAddr;
 
 /// Messages of one stream that came together, lent until the next turn.
@@ -23,6 +25,11 @@ pub struct Messages<'a> {
 }
 
 impl<'a> Messages<'a> {
+    fn of(run: &Arrived, bytes: &'a [u8], is_packed: bool) -> Messages<'a> {
+        let Arrived { endpoint, connection, stream, first, count, .. } = *run;
+        Messages { endpoint, connection, stream, first, count, bytes, is_packed }
+    }
+
     /// The messages in their order.
     pub fn iter(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         let single = (!self.is_packed).then_some(self.bytes);
@@ -73,6 +80,8 @@ struct Arrived {
     first: Sequence,
     count: u32,
     cost: u64,
+    /// Of calls: not for who reads messages.
+    is_of_calls: bool,
     place: Place,
 }
 
@@ -91,6 +100,19 @@ enum Place {
     },
 }
 
+impl Place {
+    #[inline]
+    fn bytes<'a, D: Driver>(&'a self, trains: &'a [Lease], driver: &'a D) -> (&'a [u8], bool) {
+        match self {
+            Place::Lent { train, start, len, is_packed } => {
+                let train = driver.bytes(&trains[*train as usize]);
+                (&train[*start as usize..][..*len as usize], *is_packed)
+            }
+            Place::Kept { bytes, is_packed } => (bytes, *is_packed),
+        }
+    }
+}
+
 /// A train of plain datagrams.
 #[derive(Debug)]
 pub(crate) struct PlainTrain {
@@ -107,12 +129,14 @@ pub(crate) struct Arrivals {
     runs: Vec<Arrived>,
     trains: Vec<Lease>,
     plain: Vec<PlainTrain>,
+    /// What was told of calls, and the run that it came in.
+    calls: Vec<(EndpointId, u32, Told)>,
 }
 
 impl Arrivals {
     /// Takes a run that was found in the train that will be the next one entered.
     #[inline]
-    pub fn push(&mut self, endpoint: EndpointId, run: Run<'_>) {
+    pub fn push(&mut self, endpoint: EndpointId, run: Run<'_>, has_calls: bool) {
         let Run { connection, stream, first, count, cost, content } = run;
         let train = self.trains.len() as u32;
         let place = match content {
@@ -125,7 +149,42 @@ impl Arrivals {
             Content::Kept(bytes) => Place::Kept { bytes, is_packed: true },
             Content::Whole(bytes) => Place::Kept { bytes, is_packed: false },
         };
-        self.runs.push(Arrived { endpoint, connection, stream, first, count, cost, place });
+        let is_of_calls = has_calls && rpc::is_of_calls(stream);
+        self.runs.push(Arrived { endpoint, connection, stream, first, count, cost, is_of_calls, place });
+    }
+
+    /// Gives the messages of calls since `runs_before` to `handle`, which tells what came of them.
+    #[inline]
+    pub fn handle_calls<D: Driver>(
+        &mut self,
+        driver: &D,
+        runs_before: usize,
+        mut handle: impl FnMut(Connection, StreamId, &[u8], &mut dyn FnMut(Incoming<'_>)),
+    ) {
+        let Arrivals { runs, trains, calls, .. } = self;
+        for (index, run) in runs.iter().enumerate().skip(runs_before).filter(|(_, run)| run.is_of_calls) {
+            let (bytes, is_packed) = run.place.bytes(trains, driver);
+            let view = Messages::of(run, bytes, is_packed);
+            for message in view.iter() {
+                handle(run.connection, run.stream, message, &mut |incoming| {
+                    calls.push((run.endpoint, index as u32, Told::of(bytes, incoming)));
+                });
+            }
+        }
+    }
+
+    /// Something was told of a call that came in no message.
+    pub fn push_told(&mut self, endpoint: EndpointId, incoming: Incoming<'_>) {
+        self.calls.push((endpoint, NO_RUN, Told::of(&[], incoming)));
+    }
+
+    /// What was told of calls, in its order.
+    pub fn calls<'a, D: Driver>(&'a self, driver: &'a D) -> impl Iterator<Item = (EndpointId, Incoming<'a>)> {
+        self.calls.iter().map(move |(endpoint, run, told)| {
+            let run = self.runs.get(*run as usize);
+            let bytes = run.map_or(&[][..], |run| run.place.bytes(&self.trains, driver).0);
+            (*endpoint, told.get(bytes))
+        })
     }
 
     /// Runs so far.
@@ -145,21 +204,14 @@ impl Arrivals {
 
     /// Whether the owner has something to read.
     pub fn is_empty(&self) -> bool {
-        self.runs.is_empty() && self.plain.is_empty()
+        self.runs.is_empty() && self.plain.is_empty() && self.calls.is_empty()
     }
 
     /// The runs, in the order of their arrival.
     pub fn messages<'a, D: Driver>(&'a self, driver: &'a D) -> impl Iterator<Item = Messages<'a>> {
-        self.runs.iter().map(move |run| {
-            let (bytes, is_packed) = match &run.place {
-                Place::Lent { train, start, len, is_packed } => {
-                    let train = driver.bytes(&self.trains[*train as usize]);
-                    (&train[*start as usize..][..*len as usize], *is_packed)
-                }
-                Place::Kept { bytes, is_packed } => (&bytes[..], *is_packed),
-            };
-            let Arrived { endpoint, connection, stream, first, count, .. } = *run;
-            Messages { endpoint, connection, stream, first, count, bytes, is_packed }
+        self.runs.iter().filter(|run| !run.is_of_calls).map(move |run| {
+            let (bytes, is_packed) = run.place.bytes(&self.trains, driver);
+            Messages::of(run, bytes, is_packed)
         })
     }
 
@@ -180,6 +232,7 @@ impl Arrivals {
         driver: &mut D,
         mut consume: impl FnMut(EndpointId, Connection, StreamId, u64),
     ) {
+        self.calls.clear();
         for run in self.runs.drain(..) {
             if run.cost > 0 {
                 consume(run.endpoint, run.connection, run.stream, run.cost);
@@ -193,3 +246,6 @@ impl Arrivals {
         }
     }
 }
+
+/// Of what came in no message.
+const NO_RUN: u32 = u32::MAX;

@@ -19,6 +19,8 @@ pub struct EndpointConfig {
     pub receive_buffer_bytes: usize,
     /// Several shards share the address; datagrams are steered by the shard in the connection's id.
     pub shards: u32,
+    /// Calls travel on its connections; their streams are from number 2^29 on.
+    pub calls: Option<clustercore_proto::rpc::Config>,
 }
 
 impl EndpointConfig {
@@ -31,7 +33,9 @@ impl EndpointConfig {
                 format!("{address} is outside loopback: give a key, or say that it is to be insecure"),
             ));
         }
-        self.machine.check().map_err(|error| Error::new(Code::BadConfiguration, error.to_string()))
+        let calls = self.calls.as_ref().map_or(Ok(()), |calls| calls.check());
+        let checked = self.machine.check().and(calls);
+        checked.map_err(|error| Error::new(Code::BadConfiguration, error.to_string()))
     }
 
     pub(crate) fn socket_options(&self) -> DatagramOptions {

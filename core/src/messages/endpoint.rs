@@ -7,11 +7,14 @@ use crate::error::{Error, Result};
 use crate::io::{DatagramId, Driver, Ecn, Instant, Lease, Train};
 use crate::security::{EndpointSecurity, Mode};
 use clustercore_proto::datagram::{self as proto, Run, Transmit};
+use clustercore_proto::rpc::Calls;
 use std::net::SocketAddr;
 
 /// A machine for connections, and the socket that they share.
 pub(crate) struct Endpoint {
     pub machine: proto::Endpoint<EndpointSecurity>,
+    /// Calls on its connections, if they are wanted.
+    pub calls: Option<Calls>,
     pub socket: DatagramId,
     /// It was opened without keys.
     pub is_clear: bool,
@@ -33,7 +36,7 @@ impl Endpoint {
         let socket = driver
             .bind_datagram(address, &config.socket_options())
             .map_err(|error| Error::from_io(format_args!("bind {address}"), &error))?;
-        let EndpointConfig { mut machine, security, .. } = config;
+        let EndpointConfig { mut machine, security, calls, .. } = config;
         if let Some(granted) = driver.datagram_receive_buffer(socket) {
             // More under way than the socket holds would be lost there. A connection always gets room for its longest message.
             let least = machine.message_bytes_max + 16;
@@ -48,7 +51,10 @@ impl Endpoint {
                 .map_err(|error| Error::new(crate::error::Code::BadConfiguration, error.to_string()))
         });
         match opened {
-            Ok(machine) => Ok(Endpoint { machine, socket, is_clear, is_stuffed: false }),
+            Ok(machine) => {
+                let calls = calls.map(|config| Calls::new(now, config));
+                Ok(Endpoint { machine, calls, socket, is_clear, is_stuffed: false })
+            }
             Err(error) => {
                 driver.close_datagram(socket);
                 Err(error)
@@ -73,21 +79,52 @@ impl Endpoint {
         match driver.bytes_mut(&mut lease) {
             Some(bytes) => {
                 let train = proto::Train { from, bytes, segment: segment as usize, mark: ecn as u8 };
-                self.machine.handle(now, train, &mut |run: Run<'_>| arrivals.push(name, run));
+                let has_calls = self.calls.is_some();
+                self.machine.handle(now, train, &mut |run: Run<'_>| arrivals.push(name, run, has_calls));
             }
             None => debug_assert!(false, "a received train has one lease"),
         }
         arrivals.enter(driver, runs_before, lease);
+        let Endpoint { machine, calls, .. } = self;
+        if let Some(calls) = calls {
+            arrivals.handle_calls(driver, runs_before, |connection, stream, message, told| {
+                calls.on_message(now, machine, connection, stream, message, &mut |incoming| told(incoming));
+            });
+        }
+    }
+
+    /// An event of a connection, if there is one. Calls are told of it first.
+    pub fn poll_event(&mut self, name: EndpointId, arrivals: &mut Arrivals) -> Option<proto::Event> {
+        let event = self.machine.poll_event()?;
+        if let Some(calls) = &mut self.calls {
+            calls.on_event(&mut self.machine, &event, &mut |incoming| arrivals.push_told(name, incoming));
+        }
+        Some(event)
     }
 
     /// When it wants a turn: at once, at a time, or never.
     pub fn next_timeout(&self) -> Option<Instant> {
         let wants_now = self.machine.wants_to_send() && !self.is_stuffed;
-        if wants_now { Some(Instant::ZERO) } else { self.machine.next_timeout() }
+        if wants_now {
+            return Some(Instant::ZERO);
+        }
+        let calls = self.calls.as_ref().and_then(Calls::next_timeout);
+        [self.machine.next_timeout(), calls].into_iter().flatten().min()
     }
 
     /// Runs what is due and hands trains to the driver, as many as the socket may hold.
-    pub fn drive<D: Driver>(&mut self, driver: &mut D, now: Instant) {
+    pub fn drive<D: Driver>(
+        &mut self,
+        driver: &mut D,
+        now: Instant,
+        name: EndpointId,
+        arrivals: &mut Arrivals,
+    ) {
+        if let Some(calls) = &mut self.calls
+            && calls.next_timeout().is_some_and(|due| due <= now)
+        {
+            calls.handle_timeout(now, &mut self.machine, &mut |incoming| arrivals.push_told(name, incoming));
+        }
         if self.machine.next_timeout().is_some_and(|due| due <= now) {
             self.machine.handle_timeout(now);
         }

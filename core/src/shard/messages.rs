@@ -251,8 +251,12 @@ impl<D: Driver> Shard<D> {
         if let Some((place, endpoint)) =
             self.endpoints.iter_mut().find(|(_, endpoint)| endpoint.socket == socket)
         {
-            let arrivals = &mut self.arrivals;
-            endpoint.on_datagrams(&mut self.driver, now, place.into(), from, segment, ecn, lease, arrivals);
+            let (name, arrivals) = (place.into(), &mut self.arrivals);
+            endpoint.on_datagrams(&mut self.driver, now, name, from, segment, ecn, lease, arrivals);
+            // Who has connected is told before what it has sent is read.
+            while let Some(event) = endpoint.poll_event(name, arrivals) {
+                self.connection_events.push((name, event));
+            }
             return;
         }
         match self.sockets.iter().find(|(_, plain)| **plain == socket) {
@@ -279,9 +283,10 @@ impl<D: Driver> Shard<D> {
     /// Time-outs and trains of all endpoints.
     pub(super) fn drive_endpoints(&mut self, now: Instant) {
         for (place, endpoint) in self.endpoints.iter_mut() {
-            endpoint.drive(&mut self.driver, now);
-            while let Some(event) = endpoint.machine.poll_event() {
-                self.connection_events.push((place.into(), event));
+            let (name, arrivals) = (place.into(), &mut self.arrivals);
+            endpoint.drive(&mut self.driver, now, name, arrivals);
+            while let Some(event) = endpoint.poll_event(name, arrivals) {
+                self.connection_events.push((name, event));
             }
         }
     }
@@ -291,7 +296,7 @@ impl<D: Driver> Shard<D> {
         self.endpoints.iter().filter_map(|(_, endpoint)| endpoint.next_timeout()).min()
     }
 
-    fn endpoint(&self, id: EndpointId) -> Result<&Endpoint> {
+    pub(super) fn endpoint(&self, id: EndpointId) -> Result<&Endpoint> {
         self.endpoints.get(id).ok_or_else(|| no_such_endpoint(id))
     }
 

@@ -1,1 +1,3 @@
 //! Rust examples, run by the tests.
+
+pub mod demo;

@@ -7,6 +7,7 @@ pub mod chunks;
 pub mod datagram;
 pub mod heads;
 pub mod proxy;
+pub mod rpc;
 
 // The simulator of datagrams, as the ordinary tests have it.
 #[path = "../../../core/proto/tests/sim_datagram/app.rs"]

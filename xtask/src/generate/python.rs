@@ -32,6 +32,9 @@ pub fn render(registry: &Registry) -> String {
         out.push_str(&format!("    code = {}\n    name = \"{}\"\n", entry.number, entry.name));
         out.push_str(&format!("    retryable = {}\n", if entry.retryable { "True" } else { "False" }));
         out.push_str(&format!("    side = \"{}\"\n", entry.side.word()));
+        for attribute in &entry.attributes {
+            out.push_str(&format!("    {attribute}\n"));
+        }
     }
 
     out.push_str("\n\n_CLASSES: dict[int, type[ClusterError]] = {\n");

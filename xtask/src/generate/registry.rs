@@ -27,6 +27,9 @@ pub struct Entry {
     pub side: Side,
     pub python: String,
     pub base: Option<String>,
+    /// What the Python exception knows besides: "name: type".
+    #[serde(default)]
+    pub attributes: Vec<String>,
     #[serde(default)]
     pub retired: bool,
 }

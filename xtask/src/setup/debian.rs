@@ -46,6 +46,9 @@ const PACKAGES: &[Package] = &[
     test("chromium-driver", "chromedriver", "browser tests of the console"),
     test("curl", "curl", "end-to-end tests"),
     test("tshark", "tshark", "test of the Wireshark dissector"),
+    test("protobuf-compiler", "protoc", "stubs of calls in C and Python"),
+    test("protobuf-c-compiler", "protoc-c", "messages of calls in C"),
+    test("libprotobuf-c-dev", "/usr/include/protobuf-c/protobuf-c.h", "messages of calls in C"),
     test("openssl", "openssl", "node certificates in tests"),
 ];
 

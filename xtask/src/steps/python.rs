@@ -44,7 +44,7 @@ pub fn browser(_quick: bool) -> Result<Outcome> {
 
 /// Whole programs, over namespaces and across languages.
 pub fn end_to_end(_quick: bool) -> Result<Outcome> {
-    let present: Vec<&str> = ["tests/netns", "tests/matrix", "tests/e2e"]
+    let present: Vec<&str> = ["tests/netns", "tests/matrix", "tests/calls", "tests/e2e"]
         .into_iter()
         .filter(|folder| workspace::root().join(folder).exists())
         .collect();

@@ -8,6 +8,7 @@ mod corpus;
 mod datagram;
 mod net;
 mod node;
+mod replay;
 mod script;
 mod security;
 mod world;

@@ -8,7 +8,7 @@ pub mod ping;
 use std::hint;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Instant;
 
@@ -19,16 +19,22 @@ pub const CHUNK: u64 = 64;
 /// Items in a batch of one of several senders.
 pub const BATCH: u64 = 16;
 
-/// How everybody waits: spin while the other side may be running, then let it run.
+/// How everybody waits: spin while the other side may be running, then let it run. With more threads than cores the other
+/// side mostly waits for this core: who spins long there measures the spinning.
 #[derive(Default)]
 pub struct Wait {
     spins: u32,
 }
 
+static SPINS_MAX: AtomicU32 = AtomicU32::new(SPINS_ALONE);
+const SPINS_ALONE: u32 = 256;
+const SPINS_CROWDED: u32 = 2;
+
 impl Wait {
     pub fn pause(&mut self) {
         self.spins += 1;
-        if self.spins < 256 {
+        // Relaxed: set before the threads that read it begin.
+        if self.spins < SPINS_MAX.load(Ordering::Relaxed) {
             hint::spin_loop();
         } else {
             self.spins = 0;
@@ -61,6 +67,8 @@ pub fn transfer<S: FnOnce() + Send>(
     receive: impl FnOnce() -> u64,
 ) -> f64 {
     let senders: Vec<S> = senders.into_iter().collect();
+    let is_crowded = senders.len() >= cores();
+    SPINS_MAX.store(if is_crowded { SPINS_CROWDED } else { SPINS_ALONE }, Ordering::Relaxed);
     // All spin until all are there, so that nobody's waking up is measured.
     let missing = AtomicUsize::new(senders.len() + 1);
     let meet = &|| {
@@ -86,14 +94,17 @@ pub fn transfer<S: FnOnce() + Send>(
 /// Ties this thread to a core, counted round: two threads that take turns on one core measure the
 /// scheduler. By `taskset`, as affinity is not in the standard library; without it threads roam.
 pub fn pin(index: usize) {
-    // Asked once, before anything is pinned: afterwards the system speaks of one core.
-    static CORES: OnceLock<usize> = OnceLock::new();
-    let cores = CORES.get_or_init(|| thread::available_parallelism().map_or(1, usize::from));
     let Ok(path) = std::fs::read_link("/proc/thread-self") else { return };
     let Some(thread) = path.file_name() else { return };
-    let core = (index % cores).to_string();
+    let core = (index % cores()).to_string();
     // Failing is the documented fallback.
     let _ = Command::new("taskset").args(["-cp", &core]).arg(thread).stdout(Stdio::null()).status();
+}
+
+fn cores() -> usize {
+    // Asked once, before anything is pinned: afterwards the system speaks of one core.
+    static CORES: OnceLock<usize> = OnceLock::new();
+    *CORES.get_or_init(|| thread::available_parallelism().map_or(1, usize::from))
 }
 
 /// Receives `count` items one by one.

@@ -1,0 +1,99 @@
+//! What the plugin answers; that the stubs compile and work is shown by `tests/calls`.
+
+use clustercore_codegen::generate;
+use prost_types::compiler::{CodeGeneratorRequest, CodeGeneratorResponse};
+use std::path::Path;
+
+fn answer(parameter: &str, source: &str) -> CodeGeneratorResponse {
+    let folder = std::env::temp_dir().join(format!("clustercore-codegen-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let name = format!("case{}.proto", source.len());
+    std::fs::write(folder.join(&name), source).unwrap();
+    let mut compiler = protox::Compiler::new([&folder]).unwrap();
+    compiler.include_imports(true).include_source_info(true).open_file(Path::new(&name)).unwrap();
+    generate(&CodeGeneratorRequest {
+        file_to_generate: vec![name],
+        parameter: Some(parameter.into()),
+        proto_file: compiler.file_descriptor_set().file,
+        compiler_version: None,
+    })
+}
+
+const SOURCE: &str = "syntax = \"proto3\";\npackage a.b_c;\nimport \"google/protobuf/empty.proto\";\n\
+    // Does things.\nservice Doer {\n  // Does one.\n  rpc DoIt(Outer.InnerThing) returns (google.protobuf.Empty) { option \
+    idempotency_level = IDEMPOTENT; }\n  rpc Plain(Outer) returns (Outer);\n}\n\
+    message Outer { message InnerThing { int32 n = 1; } }\n";
+
+#[test]
+fn each_language_gets_its_files_with_the_names_of_its_messages() {
+    for (language, endings, parts) in [
+        (
+            "rust",
+            &["a.b_c.services.rs"][..],
+            &[
+                "pub trait Doer",
+                "fn do_it(",
+                "request: outer::InnerThing",
+                "Result<(), ",
+                "/// Does one.",
+                "doer_service",
+            ][..],
+        ),
+        (
+            "c",
+            &[".clc.h", ".clc.c"],
+            &[
+                "a_b_c_doer_do_it(",
+                "A__BC__Outer__InnerThing",
+                "a__b_c__outer__inner_thing__unpack",
+                "Google__Protobuf__Empty",
+            ],
+        ),
+        (
+            "python",
+            &["_clustercore.py"],
+            &[
+                "class DoerClient",
+                "class DoerAsyncClient",
+                "Outer.InnerThing",
+                "idempotent=True",
+                "google_protobuf_empty_pb2",
+            ],
+        ),
+    ] {
+        let answer = answer(&format!("lang={language}"), SOURCE);
+        assert_eq!(answer.error, None);
+        let names: Vec<&str> = answer.file.iter().map(|file| file.name()).collect();
+        assert_eq!(names.len(), endings.len());
+        assert!(names.iter().zip(endings).all(|(name, ending)| name.ends_with(ending)), "{names:?}");
+        let all: String = answer.file.iter().map(|file| file.content()).collect();
+        for part in parts {
+            assert!(all.contains(part), "{language} lacks {part}:\n{all}");
+        }
+    }
+}
+
+#[test]
+fn only_the_idempotent_method_is_called_again() {
+    let answer = answer("lang=python", SOURCE);
+    assert_eq!(
+        answer.file[0].content().matches("idempotent=True").count(),
+        2,
+        "in both clients, of one method"
+    );
+}
+
+#[test]
+fn what_cannot_be_done_is_said() {
+    let error = answer("lang=cobol", SOURCE).error.unwrap();
+    assert!(error.contains("lang=cobol") && error.contains("lang=rust"), "{error}");
+    let streams = "syntax = \"proto3\";\nservice S { rpc Many(stream M) returns (M); }\nmessage M {}\n";
+    let error = answer("lang=c", streams).error.unwrap();
+    assert!(error.contains("S.Many"), "{error}");
+}
+
+#[test]
+fn a_file_without_services_makes_nothing() {
+    let answer = answer("lang=rust", "syntax = \"proto3\";\nmessage M {}\n");
+    assert_eq!((answer.error, answer.file.len()), (None, 0));
+}

@@ -1,0 +1,28 @@
+//! Floor 4: remote procedure calls on the endpoints of a shard.
+//!
+//! The machine ([`clustercore_proto::rpc`]) decides; what is here hands its messages through where they lie, and keeps what came of a turn for
+//! the owner. Calls travel on the connections of an endpoint that is opened with [`crate::EndpointConfig::calls`].
+
+mod answer;
+mod arrived;
+mod channel;
+mod health;
+mod names;
+mod server;
+mod service;
+mod workers;
+
+pub use answer::Answer;
+pub(crate) use arrived::Told;
+pub use channel::{
+    CallConfig, CallFailure, CallHandle, Channel, ChannelConfig, Ended, Interceptor as ChannelInterceptor,
+    Pending, Reply,
+};
+pub use clustercore_proto::rpc::{
+    Arguments, CallError, CallId, CallOptions, Config, Incoming, IncomingCall, IncomingReply, Metadata,
+    MetadataRef, Method, Outcome, ReplyError, Results, RetryPolicy, Stats, Status,
+};
+pub use health::{Health, health_request, is_serving};
+pub use names::{Names, Target};
+pub use server::{Deferred, Server, ServerConfig};
+pub use service::{Context, Failure, Handler, Interceptor, Place, Service};
