@@ -1,16 +1,12 @@
 //! A client of calls: one name, its servers, calls as futures.
 
-use super::names::{Names, Target};
-use super::{
-    Arguments, CallError, CallId, CallOptions, Incoming, IncomingReply, Metadata, Method, Outcome,
-    RetryPolicy, Status,
-};
+use super::caller::{Call, Caller, Link, State};
+use super::ended::{CallConfig, CallFailure, Ended, failure};
+use super::names::Names;
+use super::{ChannelConfig, Outcome, Status};
 use crate::error::{Code, Error, Result};
-use crate::io::DriverChoice;
-use crate::messages::{EndpointConfig, EndpointId};
-use crate::proto::datagram::{Connection, Event};
+use crate::messages::EndpointConfig;
 use crate::proto::random::Random;
-use crate::proto::rpc::Attempt;
 use crate::security::Mode;
 use crate::shard::Shard;
 use std::collections::VecDeque;
@@ -20,104 +16,6 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
-
-/// How a channel reaches its servers.
-#[derive(Debug)]
-pub struct ChannelConfig {
-    /// auto, uring or epoll.
-    pub driver: DriverChoice,
-    /// Spins for so long before it waits: for who has a core to spare.
-    pub spin: Duration,
-    /// Bounds and times of calls.
-    pub calls: crate::proto::rpc::Config,
-    /// Own key, in secure mode.
-    pub security: Option<Mode>,
-    /// Clear calls to addresses outside loopback, in so many words.
-    pub insecure: bool,
-    /// When and how often calls are made again.
-    pub retry: RetryPolicy,
-    /// Calls that have not ended, the waiting ones included.
-    pub calls_max: usize,
-    /// Wait before a server that could not be reached is tried again; doubled each time, up to a hundredfold.
-    pub reconnect: Duration,
-}
-
-impl Default for ChannelConfig {
-    fn default() -> ChannelConfig {
-        ChannelConfig {
-            driver: DriverChoice::Auto,
-            spin: Duration::ZERO,
-            calls: crate::proto::rpc::Config::default(),
-            security: None,
-            insecure: false,
-            retry: RetryPolicy::default(),
-            calls_max: 65_536,
-            reconnect: Duration::from_millis(20),
-        }
-    }
-}
-
-/// How one call is made.
-#[derive(Clone, Debug, Default)]
-pub struct CallConfig {
-    /// It has failed when it has not ended after this long, all attempts together.
-    pub timeout: Option<Duration>,
-    /// Travels with it.
-    pub metadata: Metadata,
-    /// It may be executed twice as well as once.
-    pub is_idempotent: bool,
-}
-
-/// The results of a call, or how it failed.
-pub type Ended = std::result::Result<Reply, CallFailure>;
-
-/// What a call brought.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Reply {
-    /// Its results.
-    pub results: Vec<u8>,
-    /// Travelled with them.
-    pub metadata: Metadata,
-}
-
-/// How a call failed.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct CallFailure {
-    /// Why.
-    pub status: Status,
-    /// Whether it was executed.
-    pub outcome: Outcome,
-    /// In words.
-    pub text: String,
-    /// Travelled with it.
-    pub metadata: Metadata,
-}
-
-impl std::fmt::Display for CallFailure {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let outcome = match self.outcome {
-            Outcome::Executed => "executed",
-            Outcome::NotExecuted => "not executed",
-            Outcome::Unknown => "perhaps executed",
-        };
-        write!(f, "{} ({outcome}): {}", self.status, self.text)
-    }
-}
-
-impl CallFailure {
-    /// A reply came whose results cannot be read: for stubs.
-    pub fn unreadable(error: &dyn std::fmt::Display) -> CallFailure {
-        failure(Status::DataLoss, Outcome::Executed, format!("the results cannot be read: {error}"))
-    }
-}
-
-impl std::error::Error for CallFailure {}
-
-impl From<CallFailure> for Error {
-    fn from(failure: CallFailure) -> Error {
-        Error::new(Code::CallFailed, failure.to_string())
-    }
-}
 
 /// Looks at every call of a channel before it is made and after it has ended.
 pub trait Interceptor: Send + Sync {
@@ -136,7 +34,7 @@ pub trait Interceptor: Send + Sync {
 /// [`Pending::wait`].
 #[derive(Clone)]
 pub struct Channel {
-    inner: Arc<Mutex<Inner>>,
+    inner: Arc<Mutex<Caller>>,
 }
 
 /// Names a submitted call.
@@ -162,53 +60,6 @@ impl CallHandle {
 pub struct Pending {
     channel: Channel,
     place: usize,
-}
-
-struct Inner {
-    shard: Shard,
-    endpoint: EndpointId,
-    targets: Vec<Target>,
-    next_target: usize,
-    link: Link,
-    config: ChannelConfig,
-    interceptors: Vec<Arc<dyn Interceptor>>,
-    calls: Vec<Option<Call>>,
-    free: Vec<usize>,
-    /// Places of calls that wait for the connection, for room, or for their time.
-    waiting: Vec<usize>,
-    /// Submitted calls that have ended.
-    ended: VecDeque<(u64, Ended)>,
-    /// Calls so far.
-    numbers: u64,
-    random: Random,
-}
-
-enum Link {
-    Down { until: Instant, failures: u32 },
-    Connecting { connection: Connection, failures: u32 },
-    Up(Connection),
-}
-
-struct Call {
-    number: u64,
-    /// Of a submitted one.
-    token: Option<u64>,
-    name: String,
-    method: Method,
-    arguments: Vec<u8>,
-    config: CallConfig,
-    deadline: Option<Instant>,
-    attempt: u32,
-    state: State,
-    waker: Option<Waker>,
-}
-
-enum State {
-    /// Not before this.
-    Waiting(Instant),
-    Outstanding(CallId),
-    Ended(Ended),
-    Taken,
 }
 
 impl Channel {
@@ -246,7 +97,7 @@ impl Channel {
         };
         let endpoint = shard.open_endpoint(any, endpoint_config)?;
         let seed = shard.endpoint_address(endpoint)?.port();
-        let inner = Inner {
+        let inner = Caller {
             shard,
             endpoint,
             targets,
@@ -325,7 +176,7 @@ impl Channel {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    fn lock(&self) -> MutexGuard<'_, Caller> {
         // Who panicked in an interceptor has left nothing half done that a turn does not set right.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -404,262 +255,5 @@ impl Drop for Pending {
     }
 }
 
-impl Inner {
-    fn enter(&mut self, name: &str, arguments: Vec<u8>, mut config: CallConfig, token: Option<u64>) -> usize {
-        let now = Instant::now();
-        self.numbers += 1;
-        let mut refused = None;
-        for interceptor in self.interceptors.clone() {
-            if let Err(failed) = interceptor.before(name, &mut config) {
-                refused = Some(failed);
-                break;
-            }
-        }
-        let in_use = self.calls.len() - self.free.len();
-        if in_use >= self.config.calls_max {
-            let text = format!("{in_use} calls have not ended, which is the limit");
-            refused = Some(failure(Status::ResourceExhausted, Outcome::NotExecuted, text));
-        }
-        let deadline = config.timeout.map(|timeout| now + timeout);
-        let call = Call {
-            number: self.numbers,
-            token,
-            name: name.to_string(),
-            method: Method::new(name),
-            arguments,
-            config,
-            deadline,
-            attempt: 1,
-            state: State::Waiting(now),
-            waker: None,
-        };
-        let place = self.free.pop().unwrap_or_else(|| {
-            self.calls.push(None);
-            self.calls.len() - 1
-        });
-        self.calls[place] = Some(call);
-        match refused {
-            Some(failed) => self.end(place, Err(failed)),
-            None if !self.launch(now, place) => self.waiting.push(place),
-            None => {}
-        }
-        place
-    }
-
-    /// Makes a waiting call, if that can be now. False: it goes on waiting.
-    fn launch(&mut self, now: Instant, place: usize) -> bool {
-        let Inner { shard, endpoint, link, calls, .. } = self;
-        let Some(call) = calls[place].as_mut() else { return true };
-        let State::Waiting(from) = call.state else { return true };
-        if call.deadline.is_some_and(|deadline| deadline <= now) {
-            let late = failure(
-                Status::DeadlineExceeded,
-                Outcome::NotExecuted,
-                "the deadline passed before it was made",
-            );
-            self.end(place, Err(late));
-            return true;
-        }
-        let Link::Up(connection) = *link else { return false };
-        if from > now {
-            return false;
-        }
-        let arguments = Arguments { method: call.method, bytes: &call.arguments, has_parts: false };
-        let options = CallOptions {
-            timeout: call.deadline.map(|deadline| deadline - now),
-            metadata: call.config.metadata.borrow(),
-            token: place as u64,
-            is_streamed: false,
-        };
-        match shard.call(*endpoint, connection, &arguments, &options) {
-            Ok(name) => {
-                call.state = State::Outstanding(name);
-                true
-            }
-            Err(CallError::WouldBlock | CallError::TooManyCalls { .. } | CallError::NotOpen) => false,
-            Err(error) => {
-                let text = Error::from(error).to_string();
-                self.end(place, Err(failure(Status::OutOfRange, Outcome::NotExecuted, text)));
-                true
-            }
-        }
-    }
-
-    fn turn(&mut self, timeout: Duration) -> Result<()> {
-        let now = Instant::now();
-        self.connect(now);
-        let until = self.next_wake(now).map_or(timeout, |due| due.min(timeout));
-        self.shard.turn_for(Some(until))?;
-        let now = Instant::now();
-        let events: Vec<Event> = self.shard.connection_events().map(|(_, event)| event).collect();
-        for event in events {
-            self.on_event(now, &event);
-        }
-        // The replies are lent by the shard: taken down, then dealt with.
-        let mut ended = Vec::new();
-        for (_, incoming) in self.shard.call_events() {
-            if let Incoming::Reply(IncomingReply {
-                token, status, outcome, metadata, text, results, ..
-            }) = incoming
-            {
-                let metadata = metadata.to_owned();
-                let result = if status == Status::Ok {
-                    Ok(Reply { results: results.to_vec(), metadata })
-                } else {
-                    Err(CallFailure { status, outcome, text: text.to_string(), metadata })
-                };
-                ended.push((token as usize, result));
-            }
-        }
-        for (place, result) in ended {
-            self.on_ended(now, place, result);
-        }
-        let waiting = std::mem::take(&mut self.waiting);
-        for place in waiting {
-            if !self.launch(now, place) {
-                self.waiting.push(place);
-            }
-        }
-        Ok(())
-    }
-
-    fn connect(&mut self, now: Instant) {
-        let Link::Down { until, failures } = self.link else { return };
-        if until > now {
-            return;
-        }
-        let target = self.targets[self.next_target % self.targets.len()];
-        self.next_target += 1;
-        match self.shard.connect(self.endpoint, target.address, target.key) {
-            Ok(connection) => self.link = Link::Connecting { connection, failures },
-            Err(_) => self.link = Link::Down { until: now + self.backoff(failures), failures: failures + 1 },
-        }
-    }
-
-    fn backoff(&self, failures: u32) -> Duration {
-        let rounds = failures / self.targets.len() as u32;
-        self.config
-            .reconnect
-            .saturating_mul(1 << rounds.min(7))
-            .min(self.config.reconnect.saturating_mul(100))
-    }
-
-    fn on_event(&mut self, now: Instant, event: &Event) {
-        match (event, &self.link) {
-            (Event::Connected { connection, .. }, Link::Connecting { connection: own, .. })
-                if connection == own =>
-            {
-                self.link = Link::Up(*connection);
-            }
-            (Event::Gone { connection, .. }, Link::Connecting { connection: own, failures })
-                if connection == own =>
-            {
-                let failures = *failures;
-                self.link = Link::Down { until: now + self.backoff(failures), failures: failures + 1 };
-            }
-            (Event::Gone { connection, .. }, Link::Up(own)) if connection == own => {
-                self.link = Link::Down { until: now, failures: 0 };
-            }
-            _ => {}
-        }
-    }
-
-    fn on_ended(&mut self, now: Instant, place: usize, ended: Ended) {
-        let Some(Some(call)) = self.calls.get_mut(place) else { return };
-        if call.attempt == u32::MAX {
-            // Nobody waits for it.
-            self.release(place);
-            return;
-        }
-        if let Err(failed) = &ended {
-            if failed.status == Status::Unavailable && failed.outcome == Outcome::Unknown {
-                self.leave();
-            }
-            let Some(Some(call)) = self.calls.get_mut(place) else { return };
-            let attempt = Attempt {
-                number: call.attempt,
-                status: failed.status,
-                outcome: failed.outcome,
-                is_idempotent: call.config.is_idempotent,
-                left: call.deadline.map(|deadline| deadline.saturating_duration_since(now)),
-            };
-            if let Some(wait) = self.config.retry.again(&attempt, &mut self.random) {
-                call.attempt += 1;
-                call.state = State::Waiting(now + wait);
-                self.waiting.push(place);
-                return;
-            }
-        }
-        self.end(place, ended);
-    }
-
-    /// The server has let a call go unanswered: the next one has its turn.
-    fn leave(&mut self) {
-        if let Link::Up(connection) = self.link {
-            // Its other calls end with it. One that is over already needs no closing.
-            let _ = self.shard.close_connection(self.endpoint, connection, 0, "", false);
-            self.link = Link::Down { until: Instant::now(), failures: 0 };
-        }
-    }
-
-    fn end(&mut self, place: usize, ended: Ended) {
-        let Some(Some(call)) = self.calls.get_mut(place) else { return };
-        for interceptor in self.interceptors.iter().rev() {
-            interceptor.after(&call.name, &ended);
-        }
-        if let Some(token) = call.token {
-            self.ended.push_back((token, ended));
-            return self.release(place);
-        }
-        call.state = State::Ended(ended);
-        if let Some(waker) = call.waker.take() {
-            waker.wake();
-        }
-    }
-
-    fn cancel(&mut self, place: usize) {
-        let Some(Some(call)) = self.calls.get(place) else { return };
-        match call.state {
-            State::Outstanding(name) => {
-                // One that has just ended needs no cancelling.
-                let _ = self.shard.cancel_call(self.endpoint, name);
-            }
-            State::Waiting(_) => {
-                let cancelled =
-                    failure(Status::Cancelled, Outcome::NotExecuted, "cancelled before it was made");
-                self.end(place, Err(cancelled));
-            }
-            State::Ended(_) | State::Taken => {}
-        }
-    }
-
-    fn release(&mut self, place: usize) {
-        self.calls[place] = None;
-        self.free.push(place);
-    }
-
-    /// Until a waiting call or the next try to connect is due.
-    fn next_wake(&self, now: Instant) -> Option<Duration> {
-        let calls = self.waiting.iter().filter_map(|place| self.calls[*place].as_ref()).flat_map(|call| {
-            let from = match (&call.state, &self.link) {
-                (State::Waiting(from), Link::Up(_)) => Some((*from).max(now + RETRY_ROOM)),
-                _ => None,
-            };
-            [from, call.deadline].into_iter().flatten()
-        });
-        let link = match self.link {
-            Link::Down { until, .. } => Some(until),
-            _ => None,
-        };
-        calls.chain(link).min().map(|due| due.saturating_duration_since(now))
-    }
-}
-
-fn failure(status: Status, outcome: Outcome, text: impl Into<String>) -> CallFailure {
-    CallFailure { status, outcome, text: text.into(), metadata: Metadata::new() }
-}
-
 /// A turn that waits is over after this at the latest.
 const TURN_MAX: Duration = Duration::from_millis(100);
-/// A call that found no room is tried again after this, unless something happens before.
-const RETRY_ROOM: Duration = Duration::from_millis(1);

@@ -5,7 +5,10 @@
 
 mod answer;
 mod arrived;
+mod caller;
 mod channel;
+mod channel_config;
+mod ended;
 mod health;
 mod names;
 mod server;
@@ -14,14 +17,13 @@ mod workers;
 
 pub use answer::Answer;
 pub(crate) use arrived::Told;
-pub use channel::{
-    CallConfig, CallFailure, CallHandle, Channel, ChannelConfig, Ended, Interceptor as ChannelInterceptor,
-    Pending, Reply,
-};
+pub use channel::{CallHandle, Channel, Interceptor as ChannelInterceptor, Pending};
+pub use channel_config::ChannelConfig;
 pub use clustercore_proto::rpc::{
     Arguments, CallError, CallId, CallOptions, Config, Incoming, IncomingCall, IncomingReply, Metadata,
     MetadataRef, Method, Outcome, ReplyError, Results, RetryPolicy, Stats, Status,
 };
+pub use ended::{CallConfig, CallFailure, Ended, Reply};
 pub use health::{Health, health_request, is_serving};
 pub use names::{Names, Target};
 pub use server::{Deferred, Server, ServerConfig};

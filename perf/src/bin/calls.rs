@@ -52,6 +52,7 @@ struct Side {
     turns: u64,
     packets: u64,
     stats: String,
+    path: String,
 }
 
 fn main() -> Result<(), Failure> {
@@ -83,6 +84,7 @@ fn main() -> Result<(), Failure> {
         "client_turns": called.turns,
         "server_turns": served.turns,
         "packets_per_call": per_call(called.packets + served.packets, called.calls),
+        "path": called.path,
         "client": called.stats,
         "server": served.stats,
     });
@@ -204,5 +206,6 @@ fn call(options: &Options, to: SocketAddr) -> Result<(Side, Histogram<u64>, f64)
     let seconds = started.elapsed().as_secs_f64();
     side.packets = shard.endpoint_stats(endpoint)?.packets_sent - before;
     side.stats = format!("{:?} {:?}", shard.call_stats(endpoint)?, shard.endpoint_stats(endpoint)?);
+    side.path = format!("{:?}", shard.path(endpoint, connection)?);
     Ok((side, latency, seconds))
 }

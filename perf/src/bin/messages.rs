@@ -87,6 +87,7 @@ struct Side {
     checksum: u64,
     stats: String,
     gone: String,
+    path: String,
 }
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -128,6 +129,7 @@ fn main() -> Result<(), Failure> {
         "receiver_turns": received.turns,
         "round_trip_p50_us": latency.value_at_quantile(0.5) as f64 / 1000.0,
         "round_trip_p99_us": latency.value_at_quantile(0.99) as f64 / 1000.0,
+        "path": sent.path,
         "sender": sent.stats,
         "receiver": received.stats,
         "checksum": format!("{:016x}", received.checksum),
@@ -255,6 +257,7 @@ fn send(options: &Options, to: SocketAddr) -> Result<Side, Failure> {
         }
     }
     side.cpu_ns = cpu::thread_ns() - cpu_start;
+    side.path = format!("{:?}", shard.path(endpoint, connection)?);
     shard.close_connection(endpoint, connection, 0, "", true)?;
     let until = Instant::now() + Duration::from_secs_f64(10.0 + options.gone_after);
     while Instant::now() < until && side.gone.is_empty() {

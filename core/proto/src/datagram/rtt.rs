@@ -44,6 +44,13 @@ impl Rtt {
         self.smoothed_ns = (7 * self.smoothed_ns + adjusted) / 8;
     }
 
+    /// Takes a sample of a packet that nobody was to acknowledge in time: the peer's delay, however long, is taken off first. Traffic of
+    /// calls has no others.
+    pub fn sample_lazy(&mut self, sample: Duration, peer_delay: Duration) {
+        let least = if self.is_measured { self.min() } else { LAZY_MIN };
+        self.sample(sample.saturating_sub(peer_delay).max(least), Duration::ZERO);
+    }
+
     /// Smoothed round trip.
     pub fn smoothed(&self) -> Duration {
         Duration::from_nanos(self.smoothed_ns)
@@ -71,6 +78,8 @@ impl Rtt {
 }
 
 const GRANULARITY_NS: u64 = 1_000_000;
+/// A peer that says to have waited for all of the time is not believed.
+const LAZY_MIN: Duration = Duration::from_micros(10);
 
 #[cfg(test)]
 mod tests {
@@ -78,6 +87,18 @@ mod tests {
 
     const fn ms(count: u64) -> Duration {
         Duration::from_millis(count)
+    }
+
+    #[test]
+    fn a_lazy_sample_is_without_the_peers_delay_and_never_below_the_minimum() {
+        let mut rtt = Rtt::new(Duration::from_millis(100));
+        rtt.sample_lazy(Duration::from_millis(205), Duration::from_millis(200));
+        assert_eq!(rtt.smoothed(), Duration::from_millis(5));
+        rtt.sample_lazy(Duration::from_millis(205), Duration::from_secs(9));
+        assert_eq!(rtt.min(), Duration::from_millis(5));
+        let mut liar = Rtt::new(Duration::from_millis(100));
+        liar.sample_lazy(Duration::from_millis(1), Duration::from_secs(9));
+        assert_eq!(liar.smoothed(), LAZY_MIN);
     }
 
     #[test]

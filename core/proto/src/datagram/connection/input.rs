@@ -289,9 +289,13 @@ impl<P: Protector> Machine<P> {
             send.progress = now;
             send.probes_sent = 0;
             send.probe_credit = 0;
-            if settled.newest_number == frame.largest && settled.newest_is_eliciting {
-                let delay = Duration::from_micros(frame.delay_us).min(self.peer_limits.acknowledgement_delay);
-                self.path.rtt.sample(now.saturating_sub(newest), delay);
+            if settled.newest_number == frame.largest {
+                let (sample, delay) = (now.saturating_sub(newest), Duration::from_micros(frame.delay_us));
+                if settled.newest_is_eliciting {
+                    self.path.rtt.sample(sample, delay.min(self.peer_limits.acknowledgement_delay));
+                } else {
+                    self.path.rtt.sample_lazy(sample, delay);
+                }
             }
             self.note_marks(now, frame, newest, settled.packets, shared);
             self.path.control.on_acknowledged(
