@@ -712,6 +712,11 @@ typedef enum clc_call_place {
 typedef struct clc_auto_thresholds clc_auto_thresholds;
 
 /**
+ * What a handler knows of its call besides its arguments; valid until it returns.
+ */
+typedef struct clc_call_context clc_call_context;
+
+/**
  * What a handler writes; valid until it returns.
  */
 typedef struct clc_call_reply clc_call_reply;
@@ -976,11 +981,6 @@ typedef struct clc_address {
 } clc_address;
 
 /**
- * What a handler knows of its call besides its arguments; valid until it returns.
- */
-typedef Context clc_call_context;
-
-/**
  * Bytes of somebody else's. `data` may be NULL when `len` is 0.
  */
 typedef struct clc_bytes {
@@ -999,7 +999,7 @@ typedef struct clc_bytes {
  * clc_call_reply_text.
  */
 typedef uint32_t (*clc_handler)(void *user,
-                                const clc_call_context *context,
+                                const struct clc_call_context *context,
                                 struct clc_bytes arguments,
                                 struct clc_call_reply *reply);
 
@@ -2565,7 +2565,7 @@ void clc_call_server_free(struct clc_call_server *server);
  * # Safety
  * `context` is NULL or that of a handler that runs.
  */
-uint64_t clc_call_context_time_left_ns(const clc_call_context *context);
+uint64_t clc_call_context_time_left_ns(const struct clc_call_context *context);
 
 /**
  * 1 when the caller wants the call no more: who can stop may. 0 for NULL.
@@ -2573,7 +2573,7 @@ uint64_t clc_call_context_time_left_ns(const clc_call_context *context);
  * # Safety
  * `context` is NULL or that of a handler that runs.
  */
-int clc_call_context_is_cancelled(const clc_call_context *context);
+int clc_call_context_is_cancelled(const struct clc_call_context *context);
 
 /**
  * The value of a key that travelled with a call: 1, or 0 when it is not there; NULL anywhere: 0.
@@ -2581,7 +2581,7 @@ int clc_call_context_is_cancelled(const clc_call_context *context);
  * # Safety
  * `context` is NULL or that of a handler that runs; `key` is NULL or NUL-terminated; `value_out` is NULL or writable.
  */
-int clc_call_context_metadata(const clc_call_context *context,
+int clc_call_context_metadata(const struct clc_call_context *context,
                               const char *key,
                               struct clc_bytes *value_out);
 

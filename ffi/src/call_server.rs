@@ -69,8 +69,19 @@ pub enum clc_call_place {
 }
 
 /// What a handler knows of its call besides its arguments; valid until it returns.
-#[repr(transparent)]
-pub struct clc_call_context(Context<'static>);
+pub struct clc_call_context {
+    /// A `Context` lies there.
+    _opaque: (),
+}
+
+impl clc_call_context {
+    /// # Safety
+    /// `context` is NULL or that of a handler that runs.
+    unsafe fn of<'a>(context: *const clc_call_context) -> Option<&'a Context<'a>> {
+        // SAFETY: made from such a reference by `call`, which waits for the handler.
+        unsafe { context.cast::<Context<'a>>().as_ref() }
+    }
+}
 
 /// What a handler writes; valid until it returns.
 pub struct clc_call_reply {
@@ -310,7 +321,7 @@ pub unsafe extern "C" fn clc_call_server_free(server: *mut clc_call_server) {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clc_call_context_time_left_ns(context: *const clc_call_context) -> u64 {
     // SAFETY: NULL or valid, per the contract above.
-    unsafe { context.as_ref() }.map_or(u64::MAX, |context| left_ns(context.0.deadline))
+    unsafe { clc_call_context::of(context) }.map_or(u64::MAX, |context| left_ns(context.deadline))
 }
 
 /// 1 when the caller wants the call no more: who can stop may. 0 for NULL.
@@ -320,7 +331,7 @@ pub unsafe extern "C" fn clc_call_context_time_left_ns(context: *const clc_call_
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clc_call_context_is_cancelled(context: *const clc_call_context) -> c_int {
     // SAFETY: NULL or valid, per the contract above.
-    unsafe { context.as_ref() }.map_or(0, |context| c_int::from(context.0.is_cancelled()))
+    unsafe { clc_call_context::of(context) }.map_or(0, |context| c_int::from(context.is_cancelled()))
 }
 
 /// The value of a key that travelled with a call: 1, or 0 when it is not there; NULL anywhere: 0.
@@ -334,12 +345,12 @@ pub unsafe extern "C" fn clc_call_context_metadata(
     value_out: *mut clc_bytes,
 ) -> c_int {
     // SAFETY: NULL or valid, per the contract above.
-    let Some(context) = (unsafe { context.as_ref() }) else { return 0 };
+    let Some(context) = (unsafe { clc_call_context::of(context) }) else { return 0 };
     // SAFETY: NULL or NUL-terminated, per the contract above.
     let Ok(key) = (unsafe { required("key", key) }) else { return 0 };
     // SAFETY: NULL or writable, per the contract above.
     let Some(out) = (unsafe { value_out.as_mut() }) else { return 0 };
-    match context.0.metadata.get(key) {
+    match context.metadata.get(key) {
         Some(value) => {
             *out = value.into();
             1
@@ -416,7 +427,7 @@ fn call(
     let mut reply = clc_call_reply { results: std::mem::take(results), text: String::new() };
     let context = (&raw const *context).cast::<clc_call_context>();
     // SAFETY: the handler's contract is its caller's, per `clc_call_server_add`; context, arguments and reply outlive the call, and a
-    // `clc_call_context` is a `Context`, with a lifetime that C does not know.
+    // `clc_call_context` stands for a `Context`.
     let code = unsafe { handler(user, context, arguments.into(), &raw mut reply) };
     *results = reply.results;
     match u8::try_from(code).map(Status::from_code) {
