@@ -2552,7 +2552,8 @@ int clc_call_server_fd(const struct clc_call_server *server);
 uint64_t clc_call_server_next_timeout_ns(const struct clc_call_server *server);
 
 /**
- * Ends a server when the handlers that run have ended. NULL is fine.
+ * Ends a server when the handlers that run have ended. NULL is fine. To be called by the thread that has turned it: freed by another, what the
+ * kernel has in hand stays allocated.
  *
  * # Safety
  * `server` is NULL or a server that was not freed before; no other call on it is running.

@@ -26,6 +26,7 @@ static uint32_t shout(void *user, const clc_call_context *context, clc_bytes arg
 
 static void *serve(void *server) {
     while (!is_over) check(clc_call_server_turn(server, 20000000));
+    clc_call_server_free(server); /* by the thread that has turned it */
     return NULL;
 }
 
@@ -69,6 +70,5 @@ int main(void) {
     is_over = 1;
     pthread_join(thread, NULL);
     clc_channel_free(channel);
-    clc_call_server_free(server);
     return 0;
 }

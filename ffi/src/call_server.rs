@@ -294,7 +294,8 @@ pub unsafe extern "C" fn clc_call_server_next_timeout_ns(server: *const clc_call
     next.map_or(u64::MAX, |timeout| u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX))
 }
 
-/// Ends a server when the handlers that run have ended. NULL is fine.
+/// Ends a server when the handlers that run have ended. NULL is fine. To be called by the thread that has turned it: freed by another, what the
+/// kernel has in hand stays allocated.
 ///
 /// # Safety
 /// `server` is NULL or a server that was not freed before; no other call on it is running.
