@@ -10,7 +10,7 @@
 A `Node` has threads of its own and is commanded from any thread; a `Shard` is embedded in a loop of yours
 and has no thread. `Scaler`, `AutoThresholds` and `Pool` are pure machines for whoever lends back ends.
 `Shard.endpoint` is for messages that arrive exactly once, `Shard.bind` for plain datagrams.
-`Key` is what an endpoint in secure mode is known by.
+`Key` is what an endpoint in secure mode is known by: `Shard.endpoint(address, key=key, allow=[...])`.
 `clustercore.aio` is for asyncio.
 """
 
@@ -111,6 +111,7 @@ from clustercore._native import (
     default_thresholds,
     parse_public_key,
     probe,
+    public_key_text,
     resolve,
 )
 
@@ -213,6 +214,7 @@ __all__ = [
     "errors",
     "parse_public_key",
     "probe",
+    "public_key_text",
     "resolve",
 ]
 
