@@ -8,7 +8,7 @@ import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import compare, experiments, messages, place, platform, results, special, tools
+from . import compare, experiments, messages, place, platform, results, special, tools, transfer
 from .generator import Load, LoadError
 from .place import PlaceError
 from .processes import StartError
@@ -109,7 +109,14 @@ def measure(case_name: str, case: dict, effort: experiments.Effort) -> Measured:
     """Runs what a case needs. What cannot be run is said in the verdict and ends nothing else."""
     try:
         return KINDS[case["kind"]](case_name, case, effort)
-    except (NotHere, StartError, LoadError, PlaceError, messages.MessagesError) as error:
+    except (
+        NotHere,
+        StartError,
+        LoadError,
+        PlaceError,
+        messages.MessagesError,
+        transfer.TransferError,
+    ) as error:
         return Measured(problem=str(error))
 
 
@@ -170,6 +177,11 @@ def _messages(name: str, case: dict, effort: experiments.Effort) -> Measured:
     return Measured(figures=figures, rows=rows)
 
 
+def _transfer(name: str, case: dict, effort: experiments.Effort) -> Measured:
+    figures, rows = transfer.measure(name, case["mebibytes"], effort)
+    return Measured(figures=figures, rows=rows)
+
+
 KINDS = {
     "compare": _compare,
     "slow-reader": _slow_reader,
@@ -177,6 +189,7 @@ KINDS = {
     "experiment3": _experiment_3,
     "rise-and-fall": _rise_and_fall,
     "messages": _messages,
+    "transfer": _transfer,
 }
 
 
