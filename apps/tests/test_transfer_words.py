@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clustercore_apps.transfer import paths, wire
-from clustercore_apps.transfer.report import shown_bytes, shown_seconds
+from clustercore_apps.transfer.report import Report, shown_bytes, shown_files, shown_seconds
 
 NUMBERS = st.integers(0, wire.SIZE_MAX)
 TIMES = st.integers(-wire.SIZE_MAX, wire.SIZE_MAX)
@@ -210,3 +210,12 @@ def test_sizes_and_times_are_short() -> None:
         *("0 B", "999 B", "1.0 kB", "12.3 kB", "999 kB", "1.5 MB", "3.0 GB", "5.00 TB"),
     ]
     assert [shown_seconds(n) for n in (0.4, 59, 61, 3700)] == ["0 s", "59 s", "1 min 1 s", "1 h 1 min"]
+    assert [shown_files(n) for n in (0, 1, 2)] == ["0 files verified", "1 file verified", "2 files verified"]
+
+
+def test_a_line_of_progress_has_share_rate_and_what_is_left() -> None:
+    report = Report("to h", is_quiet=False)
+    line = report.line(250_000_000, 1_000_000_000, 3, 2.0)
+    assert line == "to h: 250 MB of 1.0 GB, 25%, 125 MB/s, 6 s left, 3 files verified"
+    assert report.line(0, None, 0, 0.0) == "to h: 0 B, 0 B/s, 0 files verified"
+    assert report.line(0, 0, 1, 1.0) == "to h: 0 B of 0 B, 100%, 0 B/s, 1 file verified"

@@ -14,7 +14,7 @@ from clustercore_apps.address import Address, is_loopback
 from clustercore_apps.errors import OperatorError
 from clustercore_apps.transfer.link import Link
 from clustercore_apps.transfer.receiver import TRANSFERS_MAX, Receiver
-from clustercore_apps.transfer.report import Report, shown_bytes
+from clustercore_apps.transfer.report import Report, shown_bytes, shown_files
 from clustercore_apps.transfer.sender import Broken, Outcome, Sender
 from clustercore_apps.transfer.source import Source
 
@@ -127,7 +127,7 @@ def _send_to(peer: Peer, source: Source, key: clustercore.Key | None, options: a
 
 
 def _summary(host: str, outcome: Outcome, seconds: float) -> str:
-    parts = [f"{outcome.files} files verified", f"{shown_bytes(outcome.bytes_sent)} sent"]
+    parts = [shown_files(outcome.files), f"{shown_bytes(outcome.bytes_sent)} sent"]
     if outcome.bytes_kept:
         parts.append(f"{shown_bytes(outcome.bytes_kept)} were there")
     if outcome.failed:

@@ -16,7 +16,7 @@ from clustercore_apps.transfer.link import Link, why_gone
 from clustercore_apps.transfer.paths import shown_name
 from clustercore_apps.transfer.reading import Workers
 from clustercore_apps.transfer.receiving import Disorder
-from clustercore_apps.transfer.report import Report, shown_bytes
+from clustercore_apps.transfer.report import Report, shown_bytes, shown_files
 from clustercore_apps.transfer.target import Folder
 from clustercore_apps.transfer.wire import Close
 
@@ -133,7 +133,7 @@ class Receiver:
         name = shown_name(machine.name) or "nothing"
         is_whole = machine.is_done and transfer.fault is None
         if is_whole:
-            taken = f"{machine.files} files verified, {shown_bytes(machine.bytes_written)} written"
+            taken = f"{shown_files(machine.files)}, {shown_bytes(machine.bytes_written)} written"
             failed = f", {machine.failed} failed" if machine.failed else ""
             if not self._is_quiet:
                 print(f"received {name} from {running.who}: {taken}{failed}", flush=True)

@@ -58,7 +58,7 @@ class Report:
             return
         self._told = now
         if self._bar is not None:
-            self._bar.update(self._task, completed=done, total=total, files=f"{files} files verified")
+            self._bar.update(self._task, completed=done, total=total, files=shown_files(files))
             self._bar.refresh()
         elif not self._is_quiet:
             print(self.line(done, total, files, now - self._started), flush=True)
@@ -71,7 +71,7 @@ class Report:
             share = f" of {shown_bytes(total)}, {done / total if total else 1:.0%}"
             left = f", {shown_seconds((total - done) / rate)} left" if rate else ""
         return (
-            f"{self._title}: {shown_bytes(done)}{share}, {shown_bytes(rate)}/s{left}, {files} files verified"
+            f"{self._title}: {shown_bytes(done)}{share}, {shown_bytes(rate)}/s{left}, {shown_files(files)}"
         )
 
     def end(self, text: str | None) -> None:
@@ -103,6 +103,11 @@ def shown_bytes(count: float) -> str:
             return f"{count:.0f} {unit}" if unit == "B" or count >= 100 else f"{count:.1f} {unit}"
         count /= 1000
     return f"{count:.2f} TB"
+
+
+def shown_files(count: int) -> str:
+    """How many files are checked and in place."""
+    return f"{count} file{'' if count == 1 else 's'} verified"
 
 
 def shown_seconds(seconds: float) -> str:
