@@ -26,6 +26,11 @@
 #define CLC_KEY_TEXT_BYTES 64
 
 /**
+ * Bytes of a public key, as clc_endpoint_connect takes it and the identity of an event has it.
+ */
+#define CLC_KEY_BYTES 32
+
+/**
  * In a bound whose 0 means the default: really none.
  */
 #define CLC_NONE UINT32_MAX
@@ -1278,8 +1283,8 @@ typedef struct clc_connection_event {
 } clc_connection_event;
 
 /**
- * How to open an endpoint. 0 means the default in every field but the first; where 0 itself makes sense, CLC_NEVER_NS
- * says so.
+ * How to open an endpoint. 0 and NULL mean the default in every field but the first; where 0 itself makes sense, CLC_NEVER_NS
+ * says so. The strings are copied.
  */
 typedef struct clc_endpoint_options {
   /**
@@ -1367,6 +1372,16 @@ typedef struct clc_endpoint_options {
    * 0.
    */
   uint32_t reserved;
+  /**
+   * The private key of this endpoint, text as clc_key_load gives it: secure mode, and every connection needs the key of its
+   * peer. Default: clear mode.
+   */
+  const char *key;
+  /**
+   * Which clients are let in, in secure mode: their public keys, text with one a line; what follows a `#` is a comment, and ""
+   * lets nobody in. Default: everybody who has a key; the event ACCEPTED tells whose it is.
+   */
+  const char *allow;
 } clc_endpoint_options;
 
 /**
@@ -2774,13 +2789,13 @@ clc_status clc_forwarder_counters(const struct clc_forwarder *forwarder,
  * Opens an endpoint on an address such as `127.0.0.1:9000`; with port 0 the system chooses one. `options` may be NULL for the
  * defaults. Ends with clc_endpoint_free.
  *
- * Errors: NULL_ARGUMENT, UNKNOWN_STRUCT_SIZE, BAD_ADDRESS, INSECURE_ADDRESS (clear messages outside loopback that nobody asked
- * for), BAD_CONFIGURATION, ADDRESS_IN_USE, ADDRESS_NOT_AVAILABLE, PERMISSION_DENIED, OUT_OF_MEMORY, TOO_LARGE (4096 endpoints
- * are there), WRONG_THREAD, FORKED. The shard's thread may call this.
+ * Errors: NULL_ARGUMENT, INVALID_ARGUMENT (text that is not UTF-8), UNKNOWN_STRUCT_SIZE, BAD_ADDRESS, BAD_KEY, INSECURE_ADDRESS
+ * (clear messages outside loopback that nobody asked for), BAD_CONFIGURATION, ADDRESS_IN_USE, ADDRESS_NOT_AVAILABLE,
+ * PERMISSION_DENIED, OUT_OF_MEMORY, TOO_LARGE (4096 endpoints are there), WRONG_THREAD, FORKED. The shard's thread may call this.
  *
  * # Safety
  * `shard` is NULL or a live shard; `address` is NULL or NUL-terminated; `options` is NULL or a struct of the size that it
- * says; `endpoint_out` is NULL or writable.
+ * says, whose strings are NULL or NUL-terminated; `endpoint_out` is NULL or writable.
  */
 clc_status clc_endpoint_open(struct clc_shard *shard,
                              const char *address,
@@ -2806,11 +2821,11 @@ clc_status clc_endpoint_address(const struct clc_endpoint *endpoint, struct clc_
 uint32_t clc_endpoint_id(const struct clc_endpoint *endpoint);
 
 /**
- * Begins a connection to a peer such as `127.0.0.1:9000`; an event tells the end, CONNECTED or GONE. `key` is the public key, 32
- * bytes, that the peer must have, in secure mode; else NULL.
+ * Begins a connection to a peer such as `127.0.0.1:9000`; an event tells the end, CONNECTED or GONE. `key` is the public key,
+ * CLC_KEY_BYTES bytes (clc_key_public_to_bytes), that the peer must have, in secure mode; else NULL.
  *
- * Errors: NULL_ARGUMENT, BAD_ADDRESS, CONNECTIONS_EXHAUSTED, NO_KEY, BAD_CONFIGURATION (a key, and the endpoint is clear),
- * NO_SUCH_ENDPOINT, WRONG_STATE, CLOSED, WRONG_THREAD, FORKED. The shard's thread may call this.
+ * Errors: NULL_ARGUMENT, BAD_ADDRESS, CONNECTIONS_EXHAUSTED, NO_KEY, BAD_KEY (one that nobody can have), BAD_CONFIGURATION (a
+ * key, and the endpoint is clear), NO_SUCH_ENDPOINT, WRONG_STATE, CLOSED, WRONG_THREAD, FORKED. The shard's thread may call this.
  *
  * # Safety
  * `endpoint` is NULL or a live endpoint; `peer` is NULL or NUL-terminated; `key` is NULL or has 32 readable bytes;
@@ -3114,6 +3129,30 @@ clc_status clc_key_public(const char *private_key,
  * `public_key` is NULL or NUL-terminated text.
  */
 clc_status clc_key_check_public(const char *public_key);
+
+/**
+ * Writes the CLC_KEY_BYTES bytes of a public key, given as text, into `bytes_out`: what clc_endpoint_connect wants.
+ *
+ * Errors: NULL_ARGUMENT, INVALID_ARGUMENT, BAD_KEY. Any thread may call this.
+ *
+ * # Safety
+ * `public_key` is NULL or NUL-terminated text; `bytes_out` is NULL or has room for CLC_KEY_BYTES bytes.
+ */
+clc_status clc_key_public_to_bytes(const char *public_key,
+                                   uint8_t *bytes_out);
+
+/**
+ * Writes a public key of CLC_KEY_BYTES bytes, such as the identity of an event, as text into `public_out`, which has room for
+ * `capacity` bytes; CLC_KEY_TEXT_BYTES are enough.
+ *
+ * Errors: NULL_ARGUMENT, BAD_KEY (nobody can have it), BUFFER_TOO_SMALL. Any thread may call this.
+ *
+ * # Safety
+ * `bytes` is NULL or has CLC_KEY_BYTES readable bytes; `public_out` is NULL or has room for `capacity` bytes.
+ */
+clc_status clc_key_public_from_bytes(const uint8_t *bytes,
+                                     char *public_out,
+                                     size_t capacity);
 
 /**
  * Writes a private key to a new file that only its owner can read (mode 0600).

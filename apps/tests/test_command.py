@@ -32,7 +32,8 @@ def fault(*arguments: str) -> str:
 
 def test_help_names_every_command() -> None:
     text = run_command("--help").stdout
-    for command in ("front", "node", "status", "top", "add", "drain", "remove", "doctor", "keygen", "demo"):
+    service = ("front", "node", "status", "top", "add", "drain", "remove", "doctor", "demo")
+    for command in (*service, "keygen", "send", "receive"):
         assert f"\n    {command} " in text
         assert run_command(command, "--help").returncode == 0
 

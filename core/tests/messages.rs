@@ -161,6 +161,11 @@ fn with_keys_both_ends_are_proven_and_a_stranger_is_refused(choice: DriverChoice
     client.shard.send(client.endpoint, connection, StreamId::DEFAULT, &[9; 200_000]).unwrap();
     until(&mut [&mut client, &mut server], |ends| ends[1].arrived.len() == 1);
     assert_eq!(server.arrived[0].3, vec![9; 200_000]);
+    let (endpoint, address) = (client.endpoint, server.address);
+    let error = client.shard.connect(endpoint, address, None).unwrap_err();
+    assert_eq!(error.code(), Code::NoKey, "{error}");
+    let error = client.shard.connect(endpoint, address, Some([0; 32])).unwrap_err();
+    assert_eq!(error.code(), Code::BadKey, "{error}");
     let mut stranger = open(PrivateKey::generate().unwrap(), Access::Any);
     stranger.shard.connect(stranger.endpoint, server.address, Some(*server_public.as_bytes())).unwrap();
     until(&mut [&mut stranger, &mut server], |ends| !ends[0].events.is_empty());

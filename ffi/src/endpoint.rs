@@ -23,13 +23,13 @@ pub struct clc_endpoint {
 /// Opens an endpoint on an address such as `127.0.0.1:9000`; with port 0 the system chooses one. `options` may be NULL for the
 /// defaults. Ends with clc_endpoint_free.
 ///
-/// Errors: NULL_ARGUMENT, UNKNOWN_STRUCT_SIZE, BAD_ADDRESS, INSECURE_ADDRESS (clear messages outside loopback that nobody asked
-/// for), BAD_CONFIGURATION, ADDRESS_IN_USE, ADDRESS_NOT_AVAILABLE, PERMISSION_DENIED, OUT_OF_MEMORY, TOO_LARGE (4096 endpoints
-/// are there), WRONG_THREAD, FORKED. The shard's thread may call this.
+/// Errors: NULL_ARGUMENT, INVALID_ARGUMENT (text that is not UTF-8), UNKNOWN_STRUCT_SIZE, BAD_ADDRESS, BAD_KEY, INSECURE_ADDRESS
+/// (clear messages outside loopback that nobody asked for), BAD_CONFIGURATION, ADDRESS_IN_USE, ADDRESS_NOT_AVAILABLE,
+/// PERMISSION_DENIED, OUT_OF_MEMORY, TOO_LARGE (4096 endpoints are there), WRONG_THREAD, FORKED. The shard's thread may call this.
 ///
 /// # Safety
 /// `shard` is NULL or a live shard; `address` is NULL or NUL-terminated; `options` is NULL or a struct of the size that it
-/// says; `endpoint_out` is NULL or writable.
+/// says, whose strings are NULL or NUL-terminated; `endpoint_out` is NULL or writable.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clc_endpoint_open(
     shard: *mut clc_shard,
@@ -46,8 +46,10 @@ pub unsafe extern "C" fn clc_endpoint_open(
         let options = unsafe { options::read(options) }?;
         // SAFETY: NULL or writable, per the contract above.
         let out = unsafe { endpoint_out.as_mut() }.ok_or_else(|| null("endpoint_out"))?;
+        // SAFETY: NULL or NUL-terminated, per the contract above.
+        let config = unsafe { endpoint_config(&options) }?;
         let core = Arc::clone(shard.core());
-        let id = core.with(|state| state.shard.open_endpoint(address, endpoint_config(&options)))?;
+        let id = core.with(|state| state.shard.open_endpoint(address, config))?;
         *out = Box::into_raw(Box::new(clc_endpoint { core, id }));
         Ok(())
     })
@@ -84,11 +86,11 @@ pub unsafe extern "C" fn clc_endpoint_id(endpoint: *const clc_endpoint) -> u32 {
     unsafe { endpoint.as_ref() }.map_or(0, |endpoint| endpoint.id.to_raw())
 }
 
-/// Begins a connection to a peer such as `127.0.0.1:9000`; an event tells the end, CONNECTED or GONE. `key` is the public key, 32
-/// bytes, that the peer must have, in secure mode; else NULL.
+/// Begins a connection to a peer such as `127.0.0.1:9000`; an event tells the end, CONNECTED or GONE. `key` is the public key,
+/// CLC_KEY_BYTES bytes (clc_key_public_to_bytes), that the peer must have, in secure mode; else NULL.
 ///
-/// Errors: NULL_ARGUMENT, BAD_ADDRESS, CONNECTIONS_EXHAUSTED, NO_KEY, BAD_CONFIGURATION (a key, and the endpoint is clear),
-/// NO_SUCH_ENDPOINT, WRONG_STATE, CLOSED, WRONG_THREAD, FORKED. The shard's thread may call this.
+/// Errors: NULL_ARGUMENT, BAD_ADDRESS, CONNECTIONS_EXHAUSTED, NO_KEY, BAD_KEY (one that nobody can have), BAD_CONFIGURATION (a
+/// key, and the endpoint is clear), NO_SUCH_ENDPOINT, WRONG_STATE, CLOSED, WRONG_THREAD, FORKED. The shard's thread may call this.
 ///
 /// # Safety
 /// `endpoint` is NULL or a live endpoint; `peer` is NULL or NUL-terminated; `key` is NULL or has 32 readable bytes;

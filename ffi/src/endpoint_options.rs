@@ -3,12 +3,15 @@
 use crate::clc_status;
 use crate::options::{self, Options, or};
 use crate::status::boundary;
-use clustercore::EndpointConfig;
+use crate::text::optional;
 use clustercore::proto::datagram::{Config, ControlKind};
+use clustercore::security::{Access, Mode, PrivateKey};
+use clustercore::{Code, EndpointConfig, Error, Result};
+use std::ffi::c_char;
 use std::time::Duration;
 
-/// How to open an endpoint. 0 means the default in every field but the first; where 0 itself makes sense, CLC_NEVER_NS
-/// says so.
+/// How to open an endpoint. 0 and NULL mean the default in every field but the first; where 0 itself makes sense, CLC_NEVER_NS
+/// says so. The strings are copied.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct clc_endpoint_options {
@@ -55,12 +58,23 @@ pub struct clc_endpoint_options {
     pub insecure: u32,
     /// 0.
     pub reserved: u32,
+    /// The private key of this endpoint, text as clc_key_load gives it: secure mode, and every connection needs the key of its
+    /// peer. Default: clear mode.
+    pub key: *const c_char,
+    /// Which clients are let in, in secure mode: their public keys, text with one a line; what follows a `#` is a comment, and ""
+    /// lets nobody in. Default: everybody who has a key; the event ACCEPTED tells whose it is.
+    pub allow: *const c_char,
 }
 
-// SAFETY: C layout, the size first, integers only.
+// SAFETY: C layout, the size first, integers and pointers that may be NULL.
 unsafe impl Options for clc_endpoint_options {
     const NAME: &'static str = "clc_endpoint_options";
+    const SIZES: &'static [usize] = &[SIZE_WITHOUT_KEY, size_of::<Self>()];
 }
+
+/// Of the struct before it had keys.
+const SIZE_WITHOUT_KEY: usize = std::mem::offset_of!(clc_endpoint_options, key);
+const _: () = assert!(SIZE_WITHOUT_KEY == 136);
 
 /// In a time whose 0 means the default: never.
 pub const CLC_NEVER_NS: u64 = u64::MAX;
@@ -97,8 +111,15 @@ pub unsafe extern "C" fn clc_endpoint_options_init(
     })
 }
 
-/// What the options ask for; their values are checked where the endpoint is opened.
-pub(crate) fn endpoint_config(options: &clc_endpoint_options) -> EndpointConfig {
+/// What the options ask for; their numbers are checked where the endpoint is opened.
+///
+/// Errors: `InvalidArgument` (text that is not UTF-8), `BadKey`, `BadConfiguration` (`allow` without `key`).
+///
+/// # Safety
+/// `key` and `allow` are NULL or NUL-terminated text.
+pub(crate) unsafe fn endpoint_config(options: &clc_endpoint_options) -> Result<EndpointConfig> {
+    // SAFETY: the same contract.
+    let security = unsafe { mode(options) }?;
     let defaults = Config::default();
     let size = |value: u64, default: usize| or(usize::try_from(value).unwrap_or(usize::MAX), default);
     // The window of a stream follows that of its connection where only this was set.
@@ -126,12 +147,43 @@ pub(crate) fn endpoint_config(options: &clc_endpoint_options) -> EndpointConfig 
         epoch: options.epoch,
         ..defaults
     };
-    EndpointConfig {
+    Ok(EndpointConfig {
         machine,
+        security,
         insecure: options.insecure != 0,
         receive_buffer_bytes: size(options.receive_buffer_bytes, 0),
         ..EndpointConfig::default()
+    })
+}
+
+/// Secure mode, where a key is given.
+///
+/// # Safety
+/// As `endpoint_config`.
+unsafe fn mode(options: &clc_endpoint_options) -> Result<Option<Mode>> {
+    // SAFETY: the same contract.
+    let key = unsafe { optional("key", options.key) }?;
+    // SAFETY: the same contract.
+    let allow = unsafe { optional("allow", options.allow) }?;
+    match (key, allow) {
+        (None, None) => Ok(None),
+        (None, Some(_)) => {
+            let text = "allow is given, and key is not: an endpoint in clear mode knows nobody";
+            Err(Error::new(Code::BadConfiguration, text))
+        }
+        (Some(key), None) => {
+            Ok(Some(Mode::Secure { key: named("key", PrivateKey::parse(key))?, access: Access::Any }))
+        }
+        (Some(key), Some(allow)) => Ok(Some(Mode::Secure {
+            key: named("key", PrivateKey::parse(key))?,
+            access: named("allow", Access::parse(allow))?,
+        })),
     }
+}
+
+/// An error that names its field.
+fn named<T>(field: &str, result: Result<T>) -> Result<T> {
+    result.map_err(|error| Error::new(error.code(), format!("{field}: {error}")))
 }
 
 /// The machine's "never" is zero.
@@ -146,13 +198,14 @@ fn time(ns: u64, default: Duration) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::ffi::CString;
 
     #[test]
     fn zero_and_the_written_defaults_mean_the_same() {
         let mut written = clc_endpoint_options::zeroed();
         // SAFETY: the size is that of the struct.
         assert_eq!(unsafe { clc_endpoint_options_init(&mut written, size_of_val(&written)) }, 0);
-        let (zero, written) = (endpoint_config(&clc_endpoint_options::zeroed()), endpoint_config(&written));
+        let (zero, written) = (config(&clc_endpoint_options::zeroed()), config(&written));
         assert_eq!(format!("{zero:?}"), format!("{written:?}"));
         assert_eq!(format!("{:?}", zero.machine), format!("{:?}", Config::default()));
     }
@@ -161,7 +214,50 @@ mod tests {
     fn never_is_never_and_a_small_window_is_one_for_streams_too() {
         let mut options = clc_endpoint_options::zeroed();
         (options.idle_timeout_ns, options.receive_window_bytes) = (CLC_NEVER_NS, 100_000);
-        let machine = endpoint_config(&options).machine;
+        let machine = config(&options).machine;
         assert_eq!((machine.idle_timeout, machine.stream_window), (Duration::ZERO, 100_000));
+    }
+
+    #[test]
+    fn a_struct_of_before_keys_is_clear() {
+        let mut options = clc_endpoint_options::zeroed();
+        (options.struct_size, options.key) = (SIZE_WITHOUT_KEY, std::ptr::dangling());
+        // SAFETY: as many bytes as it says are there, and no pointer is among them.
+        let read = unsafe { options::read(&options) }.unwrap();
+        assert!(config(&read).security.is_none());
+    }
+
+    #[test]
+    fn keys_are_read_and_never_repeated_in_an_error() {
+        let key = PrivateKey::generate().unwrap();
+        let text = CString::new(key.to_text().as_str()).unwrap();
+        let list = CString::new(format!("{} # the first", key.public())).unwrap();
+        let with = |key: Option<&CString>, allow: Option<&CString>| {
+            let mut options = clc_endpoint_options::zeroed();
+            options.key = key.map_or(std::ptr::null(), |text| text.as_ptr());
+            options.allow = allow.map_or(std::ptr::null(), |text| text.as_ptr());
+            // SAFETY: NULL or text that outlives the call.
+            unsafe { endpoint_config(&options) }
+        };
+        match with(Some(&text), Some(&list)).unwrap().security {
+            Some(Mode::Secure { key: read, access }) => {
+                assert_eq!(read.public(), key.public());
+                assert!(access.allows(&key.public()));
+            }
+            other => panic!("{other:?}"),
+        }
+        let open = with(Some(&text), None).unwrap().security;
+        assert!(matches!(open, Some(Mode::Secure { access: Access::Any, .. })));
+        assert_eq!(with(None, Some(&list)).unwrap_err().code(), Code::BadConfiguration);
+        let swapped = with(Some(&list), Some(&text)).unwrap_err().to_string();
+        assert!(swapped.starts_with("key: this is a public key"), "{swapped}");
+        let secret = with(Some(&text), Some(&text)).unwrap_err();
+        assert_eq!(secret.code(), Code::BadKey);
+        assert_eq!(secret.to_string(), "allow: line 1: this is a private key, a public one is wanted");
+    }
+
+    fn config(options: &clc_endpoint_options) -> EndpointConfig {
+        // SAFETY: its strings are NULL.
+        unsafe { endpoint_config(options) }.unwrap()
     }
 }

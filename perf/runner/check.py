@@ -8,7 +8,7 @@ import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import calls, compare, experiments, messages, place, platform, results, special, tools
+from . import calls, compare, experiments, messages, place, platform, results, special, tools, transfer
 from .generator import Load, LoadError
 from .place import PlaceError
 from .processes import StartError
@@ -109,7 +109,15 @@ def measure(case_name: str, case: dict, effort: experiments.Effort) -> Measured:
     """Runs what a case needs. What cannot be run is said in the verdict and ends nothing else."""
     try:
         return KINDS[case["kind"]](case_name, case, effort)
-    except (NotHere, StartError, LoadError, PlaceError, messages.MessagesError, calls.CallsError) as error:
+    except (
+        NotHere,
+        StartError,
+        LoadError,
+        PlaceError,
+        messages.MessagesError,
+        calls.CallsError,
+        transfer.TransferError,
+    ) as error:
         return Measured(problem=str(error))
 
 
@@ -182,6 +190,11 @@ def _python_calls(name: str, case: dict, effort: experiments.Effort) -> Measured
     return Measured(figures=figures, rows=rows, absent=absent)
 
 
+def _transfer(name: str, case: dict, effort: experiments.Effort) -> Measured:
+    figures, rows = transfer.measure(name, case["mebibytes"], effort)
+    return Measured(figures=figures, rows=rows)
+
+
 KINDS = {
     "compare": _compare,
     "slow-reader": _slow_reader,
@@ -191,6 +204,7 @@ KINDS = {
     "messages": _messages,
     "calls": _calls,
     "python-calls": _python_calls,
+    "transfer": _transfer,
 }
 
 

@@ -8,7 +8,7 @@ import subprocess
 import time
 from collections.abc import Callable
 
-from . import compare, experiments, place, platform, report, results, special, tools
+from . import compare, experiments, place, platform, report, results, special, tools, transfer
 from .experiments import Effort, Table
 from .generator import Load, LoadError
 from .place import Place, PlaceError
@@ -16,6 +16,8 @@ from .processes import StartError
 from .programs import NotHere
 
 PROXIES = ["direct", "floor-uring", "floor-uring-own", "floor-splice", "haproxy", "nginx", "pingora"]
+
+FILE_MEBIBYTES = 1024
 
 # Columns of the paper's tables in which our own program stands.
 OUR_COLUMNS = ("local", "1 slave", "2 slaves", "3 slaves")
@@ -53,7 +55,7 @@ class Suite:
         except NotHere as error:
             self.problems.append(f"{name}: {results.NOT_MEASURED}: {error}")
             print(self.problems[-1])
-        except (StartError, LoadError, PlaceError) as error:
+        except (StartError, LoadError, PlaceError, transfer.TransferError) as error:
             self.problems.append(f"{name}: {error}")
             print(self.problems[-1])
         print(f"[{name}: {time.monotonic() - started:.0f} s]", flush=True)
@@ -119,6 +121,11 @@ class Suite:
         self.save(rows, "special")
         if figures.get("failed"):
             self.problems.append(f"{name}: {figures['failed']:g} requests failed")
+
+    def file(self) -> None:
+        """A file, verified end to end."""
+        figures, _ = transfer.measure("a file", FILE_MEBIBYTES, self.effort)
+        self.figures("a file", figures)
 
     def rise_and_fall(self) -> None:
         """The platform under load that rises and falls, by every policy of the study."""
@@ -209,6 +216,7 @@ def run(effort: Effort, has_record: bool, hosts: list[str] | None) -> int:
     suite.step("second opinion", suite.second_opinion)
     suite.step("slow reader", suite.slow_reader)
     suite.step("idle clients", suite.idle)
+    suite.step("a file", suite.file)
     suite.step("rise and fall", suite.rise_and_fall)
     suite.step("hover", suite.hovering)
     notes = suite.notes + suite.problems

@@ -21,6 +21,7 @@ PACKAGES = {
     "wrk": "wrk",
     "httperf": "httperf",
     "iproute2": "ip",
+    "rsync": "rsync",
     "cmake": "cmake",
     "libtirpc-dev": "/usr/include/tirpc/rpc/rpc.h",
 }

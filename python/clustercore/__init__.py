@@ -11,7 +11,7 @@ A `Node` has threads of its own and is commanded from any thread; a `Shard` is e
 and has no thread. `Scaler`, `AutoThresholds` and `Pool` are pure machines for whoever lends back ends.
 `Shard.endpoint` is for messages that arrive exactly once, `Shard.bind` for plain datagrams.
 `Channel` calls procedures of a `CallServer`, each executed at most once.
-`Key` is what an endpoint in secure mode is known by.
+`Key` is what an endpoint in secure mode is known by: `Shard.endpoint(address, key=key, allow=[...])`.
 `clustercore.aio` is for asyncio.
 """
 
@@ -121,6 +121,7 @@ from clustercore._native import (
     default_thresholds,
     parse_public_key,
     probe,
+    public_key_text,
     resolve,
 )
 
@@ -232,6 +233,7 @@ __all__ = [
     "errors",
     "parse_public_key",
     "probe",
+    "public_key_text",
     "resolve",
 ]
 

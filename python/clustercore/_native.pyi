@@ -1,6 +1,6 @@
 """The native part of clustercore. Import `clustercore`, which has everything in it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike
 from typing import (
     Any,
@@ -57,6 +57,7 @@ __all__ = [
     "default_thresholds",
     "parse_public_key",
     "probe",
+    "public_key_text",
     "resolve",
 ]
 
@@ -100,6 +101,8 @@ class _ForwarderOptions(TypedDict, total=False):
 
 @type_check_only
 class _EndpointOptions(TypedDict, total=False):
+    key: Key | None
+    allow: str | Iterable[str | _Bytes] | None
     window: int
     stream_window: int | None
     send_buffer: int
@@ -260,11 +263,15 @@ class Endpoint:
     `send_buffer` bytes wait to be sent or acknowledged. `idle_timeout` and `keep_alive` 0 mean never; a
     peer that acknowledges nothing for `gone_after` is gone. Without `accepting` peers may not connect.
     `fixed_window` stands in for congestion control on a path whose capacity is set aside; `path_known` says
-    that packets of `packet_bytes_max` pass. Clear messages outside loopback must be asked for by `insecure`.
-    Times are in seconds, sizes in bytes.
+    that packets of `packet_bytes_max` pass. Times are in seconds, sizes in bytes.
 
-    Raises BadAddress, InsecureAddress, BadConfiguration, InvalidArgument, AddressInUse, AddressNotAvailable,
-    PermissionDenied, TooLarge, WrongThread, Closed.
+    With `key` it is in secure mode: both ends are proven, nobody else reads or changes anything. `allow` has
+    the public keys of the clients that are let in, each as text or as 32 bytes, or is the text of a list (one
+    a line, `#` begins a comment); None lets everybody in who has a key, and Accepted tells whose it is.
+    Without `key` messages are clear, which outside loopback must be asked for by `insecure`.
+
+    Raises BadAddress, BadKey, InsecureAddress, BadConfiguration, InvalidArgument, AddressInUse,
+    AddressNotAvailable, PermissionDenied, TooLarge, WrongThread, Closed.
     """
 
     def __new__(
@@ -272,6 +279,8 @@ class Endpoint:
         owner: Shard,
         address: str,
         *,
+        key: Key | None = None,
+        allow: str | Iterable[str | _Bytes] | None = None,
         window: int = 4194304,
         stream_window: int | None = None,
         send_buffer: int = 4194304,
@@ -294,12 +303,12 @@ class Endpoint:
     @property
     def address(self) -> str:
         """Where it is bound, "ip:port". Raises NoSuchEndpoint (it was closed)."""
-    def connect(self, peer: str, key: _Bytes | None = None) -> Connection:
+    def connect(self, peer: str, key: str | _Bytes | None = None) -> Connection:
         """Begins a connection to "ip:port"; an event tells the end, Connected or ConnectionGone. `key` is the
-        public key, 32 bytes, that the peer must have, in secure mode.
+        public key, text or 32 bytes, that the peer must have, in secure mode.
 
-        Raises BadAddress, ConnectionsExhausted, NoKey, BadConfiguration (a key, and the endpoint is clear),
-        NoSuchEndpoint.
+        Raises BadAddress, ConnectionsExhausted, NoKey, BadKey, BadConfiguration (a key, and the endpoint is
+        clear), InvalidArgument, NoSuchEndpoint.
         """
     def stats(self) -> dict[str, int]:
         """What it has counted, by label."""
@@ -1146,7 +1155,7 @@ class CallServer:
         workers: int = 4,
         queue_max: int = 1024,
         key: Key | None = None,
-        allow: list[str] | None = None,
+        allow: str | Iterable[str | _Bytes] | None = None,
         insecure: bool = False,
         driver: str = "auto",
         spin_us: int = 0,
@@ -1249,12 +1258,20 @@ class Key:
     @property
     def public(self) -> str:
         """The public key as text, `clc-public-x25519 BASE64`: what others know this endpoint by."""
+    @property
+    def public_bytes(self) -> bytes:
+        """The public key as 32 bytes: what `identity` of an event has."""
     def to_private_text(self) -> str:
         """The private key as text, `clc-private-x25519 BASE64`. To be kept secret."""
 
 def parse_public_key(text: str) -> str:
     """The public key in `text`, as it is written: `clc-public-x25519 BASE64`. Raises BadKey when it is none,
     or one that nobody can have.
+    """
+
+def public_key_text(key: str | _Bytes) -> str:
+    """The text, `clc-public-x25519 BASE64`, of a public key given as 32 bytes, such as the `identity` of an
+    event. Raises BadKey when nobody can have it, InvalidArgument.
     """
 
 def probe() -> dict[str, object]:

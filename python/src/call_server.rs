@@ -5,12 +5,12 @@ use crate::channel::metadata_dict;
 use crate::errors::Answer;
 use crate::exit::detached;
 use crate::guard::Guarded;
-use crate::key::Key;
+use crate::key::{Key, mode};
 use crate::payload::Payload;
 use clustercore::calls::{self, CallId, Context, Failure, Place, ServerConfig, Service, Status};
 use clustercore::io::DriverConfig;
 use clustercore::proto::rpc;
-use clustercore::security::{Access, Mode, PublicKey};
+use clustercore::security::PublicKey;
 use clustercore::{Code, EndpointConfig, EndpointId, Error, Result, Shard};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
@@ -47,7 +47,7 @@ impl CallServer {
         workers: i64,
         queue_max: i64,
         key: Option<Py<Key>>,
-        allow: Option<Vec<String>>,
+        allow: Option<&Bound<'_, PyAny>>,
         insecure: bool,
         driver: &str,
         spin_us: i64,
@@ -57,14 +57,10 @@ impl CallServer {
         let spin: u64 = count("spin_us", spin_us, 0..=1_000_000)?;
         let config = DriverConfig { spin_ns: spin * 1000, ..DriverConfig::default() };
         let mut shard = Shard::builder().driver(driver.parse()?).config(config).build()?;
-        let access = match allow {
-            None => Access::Any,
-            Some(keys) => Access::Only(keys.iter().map(|key| PublicKey::parse(key)).collect::<Result<_>>()?),
-        };
         let calls =
             rpc::Config { calls_max: count("calls_max", calls_max, 1..=1 << 24)?, ..rpc::Config::default() };
         let endpoint = EndpointConfig {
-            security: key.map(|key| Mode::Secure { key: key.get().private().clone(), access }),
+            security: mode(key.as_ref().map(Py::get), allow)?,
             insecure,
             calls: Some(calls),
             ..EndpointConfig::default()

@@ -4,13 +4,13 @@ use crate::argument::{address, count, invalid, seconds};
 use crate::errors::Answer;
 use crate::exit::detached;
 use crate::guard::Guarded;
-use crate::key::Key;
+use crate::key::{Key, mode};
 use crate::payload::Payload;
 use clustercore::calls::{
     self, CallConfig, CallFailure, ChannelConfig, Ended, Metadata, MetadataRef, Names, Outcome, RetryPolicy,
 };
 use clustercore::proto::rpc;
-use clustercore::security::{Access, Mode, PublicKey};
+use clustercore::security::PublicKey;
 use clustercore::{Code, Error};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -66,7 +66,7 @@ impl Channel {
                 silence_max: seconds("silence", silence)?,
                 ..rpc::Config::default()
             },
-            security: key.map(|key| Mode::Secure { key: key.get().private().clone(), access: Access::Any }),
+            security: mode(key.as_ref().map(Py::get), None)?,
             insecure,
             retry: RetryPolicy {
                 attempts_max: count("attempts", attempts, 1..=1000)?,

@@ -2,6 +2,7 @@
 
 use crate::argument::{address, choice, count, invalid, seconds};
 use crate::errors::{Answer, Failure};
+use crate::key::{Key, mode, public_bytes};
 use crate::payload::Payload;
 use crate::shard::Shard;
 use clustercore::proto::datagram::{self as proto, Config, ControlKind, StreamId, StreamKind};
@@ -18,10 +19,14 @@ use std::time::Duration;
 /// that no turn has given back yet; `stream_window` that of each stream, None for the same. `send_buffer` bytes wait to be
 /// sent or acknowledged. `idle_timeout` and `keep_alive` 0 mean never; a peer that acknowledges nothing for `gone_after`
 /// is gone. Without `accepting` peers may not connect. `fixed_window` stands in for congestion control on a path whose
-/// capacity is set aside; `path_known` says that packets of `packet_bytes_max` pass. Clear messages outside loopback must
-/// be asked for by `insecure`. Times are in seconds, sizes in bytes.
+/// capacity is set aside; `path_known` says that packets of `packet_bytes_max` pass. Times are in seconds, sizes in bytes.
 ///
-/// Raises BadAddress, InsecureAddress, BadConfiguration, InvalidArgument, AddressInUse, AddressNotAvailable,
+/// With `key` it is in secure mode: both ends are proven, nobody else reads or changes anything. `allow` has the public keys
+/// of the clients that are let in, each as text or as 32 bytes, or is the text of a list (one a line, `#` begins a comment);
+/// None lets everybody in who has a key, and Accepted tells whose it is. Without `key` messages are clear, which outside
+/// loopback must be asked for by `insecure`.
+///
+/// Raises BadAddress, BadKey, InsecureAddress, BadConfiguration, InvalidArgument, AddressInUse, AddressNotAvailable,
 /// PermissionDenied, TooLarge, WrongThread, Closed.
 #[pyclass(frozen, module = "clustercore")]
 pub struct Endpoint {
@@ -32,7 +37,7 @@ pub struct Endpoint {
 #[pymethods]
 impl Endpoint {
     #[new]
-    #[pyo3(signature = (owner, address, *, window=4194304, stream_window=None, send_buffer=4194304, receive_buffer=0,
+    #[pyo3(signature = (owner, address, *, key=None, allow=None, window=4194304, stream_window=None, send_buffer=4194304, receive_buffer=0,
         message_bytes_max=1048576, packet_bytes_max=1472, path_known=false, connections_max=16384, streams_max=1024,
         accepting=true, idle_timeout=60.0, keep_alive=0.0, gone_after=10.0, handshake_timeout=10.0,
         acknowledgement_delay=0.005, fixed_window=None, ecn=true, insecure=false))]
@@ -41,6 +46,8 @@ impl Endpoint {
         py: Python<'_>,
         owner: Py<Shard>,
         address: &str,
+        key: Option<Py<Key>>,
+        allow: Option<Bound<'_, PyAny>>,
         window: i64,
         stream_window: Option<i64>,
         send_buffer: i64,
@@ -87,6 +94,7 @@ impl Endpoint {
         };
         let config = EndpointConfig {
             machine,
+            security: mode(key.as_ref().map(Py::get), allow.as_ref())?,
             insecure,
             receive_buffer_bytes: size("receive_buffer", receive_buffer)?,
             ..EndpointConfig::default()
@@ -101,21 +109,15 @@ impl Endpoint {
         Ok(self.owner.get().with(py, |shard| shard.endpoint_address(self.id))?.to_string())
     }
 
-    /// Begins a connection to "ip:port"; an event tells the end, Connected or ConnectionGone. `key` is the public key, 32
-    /// bytes, that the peer must have, in secure mode.
+    /// Begins a connection to "ip:port"; an event tells the end, Connected or ConnectionGone. `key` is the public key, text or
+    /// 32 bytes, that the peer must have, in secure mode.
     ///
-    /// Raises BadAddress, ConnectionsExhausted, NoKey, BadConfiguration (a key, and the endpoint is clear), NoSuchEndpoint.
+    /// Raises BadAddress, ConnectionsExhausted, NoKey, BadKey, BadConfiguration (a key, and the endpoint is clear),
+    /// InvalidArgument, NoSuchEndpoint.
     #[pyo3(signature = (peer, key=None))]
-    fn connect(slf: &Bound<'_, Self>, peer: &str, key: Option<Payload<'_>>) -> Answer<Connection> {
+    fn connect(slf: &Bound<'_, Self>, peer: &str, key: Option<Bound<'_, PyAny>>) -> Answer<Connection> {
         let peer = self::address(peer)?;
-        let key = match key {
-            Some(key) => {
-                let len = key.as_bytes().len();
-                let key = key.as_bytes().try_into();
-                Some(key.map_err(|_| invalid(format!("key is {len} bytes; it must be 32")))?)
-            }
-            None => None,
-        };
+        let key = key.as_ref().map(|key| public_bytes("key", key)).transpose()?;
         let this = slf.get();
         let name = this.owner.get().push(slf.py(), |shard| shard.connect(this.id, peer, key))?;
         Ok(Connection { endpoint: slf.clone().unbind(), name })

@@ -51,7 +51,7 @@ mod _native {
     #[pymodule_export]
     use super::forwarder::Forwarder;
     #[pymodule_export]
-    use super::key::{Key, parse_public_key};
+    use super::key::{Key, parse_public_key, public_key_text};
     #[pymodule_export]
     use super::message::{Message, MessageBatch};
     #[pymodule_export]

@@ -30,6 +30,9 @@ struct end {
     uint64_t code, unconfirmed;
     char text[64];
     int by_runs; /* messages are taken by runs */
+    int has_key; /* of the endpoint: its peers must have one too */
+    uint8_t identity[CLC_KEY_BYTES]; /* of the last CONNECTED or ACCEPTED */
+    uint32_t refuse_code;
     int is_idle; /* nothing is turned */
 };
 
@@ -101,13 +104,15 @@ static inline void end_turn(struct end *end) {
                 end->begun += 1;
                 end->connection = event->connection;
                 assert_int_not_equal(event->epoch, 0);
-                assert_int_equal(event->has_identity, 0);
+                assert_int_equal(event->has_identity, end->has_key);
+                memcpy(end->identity, event->identity, sizeof end->identity);
                 break;
             case CLC_CONNECTION_EVENT_KIND_WRITABLE: end->writable += 1; break;
             case CLC_CONNECTION_EVENT_KIND_GONE:
                 end->gone += 1;
                 end->reason = event->reason;
                 end->code = event->code;
+                end->refuse_code = event->refuse_code;
                 if (event->text.len > 0) memcpy(end->text, event->text.data, event->text.len);
                 for (size_t j = 0; j < event->unconfirmed_len; j++) {
                     end->unconfirmed += event->unconfirmed[j].last - event->unconfirmed[j].first + 1;
@@ -143,6 +148,7 @@ static inline int end_open(struct end *end, uint32_t driver, const clc_endpoint_
     }
     assert_ok(clc_endpoint_open(end->shard, "127.0.0.1:0", endpoint, &end->endpoint));
     assert_ok(clc_endpoint_address(end->endpoint, &end->address));
+    end->has_key = endpoint != NULL && endpoint->key != NULL;
     end->arrived = calloc(ARRIVED_MAX, sizeof *end->arrived);
     return 1;
 }

@@ -72,6 +72,8 @@ def _parser() -> argparse.ArgumentParser:
         "(default: the private key is printed, the public one to standard error)",
     )
     keygen.set_defaults(run=_keygen)
+    _add_send(commands.add_parser("send", help="send a file or a tree, verified end to end"))
+    _add_receive(commands.add_parser("receive", help="receive what others send, into a folder"))
     _add_demo(commands.add_parser("demo", help="bring up a whole cluster on this machine"))
     return parser
 
@@ -176,6 +178,54 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_demo)
 
 
+def _add_send(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("path", type=Path, metavar="PATH", help="file or folder; what arrives has its last component as name")
+    add("hosts", nargs="+", metavar="HOST", help="host or host:port of a receiver; one after the other")
+    _add_transfer(parser)
+    add(
+        "--key",
+        type=Path,
+        metavar="FILE",
+        help="our private key (clustercore keygen --out FILE; default: one made for this time)",
+    )
+    add(
+        "--peer-key",
+        action="append",
+        default=[],
+        metavar="KEY",
+        help="public key of the receiver, or a file with it; repeat for more hosts, in their order",
+    )
+    parser.set_defaults(run=_send)
+
+
+def _add_receive(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("folder", type=Path, metavar="DIR", help="folder to receive into; it must be there")
+    text = "address or address:port (default %(default)s)"
+    add("--listen", default="127.0.0.1", metavar="ADDRESS", help=text)
+    _add_transfer(parser)
+    add("--key", type=Path, metavar="FILE", help="our private key (clustercore keygen --out FILE)")
+    add(
+        "--peer-key",
+        action="append",
+        default=[],
+        metavar="KEY",
+        help="public key of who may send, or a file with it; repeat for more",
+    )
+    add("--anybody", action="store_true", help="with --key: everybody who knows our public key may send")
+    add("--once", action="store_true", help="end after one transfer, with code 1 if it is not whole")
+    parser.set_defaults(run=_receive)
+
+
+def _add_transfer(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--port", type=int, default=7410, help="UDP port (default %(default)s)")
+    parser.add_argument(
+        "--insecure", action="store_true", help="allow clear and unproven messages outside loopback"
+    )
+    parser.add_argument("--quiet", action="store_true", help="say only what goes wrong")
+
+
 def _client(options: argparse.Namespace) -> ConsoleClient:
     return ConsoleClient(options.console, options.token_file, options.certificate)
 
@@ -236,6 +286,20 @@ def _keygen(options: argparse.Namespace) -> int:
     from clustercore_apps.command.run_keygen import run_keygen
 
     return run_keygen(options.out)
+
+
+def _send(options: argparse.Namespace) -> int:
+    _need_core()
+    from clustercore_apps.command.run_send import run_send
+
+    return run_send(options)
+
+
+def _receive(options: argparse.Namespace) -> int:
+    _need_core()
+    from clustercore_apps.command.run_send import run_receive
+
+    return run_receive(options)
 
 
 def _demo(options: argparse.Namespace) -> int:

@@ -7,6 +7,7 @@ use crate::messages::{Datagrams, Endpoint, EndpointConfig, EndpointId, Messages,
 use crate::proto::datagram::{
     self as proto, ConnectError, Connection, MessageClaim, SendError, Sequence, StreamId,
 };
+use crate::security::PublicKey;
 use std::net::SocketAddr;
 
 impl<D: Driver> Shard<D> {
@@ -48,7 +49,8 @@ impl<D: Driver> Shard<D> {
     /// Begins a connection from an endpoint to a peer; `key` is the public key that the peer must have, in secure mode. An event tells the end:
     /// `Connected` or `Gone`.
     ///
-    /// Errors: `ConnectionsExhausted`, `NoKey`, `BadConfiguration` (a key, and the endpoint is clear), `NoSuchEndpoint`, `WrongThread`.
+    /// Errors: `ConnectionsExhausted`, `NoKey`, `BadKey` (one that nobody can have), `BadConfiguration` (a key, and the endpoint is clear),
+    /// `NoSuchEndpoint`, `WrongThread`.
     pub fn connect(&mut self, id: EndpointId, peer: SocketAddr, key: Option<[u8; 32]>) -> Result<Connection> {
         self.check_thread()?;
         let now = self.time();
@@ -57,6 +59,12 @@ impl<D: Driver> Shard<D> {
             return Err(Error::new(
                 Code::BadConfiguration,
                 format!("connect to {peer}: a key was given, and a clear endpoint cannot check it"),
+            ));
+        }
+        if key.is_some_and(|key| PublicKey::from_bytes(key).is_none()) {
+            return Err(Error::new(
+                Code::BadKey,
+                format!("connect to {peer}: this public key is a weak one that nobody can have"),
             ));
         }
         endpoint.machine.connect(now, peer, key).map_err(|error| match error {
