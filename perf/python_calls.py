@@ -41,7 +41,11 @@ def call(address: str, outstanding: int, seconds: float) -> None:
                 channel.submit(METHOD, arguments, number, timeout=10)
                 calls += 1
     took = time.monotonic() - start
-    print(json.dumps({"calls_per_second": calls / took, "client_cpu_ns": (time.process_time() - cpu) * 1e9 / calls}))
+    print(
+        json.dumps(
+            {"calls_per_second": calls / took, "client_cpu_ns": (time.process_time() - cpu) * 1e9 / calls}
+        )
+    )
 
 
 if __name__ == "__main__":

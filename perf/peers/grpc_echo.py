@@ -1,4 +1,7 @@
-"""A peer of calls in Python: grpcio, bytes there and back. `grpc_echo.py serve`, or `call PORT OUTSTANDING SECONDS`."""
+"""A peer of calls in Python: grpcio, bytes there and back.
+
+`grpc_echo.py serve`, or `grpc_echo.py call PORT OUTSTANDING SECONDS`.
+"""
 
 import json
 import sys

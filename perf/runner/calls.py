@@ -32,7 +32,9 @@ class CallsError(Exception):
 def measure(
     case: str, outstanding: int, spin_us: int, peer: str | None, effort: Effort
 ) -> tuple[dict[str, float], list[results.Row], dict[str, str]]:
-    """Medians of our figures with their ratios to the peer's, from runs there and back; a row of each; and what is missing.
+    """Medians of our figures with their ratios to the peer's, a row of each, and what is missing.
+
+    From runs there and back.
 
     Raises CallsError.
     """

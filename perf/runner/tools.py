@@ -101,7 +101,6 @@ def install_peers() -> None:
     if subprocess.run(command, cwd=ROOT, timeout=1800).returncode != 0:
         print("Pingora could not be built: its rows will say that they are not measured", file=sys.stderr)
 
-
     build_onc(target_directory())
     make_peers_python()
 
@@ -130,7 +129,9 @@ def make_peers_python() -> None:
     for command in commands:
         if subprocess.run(command, timeout=600).returncode != 0:
             shutil.rmtree(folder, ignore_errors=True)
-            print("grpcio could not be installed: its rows will say that they are not measured", file=sys.stderr)
+            print(
+                "grpcio could not be installed: its rows will say that they are not measured", file=sys.stderr
+            )
             return
 
 

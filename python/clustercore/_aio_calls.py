@@ -85,7 +85,9 @@ class Calls:
         if self._due is not None:
             self._due.cancel()
         self._is_soon = timeout == 0
-        self._due = self._loop.call_soon(self._turn) if timeout == 0 else self._loop.call_later(timeout, self._turn)
+        self._due = (
+            self._loop.call_soon(self._turn) if timeout == 0 else self._loop.call_later(timeout, self._turn)
+        )
 
     def _turn(self) -> None:
         if self._is_closed:
@@ -114,8 +116,8 @@ class Calls:
 async def serve(server: CallServer, services: Mapping[str, Mapping[str, CallHandler]]) -> None:
     """Serves coroutines on `server` in the running loop until cancelled, or the server is closed.
 
-    `services` are names of services, each with its methods. Each call is a task of its own, cancelled when its caller wants it no
-    more.
+    `services` are names of services, each with its methods. Each call is a task of its own, cancelled when
+    its caller wants it no more.
     """
     handlers: dict[str, CallHandler] = {}
     for service, methods in services.items():

@@ -11,5 +11,8 @@ def failure(status: str, outcome: str, text: str, metadata: dict[str, bytes]) ->
 
 
 def call_failed(status: str, text: str) -> CallFailed:
-    """What a handler raises: `raise call_failed("NOT_FOUND", "no such user")`. `status` is a name of google.rpc.Code."""
+    """What a handler raises: `raise call_failed("NOT_FOUND", "no such user")`.
+
+    `status` is a name of google.rpc.Code.
+    """
     return failure(status, "executed", text, {})

@@ -1056,15 +1056,15 @@ class Lease:
 
 @final
 class Channel:
-    """Calls procedures of the servers of a name, over reliable datagrams. It belongs to the thread of its first
-    turn.
+    """Calls procedures of the servers of a name, over reliable datagrams. It belongs to the thread of its
+    first turn.
 
-    `name` is in `names`, a dictionary of names and their servers ("ip:port", or a pair of that and the server's
-    public key), or is itself "ip:port". It connects to one server at a time, to the next when that one is gone.
-    Calls are made again up to `attempts` times when they were not executed, or when it is not known and they are
-    idempotent. A call of which nothing is heard for `silence` seconds has failed. `slots` calls may be under way,
-    `calls_max` may wait besides. `key` is this end's Key, in secure mode; clear calls outside loopback must be
-    asked for by `insecure`.
+    `name` is in `names`, a dictionary of names and their servers ("ip:port", or a pair of that and the
+    server's public key), or is itself "ip:port". It connects to one server at a time, to the next when
+    that one is gone. Calls are made again up to `attempts` times when they were not executed, or when it
+    is not known and they are idempotent. A call of which nothing is heard for `silence` seconds has
+    failed. `slots` calls may be under way, `calls_max` may wait besides. `key` is this end's Key, in
+    secure mode; clear calls outside loopback must be asked for by `insecure`.
 
     Raises NoSuchService, InsecureAddress, BadConfiguration, BadAddress, BadKey, InvalidArgument.
     """
@@ -1092,8 +1092,8 @@ class Channel:
         metadata: dict[str, bytes] | None = None,
         idempotent: bool = False,
     ) -> bytes:
-        """Calls `method`, "package.Service/Method", and waits for its results; other threads run meanwhile.
-        `timeout` is in seconds, `metadata` a dictionary of str and bytes.
+        """Calls `method`, "package.Service/Method", and waits for its results; other threads run
+        meanwhile. `timeout` is in seconds, `metadata` a dictionary of str and bytes.
 
         Raises CallFailed, with status, outcome and metadata.
         """
@@ -1136,16 +1136,16 @@ class CallHandle:
 
 @final
 class CallServer:
-    """Serves procedures on "ip:port". It belongs to the thread of its first turn: `serve`, or `turn` in a loop of
-    yours.
+    """Serves procedures on "ip:port". It belongs to the thread of its first turn: `serve`, or `turn` in a
+    loop of yours.
 
-    `add` makes services. Handlers run on `workers` threads, where they may wait, in the loop, or when the program
-    takes their calls by `deferred`; `queue_max` calls may wait, more are refused as busy. `key` is the server's
-    Key, in secure mode, and `allow` the public keys that are let in, None for all; clear calls outside loopback
-    must be asked for by `insecure`.
+    `add` makes services. Handlers run on `workers` threads, where they may wait, in the loop, or when the
+    program takes their calls by `deferred`; `queue_max` calls may wait, more are refused as busy. `key`
+    is the server's Key, in secure mode, and `allow` the public keys that are let in, None for all; clear
+    calls outside loopback must be asked for by `insecure`.
 
-    Raises BadAddress, InsecureAddress, BadConfiguration, AddressInUse, AddressNotAvailable, PermissionDenied,
-    InvalidArgument.
+    Raises BadAddress, InsecureAddress, BadConfiguration, AddressInUse, AddressNotAvailable,
+    PermissionDenied, InvalidArgument.
     """
 
     def __new__(
@@ -1171,15 +1171,17 @@ class CallServer:
         *,
         place: Literal["worker", "loop", "deferred"] = "worker",
     ) -> None:
-        """Adds a service "package.Service" of methods: a dictionary of names and handlers, each called with a
-        CallContext and the arguments and returning the results, both bytes. What a handler raises is the caller's
-        CallFailed: the status of a CallFailed, else UNKNOWN. `place` is "worker", "loop" or "deferred"; handlers
-        of deferred methods may be None.
+        """Adds a service "package.Service" of methods: a dictionary of names and handlers, each called
+        with a CallContext and the arguments and returning the results, both bytes. What a handler raises
+        is the caller's CallFailed: the status of a CallFailed, else UNKNOWN. `place` is "worker", "loop"
+        or "deferred"; handlers of deferred methods may be None.
 
         Raises BadConfiguration, InvalidArgument, Closed, WrongThread.
         """
     def set_health(self, service: str, is_serving: bool) -> None:
-        """Says whether a service is well; "" is the whole server. `grpc.health.v1.Health/Check` asks for it."""
+        """Says whether a service is well; "" is the whole server. `grpc.health.v1.Health/Check` asks for
+        it.
+        """
     def turn(self, timeout: float = 0.0) -> None:
         """Does all there is to do now; waits for at most `timeout` seconds when that is nothing. Raises
         WrongThread, Closed, InputOutput.
@@ -1189,8 +1191,8 @@ class CallServer:
     def deferred(self) -> list[DeferredCall]:
         """Calls of deferred methods that have come, each once: to be answered by `reply`."""
     def reply(self, call: DeferredCall, results: _Bytes | BaseException) -> bool:
-        """Answers a deferred call with results, or with an exception such as CallFailed. False when nobody waits
-        for it any more.
+        """Answers a deferred call with results, or with an exception such as CallFailed. False when
+        nobody waits for it any more.
         """
     def fileno(self) -> int:
         """A descriptor that is readable when `turn` has something to do."""

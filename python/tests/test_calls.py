@@ -5,10 +5,10 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-import pytest
+from typing import Literal
 
 import clustercore
+import pytest
 from clustercore import CallContext, CallFailed, CallServer, Channel, aio, call_failed
 
 
@@ -35,14 +35,14 @@ def running(server: CallServer) -> Iterator[str]:
         server.close()
 
 
-def echo_server(place: str = "worker") -> CallServer:
+def echo_server(place: Literal["worker", "loop"] = "worker") -> CallServer:
     server = CallServer("127.0.0.1:0")
     server.add("test.Echo", {"Echo": echo}, place=place)
     return server
 
 
 @pytest.mark.parametrize("place", ["worker", "loop"])
-def test_results_come_back_whole(place: str) -> None:
+def test_results_come_back_whole(place: Literal["worker", "loop"]) -> None:
     with running(echo_server(place)) as address:
         channel = Channel(address)
         for size in (0, 32, 1400, 200_000):
@@ -111,6 +111,7 @@ def test_keys_prove_both_sides() -> None:
     server = CallServer("127.0.0.1:0", key=server_key, allow=[client_key.public])
     server.add("test.Who", {"Who": who})
     with running(server) as address:
+        names: dict[str, str | tuple[str, str] | list[str | tuple[str, str]]]
         names = {"test.Who": (address, server_key.public)}
         channel = Channel("test.Who", names=names, key=client_key)
         assert channel.call("test.Who/Who", b"", timeout=10).decode() == client_key.public
@@ -125,7 +126,7 @@ def test_submitted_calls_end_once_with_their_owner() -> None:
         channel = Channel(address)
         for number in range(500):
             channel.submit("test.Echo/Echo", b"%d" % number, number, timeout=10)
-        seen = {}
+        seen: dict[int, object] = {}
         until = time.monotonic() + 20
         while len(seen) < 500 and time.monotonic() < until:
             channel.turn(0.05)

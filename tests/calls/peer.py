@@ -7,11 +7,10 @@ import asyncio
 import sys
 import threading
 
-import demo_clustercore
-import demo_pb2
-
 import clustercore
 import clustercore.aio
+import demo_clustercore
+import demo_pb2
 
 
 class InPython(demo_clustercore.Calculator):
@@ -66,7 +65,9 @@ def call(address: str) -> None:
         return demo_pb2.Tree.Leaf(name=name, content=name.encode() * size)
 
     branches = [demo_pb2.Tree(leaves=[leaf("c", 100_000)]), demo_pb2.Tree()]
-    measures = client.Measure(demo_pb2.Tree(leaves=[leaf("a", 3), leaf("b", 0)], branches=branches), timeout=20)
+    measures = client.Measure(
+        demo_pb2.Tree(leaves=[leaf("a", 3), leaf("b", 0)], branches=branches), timeout=20
+    )
     names, begins = " ".join(measures.names), measures.contents[:4].decode()
     print(f"{measures.leaves} leaves, {measures.bytes} bytes: {names}, {begins}")
     try:

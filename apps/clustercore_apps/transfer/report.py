@@ -70,9 +70,7 @@ class Report:
         if total is not None:
             share = f" of {shown_bytes(total)}, {done / total if total else 1:.0%}"
             left = f", {shown_seconds((total - done) / rate)} left" if rate else ""
-        return (
-            f"{self._title}: {shown_bytes(done)}{share}, {shown_bytes(rate)}/s{left}, {shown_files(files)}"
-        )
+        return f"{self._title}: {shown_bytes(done)}{share}, {shown_bytes(rate)}/s{left}, {shown_files(files)}"
 
     def end(self, text: str | None) -> None:
         """The last line, and nothing follows."""
