@@ -1382,6 +1382,14 @@ typedef struct clc_endpoint_options {
    * lets nobody in. Default: everybody who has a key; the event ACCEPTED tells whose it is.
    */
   const char *allow;
+  /**
+   * A new file in qlog's manner (`.sqlog`) that tells what happens, packet by packet; NULL: none. To look for the reason of something.
+   */
+  const char *trace_path;
+  /**
+   * A file to which the secrets of connections are appended, in secure mode; NULL: none. Whoever reads it can read what is sent.
+   */
+  const char *key_log_path;
 } clc_endpoint_options;
 
 /**

@@ -8,6 +8,7 @@ use clustercore::proto::datagram::{Config, ControlKind};
 use clustercore::security::{Access, Mode, PrivateKey};
 use clustercore::{Code, EndpointConfig, Error, Result};
 use std::ffi::c_char;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// How to open an endpoint. 0 and NULL mean the default in every field but the first; where 0 itself makes sense, CLC_NEVER_NS
@@ -64,6 +65,10 @@ pub struct clc_endpoint_options {
     /// Which clients are let in, in secure mode: their public keys, text with one a line; what follows a `#` is a comment, and ""
     /// lets nobody in. Default: everybody who has a key; the event ACCEPTED tells whose it is.
     pub allow: *const c_char,
+    /// A new file in qlog's manner (`.sqlog`) that tells what happens, packet by packet; NULL: none. To look for the reason of something.
+    pub trace_path: *const c_char,
+    /// A file to which the secrets of connections are appended, in secure mode; NULL: none. Whoever reads it can read what is sent.
+    pub key_log_path: *const c_char,
 }
 
 // SAFETY: C layout, the size first, integers and pointers that may be NULL.
@@ -113,10 +118,10 @@ pub unsafe extern "C" fn clc_endpoint_options_init(
 
 /// What the options ask for; their numbers are checked where the endpoint is opened.
 ///
-/// Errors: `InvalidArgument` (text that is not UTF-8), `BadKey`, `BadConfiguration` (`allow` without `key`).
+/// Errors: `InvalidArgument` (text or a path that is not UTF-8), `BadKey`, `BadConfiguration` (`allow` without `key`).
 ///
 /// # Safety
-/// `key` and `allow` are NULL or NUL-terminated text.
+/// `key`, `allow` and the paths are NULL or NUL-terminated text.
 pub(crate) unsafe fn endpoint_config(options: &clc_endpoint_options) -> Result<EndpointConfig> {
     // SAFETY: the same contract.
     let security = unsafe { mode(options) }?;
@@ -147,11 +152,17 @@ pub(crate) unsafe fn endpoint_config(options: &clc_endpoint_options) -> Result<E
         epoch: options.epoch,
         ..defaults
     };
+    // SAFETY: the contract of this function.
+    let trace_path = unsafe { optional("trace_path", options.trace_path) }?;
+    // SAFETY: likewise.
+    let key_log_path = unsafe { optional("key_log_path", options.key_log_path) }?;
     Ok(EndpointConfig {
         machine,
         security,
         insecure: options.insecure != 0,
         receive_buffer_bytes: size(options.receive_buffer_bytes, 0),
+        trace_path: trace_path.map(PathBuf::from),
+        key_log_path: key_log_path.map(PathBuf::from),
         ..EndpointConfig::default()
     })
 }
@@ -199,6 +210,23 @@ fn time(ns: u64, default: Duration) -> Duration {
 mod tests {
     use super::*;
     use std::ffi::CString;
+
+    fn config(options: &clc_endpoint_options) -> EndpointConfig {
+        // SAFETY: the tests set paths to literals or not at all.
+        unsafe { endpoint_config(options) }.unwrap()
+    }
+
+    #[test]
+    fn paths_are_text_or_none() {
+        let mut options = clc_endpoint_options::zeroed();
+        options.trace_path = c"/tmp/trace.sqlog".as_ptr();
+        let config = config(&options);
+        assert_eq!((config.trace_path, config.key_log_path), (Some("/tmp/trace.sqlog".into()), None));
+        options.key_log_path = c"\xff".as_ptr();
+        // SAFETY: both are literals.
+        let error = unsafe { endpoint_config(&options) }.unwrap_err();
+        assert_eq!(error.to_string(), "key_log_path is not UTF-8 from byte 0 on");
+    }
 
     #[test]
     fn zero_and_the_written_defaults_mean_the_same() {
@@ -254,10 +282,5 @@ mod tests {
         let secret = with(Some(&text), Some(&text)).unwrap_err();
         assert_eq!(secret.code(), Code::BadKey);
         assert_eq!(secret.to_string(), "allow: line 1: this is a private key, a public one is wanted");
-    }
-
-    fn config(options: &clc_endpoint_options) -> EndpointConfig {
-        // SAFETY: its strings are NULL.
-        unsafe { endpoint_config(options) }.unwrap()
     }
 }

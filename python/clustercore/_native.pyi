@@ -121,6 +121,8 @@ class _EndpointOptions(TypedDict, total=False):
     fixed_window: int | None
     ecn: bool
     insecure: bool
+    trace_path: str | PathLike[str] | None
+    key_log_path: str | PathLike[str] | None
 
 @type_check_only
 class _SocketOptions(TypedDict, total=False):
@@ -270,8 +272,12 @@ class Endpoint:
     a line, `#` begins a comment); None lets everybody in who has a key, and Accepted tells whose it is.
     Without `key` messages are clear, which outside loopback must be asked for by `insecure`.
 
-    Raises BadAddress, BadKey, InsecureAddress, BadConfiguration, InvalidArgument, AddressInUse,
-    AddressNotAvailable, PermissionDenied, TooLarge, WrongThread, Closed.
+    To look for the reason of something: `trace_path` names a new file in qlog's manner (`.sqlog`) that tells
+    what happens, packet by packet; to `key_log_path` the secrets of connections are appended, in secure mode:
+    whoever reads that file can read what is sent.
+
+    Raises BadAddress, BadKey, InsecureAddress, BadConfiguration, InvalidArgument, AddressInUse, AddressNotAvailable,
+    PermissionDenied, TooLarge, KeyExposed, InputOutput, WrongThread, Closed.
     """
 
     def __new__(
@@ -299,6 +305,8 @@ class Endpoint:
         fixed_window: int | None = None,
         ecn: bool = True,
         insecure: bool = False,
+        trace_path: str | PathLike[str] | None = None,
+        key_log_path: str | PathLike[str] | None = None,
     ) -> Self: ...
     @property
     def address(self) -> str:

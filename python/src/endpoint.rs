@@ -10,6 +10,7 @@ use clustercore::{Code, EndpointConfig, EndpointId, Error, Result};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Exchanges messages with other endpoints over UDP, exactly once while both live. Made by `Shard.endpoint`, whose options
@@ -26,8 +27,12 @@ use std::time::Duration;
 /// None lets everybody in who has a key, and Accepted tells whose it is. Without `key` messages are clear, which outside
 /// loopback must be asked for by `insecure`.
 ///
+/// To look for the reason of something: `trace_path` names a new file in qlog's manner (`.sqlog`) that tells what happens,
+/// packet by packet; to `key_log_path` the secrets of connections are appended, in secure mode: whoever reads that file can
+/// read what is sent.
+///
 /// Raises BadAddress, BadKey, InsecureAddress, BadConfiguration, InvalidArgument, AddressInUse, AddressNotAvailable,
-/// PermissionDenied, TooLarge, WrongThread, Closed.
+/// PermissionDenied, TooLarge, KeyExposed, InputOutput, WrongThread, Closed.
 #[pyclass(frozen, module = "clustercore")]
 pub struct Endpoint {
     owner: Py<Shard>,
@@ -40,7 +45,7 @@ impl Endpoint {
     #[pyo3(signature = (owner, address, *, key=None, allow=None, window=4194304, stream_window=None, send_buffer=4194304, receive_buffer=0,
         message_bytes_max=1048576, packet_bytes_max=1472, path_known=false, connections_max=16384, streams_max=1024,
         accepting=true, idle_timeout=60.0, keep_alive=0.0, gone_after=10.0, handshake_timeout=10.0,
-        acknowledgement_delay=0.005, fixed_window=None, ecn=true, insecure=false))]
+        acknowledgement_delay=0.005, fixed_window=None, ecn=true, insecure=false, trace_path=None, key_log_path=None))]
     #[allow(clippy::too_many_arguments)]
     fn new(
         py: Python<'_>,
@@ -66,6 +71,8 @@ impl Endpoint {
         fixed_window: Option<i64>,
         ecn: bool,
         insecure: bool,
+        trace_path: Option<PathBuf>,
+        key_log_path: Option<PathBuf>,
     ) -> Answer<Endpoint> {
         let wanted = self::address(address)?;
         // Their bounds are the machine's, which names them when they are crossed.
@@ -97,6 +104,8 @@ impl Endpoint {
             security: mode(key.as_ref().map(Py::get), allow.as_ref())?,
             insecure,
             receive_buffer_bytes: size("receive_buffer", receive_buffer)?,
+            trace_path,
+            key_log_path,
             ..EndpointConfig::default()
         };
         let id = owner.get().push(py, |shard| shard.open_endpoint(wanted, config))?;

@@ -9,13 +9,15 @@ use clap::{Parser, ValueEnum};
 use clustercore::io::{DriverChoice, DriverConfig};
 use clustercore::messages::EndpointConfig;
 use clustercore::proto::datagram::{Config, Connection, Event, GoneReason, SendError, StreamId, StreamKind};
+use clustercore::security::{Access, Mode, PrivateKey};
 use clustercore::{EndpointId, Shard};
 use clustercore_perf::cpu;
 use hdrhistogram::Histogram;
 use serde_json::json;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc;
+use std::sync::{LazyLock, mpsc};
 use std::time::{Duration, Instant};
 
 #[global_allocator]
@@ -54,6 +56,12 @@ struct Options {
     /// Only send, to this address.
     #[arg(long)]
     to: Option<SocketAddr>,
+    /// Write a trace of the sender (qlog) to this file.
+    #[arg(long)]
+    trace: Option<PathBuf>,
+    /// With keys: both ends proven, every packet sealed.
+    #[arg(long, conflicts_with_all = ["listen", "to"])]
+    secure: bool,
     /// Give a silent peer up after so many seconds.
     #[arg(long, default_value_t = 10.0)]
     gone_after: f64,
@@ -85,6 +93,7 @@ struct Side {
     cpu_ns: u64,
     turns: u64,
     checksum: u64,
+    packets: u64,
     stats: String,
     gone: String,
     path: String,
@@ -120,9 +129,11 @@ fn main() -> Result<(), Failure> {
         "work": if options.work == Work::Stream { "stream" } else { "ping" },
         "form": if options.form == Form::Batch { "batch" } else { "each" },
         "bytes": options.bytes,
+        "is_secure": options.secure,
         "messages_per_second": received.messages as f64 / options.seconds,
         "sent": sent.messages,
         "received": received.messages,
+        "packets": sent.packets,
         "sender_cpu_ns": per_message(&sent),
         "receiver_cpu_ns": per_message(&received),
         "sender_turns": sent.turns,
@@ -175,7 +186,7 @@ fn send_alone(options: &Options, to: SocketAddr) -> Result<(), Failure> {
     Ok(())
 }
 
-fn open(options: &Options) -> Result<(Shard, EndpointId), Failure> {
+fn open(options: &Options, trace: Option<&PathBuf>) -> Result<(Shard, EndpointId), Failure> {
     let driver = DriverConfig { spin_ns: options.spin_us * 1000, ..DriverConfig::default() };
     let mut shard = Shard::builder().driver(options.driver).config(driver).build()?;
     let window = options.window_kib << 10;
@@ -189,15 +200,27 @@ fn open(options: &Options) -> Result<(Shard, EndpointId), Failure> {
         ..Config::default()
     };
     let insecure = options.listen.is_some() || options.to.is_some();
-    let config =
-        EndpointConfig { machine, receive_buffer_bytes: 16 << 20, insecure, ..EndpointConfig::default() };
+    let security = options.secure.then(|| Mode::Secure { key: KEY.clone(), access: Access::Any });
+    let config = EndpointConfig {
+        machine,
+        security,
+        insecure,
+        receive_buffer_bytes: 16 << 20,
+        trace_path: trace.cloned(),
+        ..EndpointConfig::default()
+    };
     let anywhere = if insecure { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST };
     let endpoint = shard.open_endpoint(options.listen.unwrap_or((anywhere, 0).into()), config)?;
     Ok((shard, endpoint))
 }
 
-fn connect(shard: &mut Shard, endpoint: EndpointId, to: SocketAddr) -> Result<Connection, Failure> {
-    let connection = shard.connect(endpoint, to, None)?;
+fn connect(
+    options: &Options,
+    shard: &mut Shard,
+    endpoint: EndpointId,
+    to: SocketAddr,
+) -> Result<Connection, Failure> {
+    let connection = shard.connect(endpoint, to, options.secure.then(|| *KEY.public().as_bytes()))?;
     let until = Instant::now() + Duration::from_secs(5);
     while Instant::now() < until {
         shard.turn_for(Some(Duration::from_millis(10)))?;
@@ -213,8 +236,8 @@ fn connect(shard: &mut Shard, endpoint: EndpointId, to: SocketAddr) -> Result<Co
 }
 
 fn send(options: &Options, to: SocketAddr) -> Result<Side, Failure> {
-    let (mut shard, endpoint) = open(options)?;
-    let connection = connect(&mut shard, endpoint, to)?;
+    let (mut shard, endpoint) = open(options, options.trace.as_ref())?;
+    let connection = connect(options, &mut shard, endpoint, to)?;
     let payload = vec![0x5a_u8; options.bytes];
     let mut side = Side::default();
     let (started, cpu_start) = (Instant::now(), cpu::thread_ns());
@@ -265,7 +288,8 @@ fn send(options: &Options, to: SocketAddr) -> Result<Side, Failure> {
         side.gone = gone(&mut shard).unwrap_or_default();
     }
     shard.turn()?;
-    side.stats = format!("{:?}", shard.endpoint_stats(endpoint)?);
+    let stats = shard.endpoint_stats(endpoint)?;
+    (side.packets, side.stats) = (stats.packets_sent, format!("{stats:?}"));
     Ok(side)
 }
 
@@ -300,8 +324,8 @@ fn in_words(reason: &GoneReason, unconfirmed: &[(StreamId, u64, u64)]) -> String
 }
 
 fn ping(options: &Options, to: SocketAddr) -> Result<(Side, Histogram<u64>), Failure> {
-    let (mut shard, endpoint) = open(options)?;
-    let connection = connect(&mut shard, endpoint, to)?;
+    let (mut shard, endpoint) = open(options, options.trace.as_ref())?;
+    let connection = connect(options, &mut shard, endpoint, to)?;
     let payload = vec![0x5a_u8; options.bytes];
     let mut latency = Histogram::new(3)?;
     let mut side = Side::default();
@@ -329,7 +353,7 @@ fn ping(options: &Options, to: SocketAddr) -> Result<(Side, Histogram<u64>), Fai
 }
 
 fn receive(options: &Options, tell: mpsc::Sender<SocketAddr>, is_over: &AtomicBool) -> Result<Side, Failure> {
-    let (mut shard, endpoint) = open(options)?;
+    let (mut shard, endpoint) = open(options, None)?;
     shard.turn()?;
     tell.send(shard.endpoint_address(endpoint)?)?;
     let mut side = Side::default();
@@ -397,6 +421,9 @@ fn handle(event: &MessageEvent<'_>) -> u64 {
         ^ u64::from(event.connection.index)
 }
 
+/// Both ends are this program: they have one key.
+static KEY: LazyLock<PrivateKey> =
+    LazyLock::new(|| PrivateKey::generate().expect("the kernel has randomness"));
 /// Messages between two turns of the sender, at most.
 const BURST: usize = 16_384;
 /// Answers take the place of acknowledgements.

@@ -11,4 +11,6 @@ mod node;
 mod replay;
 mod script;
 mod security;
+mod trace;
+mod wireshark;
 mod world;

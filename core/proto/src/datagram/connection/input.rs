@@ -10,7 +10,9 @@ use crate::datagram::packet::{DataHeader, HEADER_BYTES};
 use crate::datagram::receive_stream::{Limits, ReceiveStream, Trouble};
 use crate::datagram::security::Protector;
 use crate::datagram::sent::Settled;
+use crate::datagram::trace::{DropReason, TraceEvent};
 use crate::time::Instant;
+use alloc::boxed::Box;
 use core::net::SocketAddr;
 use core::time::Duration;
 
@@ -41,10 +43,12 @@ impl<P: Protector> Machine<P> {
         let trailer = self.protector.trailer_bytes();
         if packet.len() < HEADER_BYTES + trailer {
             shared.stats.packets_malformed += 1;
+            self.trace_dropped(shared, DropReason::Malformed, from, packet.len());
             return;
         }
         if self.receive.acknowledging.is_repeat(header.number) {
             shared.stats.packets_repeated += 1;
+            self.trace_dropped(shared, DropReason::Repeated, from, packet.len());
             // It is said again, in case that nobody heard: but only for a packet that is not made up.
             if self.protector.open(header.number, header.phase, packet) {
                 self.repeat(now, packet, trailer);
@@ -53,13 +57,17 @@ impl<P: Protector> Machine<P> {
         }
         if !self.protector.open(header.number, header.phase, packet) {
             shared.stats.packets_corrupt += 1;
+            self.trace_dropped(shared, DropReason::Corrupt, from, packet.len());
             return;
         }
         shared.stats.packets_received += 1;
+        let (name, number, bytes) = (Some(self.name), header.number, packet.len());
+        shared.trace.note(name, || TraceEvent::Received { number, bytes, mark });
         self.heard = now;
         if header.phase != self.peer_phase && self.receive.acknowledging.is_newest(header.number) {
             self.peer_phase = header.phase;
             self.peer_key_rest = Some(now + self.linger());
+            shared.trace.note(name, || TraceEvent::KeyUpdated { is_own: false, number });
         }
         if !self.state.is_live() {
             self.on_packet_at_the_end(now, packet, trailer, shared);
@@ -67,13 +75,13 @@ impl<P: Protector> Machine<P> {
         }
         if self.state == State::Accepting {
             self.state = State::Open;
-            self.accept = None;
-            let (connection, peer, epoch, identity) =
-                (self.name, self.path.peer, self.peer_epoch, self.identity);
+            let identity = self.unheard.take().and_then(|unheard| unheard.identity);
+            let (connection, peer, epoch) = (self.name, self.path.peer, self.peer_epoch);
             shared.events.push_back(Event::Accepted { connection, peer, epoch, identity });
         }
         if from != self.path.peer && self.receive.acknowledging.is_newest(header.number) {
             self.path.suspect(now, from, random);
+            shared.trace.note(name, || TraceEvent::PathSuspected { address: from });
         }
         let frames = &packet[HEADER_BYTES..packet.len() - trailer];
         match self.on_frames(now, from, frames, place, shared, inbox) {
@@ -81,9 +89,17 @@ impl<P: Protector> Machine<P> {
                 let delay = shared.config.acknowledgement_delay;
                 self.receive.acknowledging.on_packet(now, header.number, urgency, mark, delay);
             }
-            Err(Trouble::Later) => shared.stats.packets_deferred += 1,
+            Err(Trouble::Later) => {
+                shared.stats.packets_deferred += 1;
+                self.trace_dropped(shared, DropReason::Deferred, from, bytes);
+            }
             Err(Trouble::Violation(code)) => self.violate(now, shared, code),
         }
+    }
+
+    #[inline]
+    fn trace_dropped(&self, shared: &mut Shared<'_>, why: DropReason, from: SocketAddr, bytes: usize) {
+        shared.trace.note(Some(self.name), || TraceEvent::Dropped { why, from, bytes });
     }
 
     /// A packet that came before: if it asks for an acknowledgement, the peer may not have heard ours.
@@ -184,7 +200,10 @@ impl<P: Protector> Machine<P> {
                 Frame::Challenge(value) => self.path.on_challenge(from, value),
                 Frame::Response(value) => {
                     if let Some(peer) = self.path.on_response(value) {
+                        let before = self.path.peer;
+                        self.moved_from.get_or_insert_with(|| Box::new(before));
                         self.path.move_to(now, shared.config, peer);
+                        shared.trace.note(Some(self.name), || TraceEvent::PathMoved { peer });
                         shared.events.push_back(Event::Moved { connection: self.name, peer });
                     }
                 }
@@ -209,6 +228,10 @@ impl<P: Protector> Machine<P> {
         if find_stream(&mut receive.streams, &mut receive.last, stream).is_none() {
             if receive.streams.len() >= shared.config.streams_max {
                 return Err(Trouble::Violation(CloseCode::Streams));
+            }
+            if receive.streams.is_empty() {
+                // Most connections have one.
+                receive.streams.reserve_exact(1);
             }
             let place = receive.streams.partition_point(|state| state.id < stream);
             receive.streams.insert(place, ReceiveStream::new(stream, shared.config.stream_window as u64));
@@ -292,7 +315,7 @@ impl<P: Protector> Machine<P> {
             if settled.newest_number == frame.largest {
                 let (sample, delay) = (now.saturating_sub(newest), Duration::from_micros(frame.delay_us));
                 if settled.newest_is_eliciting {
-                    self.path.rtt.sample(sample, delay.min(self.peer_limits.acknowledgement_delay));
+                    self.path.rtt.sample(sample, delay.min(self.peer_limits.acknowledgement_delay()));
                 } else {
                     self.path.rtt.sample_lazy(sample, delay);
                 }

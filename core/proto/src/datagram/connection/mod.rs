@@ -3,12 +3,15 @@
 mod acknowledge;
 mod ending;
 mod input;
+mod limits;
 mod output;
 mod path;
 mod repair;
 mod timers;
+mod trace;
 
 pub(super) use ending::State;
+use ending::Words;
 pub(super) use input::{Arrival, CONNECTION_GAPS_MAX};
 
 use super::config::Config;
@@ -22,11 +25,14 @@ use super::receive_stream::ReceiveStream;
 use super::security::Protector;
 use super::send_stream::{Latest, SendStreams, cost};
 use super::sent::Flight;
+use super::trace::TraceEvent;
 use super::writer::{Shape, Writer};
 use crate::time::Instant;
 use acknowledge::Acknowledging;
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
+use limits::PeerLimits;
 use path::Path;
 
 /// Why a message was not taken.
@@ -56,6 +62,7 @@ pub(super) struct Shared<'a> {
     pub pool: &'a mut Pool,
     pub events: &'a mut alloc::collections::VecDeque<Event>,
     pub stats: &'a mut super::stats::Stats,
+    pub trace: &'a mut super::trace::Trace,
 }
 
 /// A connection. See the module's text.
@@ -65,13 +72,11 @@ pub(super) struct Machine<P> {
     pub own: WireId,
     pub peer_id: WireId,
     pub peer_epoch: u64,
-    pub identity: Option<[u8; 32]>,
     pub state: State,
     pub protector: P,
-    /// The server's Accept, until the first data packet shows that it has arrived.
-    pub accept: Option<Vec<u8>>,
-    /// The peer's bounds.
-    peer_limits: Parameters,
+    /// Of a server, until the first data packet shows that its Accept has arrived.
+    pub unheard: Option<Box<Unheard>>,
+    peer_limits: PeerLimits,
     path: Path,
     send: Sending,
     receive: Receiving,
@@ -93,8 +98,15 @@ pub(super) struct Machine<P> {
     pub is_ready: bool,
     /// Counts among the endpoint's half-open ones.
     pub is_half_open: bool,
-    /// The address under which the endpoint knows it.
-    pub entered_as: SocketAddr,
+    /// The address under which the endpoint knows it, where the peer has moved from there.
+    pub moved_from: Option<Box<SocketAddr>>,
+}
+
+/// A server's answer that the client may not have heard, and who the client is.
+#[derive(Debug)]
+pub(super) struct Unheard {
+    pub accept: Vec<u8>,
+    pub identity: Option<[u8; 32]>,
 }
 
 /// The direction of sending.
@@ -148,7 +160,6 @@ pub(super) struct Beginning<P> {
     pub peer_id: WireId,
     pub peer: SocketAddr,
     pub peer_epoch: u64,
-    pub identity: Option<[u8; 32]>,
     pub protector: P,
     pub limits: Parameters,
     pub state: State,
@@ -156,18 +167,16 @@ pub(super) struct Beginning<P> {
 
 impl<P: Protector> Machine<P> {
     pub fn new(now: Instant, config: &Config, beginning: Beginning<P>) -> Machine<P> {
-        let Beginning { name, own, peer_id, peer, peer_epoch, identity, protector, limits, state } =
-            beginning;
+        let Beginning { name, own, peer_id, peer, peer_epoch, protector, limits, state } = beginning;
         Machine {
             name,
             own,
             peer_id,
             peer_epoch,
-            identity,
             state,
             protector,
-            accept: None,
-            peer_limits: limits,
+            unheard: None,
+            peer_limits: PeerLimits::new(&limits),
             path: Path::new(now, config, peer, limits.packet_bytes_max as usize),
             send: Sending {
                 number_next: 0,
@@ -209,7 +218,7 @@ impl<P: Protector> Machine<P> {
             entered: Entered::NONE,
             is_ready: false,
             is_half_open: false,
-            entered_as: peer,
+            moved_from: None,
         }
     }
 
@@ -227,6 +236,11 @@ impl<P: Protector> Machine<P> {
     /// Where the peer is.
     pub fn peer(&self) -> SocketAddr {
         self.path.peer
+    }
+
+    /// The address under which the endpoint knows it.
+    pub fn entered_as(&self) -> SocketAddr {
+        self.moved_from.as_deref().copied().unwrap_or(self.path.peer)
     }
 
     /// The token of a Reset from this peer.
@@ -511,6 +525,7 @@ impl<P: Protector> Machine<P> {
     }
 
     fn tell_gone(&mut self, shared: &mut Shared<'_>, reason: GoneReason) {
+        shared.trace.note(Some(self.name), || TraceEvent::Closed { reason: &reason });
         if self.state == State::Accepting {
             // Its owner has never heard of it.
             return;
@@ -523,7 +538,7 @@ impl<P: Protector> Machine<P> {
     fn violate(&mut self, now: Instant, shared: &mut Shared<'_>, code: CloseCode) {
         shared.stats.violations += 1;
         self.tell_gone(shared, GoneReason::Violation(code));
-        self.state = State::closing(now + self.linger(), code as u64, Vec::new());
+        self.begin_closing(now, Words { code: code as u64, text: Vec::new() });
     }
 }
 
@@ -553,3 +568,31 @@ fn find_stream<'a>(
 const REORDERING_MIN: u64 = 3;
 /// UDP payload that one send may carry, with some room for an acknowledgement behind it.
 const TRAIN_BYTES_MAX: usize = 65_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Nothing(
+        #[expect(dead_code, reason = "as large as the keys' place in a connection")] Option<Box<u8>>,
+    );
+
+    impl Protector for Nothing {
+        fn trailer_bytes(&self) -> usize {
+            0
+        }
+        fn seal(&mut self, _: u64, _: &mut [u8]) {}
+        fn open(&mut self, _: u64, _: bool, _: &mut [u8]) -> bool {
+            true
+        }
+        fn reopen(&mut self, _: u64, _: bool, _: &mut [u8]) -> bool {
+            true
+        }
+    }
+
+    /// Thousands of idle peers are waited for: what a connection takes is looked at when it grows beyond this size class of allocators.
+    #[test]
+    fn a_connection_takes_little_room() {
+        assert!(size_of::<Machine<Nothing>>() <= 768, "{} bytes", size_of::<Machine<Nothing>>());
+    }
+}

@@ -1,12 +1,13 @@
 //! Trains leave.
 
 use super::acknowledge::FRAME_BYTES_MAX;
-use super::{Machine, Shared, State};
+use super::{Machine, Shared, State, Words};
 use crate::datagram::builder::{Builder, PACKETS_MAX, Written};
 use crate::datagram::frame::{self, LATEST_HEAD_MAX};
-use crate::datagram::packet::{DataHeader, HEADER_BYTES, NUMBER_MAX};
+use crate::datagram::packet::{DataHeader, HEADER_BYTES, NUMBER_MAX, RESET_BYTES};
 use crate::datagram::security::Protector;
 use crate::datagram::sent::Sent;
+use crate::datagram::trace::TraceEvent;
 use crate::datagram::{Transmit, TxSink};
 use crate::time::Instant;
 use alloc::sync::Arc;
@@ -57,8 +58,8 @@ impl<P: Protector> Machine<P> {
         if self.receive.acknowledging.is_due_now() {
             self.transmit_acknowledgement(now, shared, sink);
         }
+        self.transmit_probe(now, shared, sink);
         if !self.has_data() {
-            self.transmit_probe(now, shared, sink);
             self.send.main.relax(shared.pool);
             self.send.repair.relax(shared.pool);
         }
@@ -247,11 +248,7 @@ impl<P: Protector> Machine<P> {
     }
 
     fn transmit_close(&mut self, now: Instant, shared: &mut Shared<'_>, sink: &mut impl TxSink) {
-        let State::Closing(closing) = &mut self.state else { return };
-        if !core::mem::take(&mut closing.is_due) {
-            return;
-        }
-        let (code, text) = (closing.code, closing.text.clone());
+        let Some(Words { code, text }) = self.state.take_close() else { return };
         let mut packet = self.control_packet(shared);
         packet.frame(false, 270, |out| frame::put_close(out, code, &text));
         self.emit(now, shared, self.path.peer, packet.finish(), Purpose::Control, false, sink);
@@ -293,6 +290,11 @@ impl<P: Protector> Machine<P> {
             }
             return;
         }
+        if self.send.probes_sent > 0 && written.count == 1 && written.buffer.len() < RESET_BYTES {
+            // As long as a Reset: a peer that was started anew answers nothing shorter with it.
+            written.buffer.resize(RESET_BYTES, 0);
+            written.stride = RESET_BYTES;
+        }
         self.update_key(now, shared);
         let phase = self.protector.phase();
         let first = self.send.number_next;
@@ -302,6 +304,9 @@ impl<P: Protector> Machine<P> {
                 DataHeader { phase, source_shard: shared.config.shard, number, target: self.peer_id };
             header.write(packet);
             self.protector.seal(number, packet);
+        }
+        if shared.trace.is_on() {
+            self.trace_sent(shared, first, &written, purpose == Purpose::Probe);
         }
         self.send.number_next += u64::from(written.count);
         shared.stats.packets_sent += u64::from(written.count);
@@ -368,6 +373,8 @@ impl<P: Protector> Machine<P> {
             self.key_since = (self.send.number_next, now);
             self.key_rest = Some(now + self.linger());
             shared.stats.key_updates += 1;
+            let number = self.send.number_next;
+            shared.trace.note(Some(self.name), || TraceEvent::KeyUpdated { is_own: true, number });
         }
     }
 }

@@ -7,6 +7,7 @@ use crate::datagram::packet::HEADER_BYTES;
 use crate::datagram::ranges::Ranges;
 use crate::datagram::security::Protector;
 use crate::datagram::sent::{Lost, Sent};
+use crate::datagram::trace::TraceEvent;
 use crate::time::Instant;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
@@ -57,6 +58,8 @@ impl<P: Protector> Machine<P> {
         let mut is_black_hole = false;
         for packet in &lost {
             shared.stats.packets_lost += 1;
+            let (number, bytes, is_probe) = (packet.number, packet.range.len(), packet.is_probe);
+            shared.trace.note(Some(self.name), || TraceEvent::Lost { number, bytes, is_probe });
             if packet.is_probe {
                 self.path.search.on_probe_lost(now, self.path.rtt.smoothed());
                 continue;
@@ -80,7 +83,7 @@ impl<P: Protector> Machine<P> {
     fn is_persistent(&self, lost: &[LostPacket]) -> bool {
         let times = || lost.iter().filter(|packet| !packet.is_probe).map(|packet| packet.at);
         let (Some(first), Some(last)) = (times().min(), times().max()) else { return false };
-        let timeout = self.path.rtt.probe_timeout(self.peer_limits.acknowledgement_delay);
+        let timeout = self.path.rtt.probe_timeout(self.peer_limits.acknowledgement_delay());
         self.path.rtt.is_measured() && last.saturating_sub(first) >= timeout * PERSISTENT_TIMEOUTS
     }
 

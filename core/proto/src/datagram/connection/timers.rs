@@ -4,6 +4,7 @@ use super::{Machine, Shared, State};
 use crate::datagram::event::{CloseCode, GoneReason};
 use crate::datagram::receive_stream::ReceiveStream;
 use crate::datagram::security::Protector;
+use crate::datagram::trace::TraceEvent;
 use crate::time::Instant;
 use core::time::Duration;
 
@@ -11,8 +12,9 @@ impl<P: Protector> Machine<P> {
     /// When something is due; [`Instant::MAX`] for never.
     pub fn due(&self, shared: &Shared<'_>) -> Instant {
         match &self.state {
-            State::Closing(closing) => return if closing.is_due { Instant::ZERO } else { closing.until },
-            State::Draining { until } => return *until,
+            state if state.has_close_due() => return Instant::ZERO,
+            State::Closing(closing) => return closing.until.min(closing.again),
+            State::Draining { until, .. } => return *until,
             State::Gone => return Instant::ZERO,
             _ => {}
         }
@@ -32,8 +34,7 @@ impl<P: Protector> Machine<P> {
             self.idle_due(config.idle_timeout),
             self.keep_alive_due(config.keep_alive),
             (self.state == State::Accepting).then(|| self.heard + config.handshake_timeout),
-            (self.send.acknowledged.is_some() && self.state == State::Open && !self.has_data())
-                .then(|| self.path.search.due()),
+            (self.send.acknowledged.is_some() && self.state == State::Open).then(|| self.path.search.due()),
         ];
         dues.into_iter().map(|due| due.unwrap_or(Instant::MAX)).min().unwrap_or(Instant::MAX)
     }
@@ -50,7 +51,7 @@ impl<P: Protector> Machine<P> {
     }
 
     fn idle_due(&self, own: Duration) -> Option<Instant> {
-        let peer = self.peer_limits.idle_timeout;
+        let peer = self.peer_limits.idle_timeout();
         let timeout = match (own.is_zero(), peer.is_zero()) {
             (true, true) => return None,
             (true, false) => peer,
@@ -69,24 +70,20 @@ impl<P: Protector> Machine<P> {
     }
 
     fn lazy_age(&self) -> Duration {
-        self.path.rtt.probe_timeout(self.peer_limits.acknowledgement_delay) * 4
+        self.path.rtt.probe_timeout(self.peer_limits.acknowledgement_delay()) * 4
     }
 
     /// When an acknowledgement is overdue.
     fn probe_due(&self) -> Option<Instant> {
         let newest = self.send.flight.newest_eliciting()?;
-        let timeout = self.path.rtt.probe_timeout(self.peer_limits.acknowledgement_delay);
+        let timeout = self.path.rtt.probe_timeout(self.peer_limits.acknowledgement_delay());
         let backoff = 1 << self.send.probes_sent.min(BACKOFF_MAX);
         Some(newest + (timeout * backoff).min(PROBE_TIMEOUT_MAX))
     }
 
     /// Does what is due. Afterwards the endpoint asks `due` again.
     pub fn on_timeout(&mut self, now: Instant, shared: &mut Shared<'_>) {
-        match &self.state {
-            State::Closing(closing) if closing.until <= now => self.state = State::Gone,
-            State::Draining { until } if *until <= now => self.state = State::Gone,
-            _ => {}
-        }
+        self.state.on_timeout(now);
         if !self.state.is_live() {
             return;
         }
@@ -126,6 +123,8 @@ impl<P: Protector> Machine<P> {
     fn on_probe_timeout(&mut self, now: Instant, shared: &mut Shared<'_>) {
         shared.stats.probes += 1;
         self.send.probes_sent += 1;
+        let count = self.send.probes_sent;
+        shared.trace.note(Some(self.name), || TraceEvent::ProbeTimeout { count });
         self.send.probe_credit = 2;
         self.resend_oldest(now, shared);
         if !self.has_data() {
