@@ -71,6 +71,8 @@ fn describe(stub: &Stub) -> Result<PathBuf> {
     fs::write(&source, &stub.source)?;
     let mut compile = process::command("cc");
     compile.args(["-std=c11", "-g", "-O0", "-fPIC", "-shared", "-I", "c-include", "-o"]).arg(&library);
+    // Where this tree lies is nobody's business.
+    compile.arg(format!("-ffile-prefix-map={}=.", workspace::root().display()));
     process::run(compile.arg(&source), MINUTE)?;
     let mut write = process::command("abidw");
     write.args(PLACELESS).arg("--out-file").args([&description, &library]);
