@@ -25,7 +25,10 @@ PACKAGES = {
     "cmake": "cmake",
 }
 # Those of libraries that peers are written against, each with a header of it.
-HEADERS = {"libenet-dev": "/usr/include/enet/enet.h", "libzmq3-dev": "/usr/include/zmq.h"    "libtirpc-dev": "/usr/include/tirpc/rpc/rpc.h",
+HEADERS = {
+    "libenet-dev": "/usr/include/enet/enet.h",
+    "libzmq3-dev": "/usr/include/zmq.h",
+    "libtirpc-dev": "/usr/include/tirpc/rpc/rpc.h",
 }
 # Peers in C by their library, peers in Rust outside of the workspace.
 C_PEERS = {"enet": "-lenet", "zeromq": "-lzmq"}

@@ -276,8 +276,8 @@ class Endpoint:
     what happens, packet by packet; to `key_log_path` the secrets of connections are appended, in secure mode:
     whoever reads that file can read what is sent.
 
-    Raises BadAddress, BadKey, InsecureAddress, BadConfiguration, InvalidArgument, AddressInUse, AddressNotAvailable,
-    PermissionDenied, TooLarge, KeyExposed, InputOutput, WrongThread, Closed.
+    Raises BadAddress, BadKey, InsecureAddress, BadConfiguration, InvalidArgument, AddressInUse,
+    AddressNotAvailable, PermissionDenied, TooLarge, KeyExposed, InputOutput, WrongThread, Closed.
     """
 
     def __new__(
