@@ -156,14 +156,21 @@ def seen(load: subprocess.Popen[str]) -> dict[str, int]:
     return result
 
 
-@pytest.fixture(params=["uring", "epoll"])
-def net(request: pytest.FixtureRequest) -> Iterator[Net]:
-    """Three slaves and a front end with each kernel driver."""
-    for program in ("ip", "nft", "nginx"):
+@pytest.fixture(scope="session")
+def has_namespaces() -> None:
+    """Says what lacks where none can be made."""
+    for program in ("ip", "nft", "tc"):
         if shutil.which(program) is None:
             pytest.skip(f"{program} is not installed")
     if os.geteuid() != 0:
         pytest.skip("namespaces need root")
+
+
+@pytest.fixture(params=["uring", "epoll"])
+def net(request: pytest.FixtureRequest, has_namespaces: None) -> Iterator[Net]:
+    """Three slaves and a front end with each kernel driver."""
+    if shutil.which("nginx") is None:
+        pytest.skip("nginx is not installed")
     with tempfile.TemporaryDirectory() as folder:
         net = Net(Path(folder))
         try:
