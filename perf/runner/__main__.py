@@ -43,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument(
         "--install-peers",
         action="store_true",
-        help="first install HAProxy, nginx, wrk, httperf (Debian, root)",
+        help="first install HAProxy, nginx, wrk, httperf, ENet, ZeroMQ (Debian, root), Pingora and quinn",
     )
     top.add_argument(
         "--quick", action="store_true", help="a smoke run of everything within two minutes; judges no time"

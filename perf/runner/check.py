@@ -5,10 +5,11 @@ from __future__ import annotations
 import statistics
 import time
 import tomllib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import compare, experiments, messages, place, platform, results, special, tools
+from . import bottleneck, compare, experiments, messages, place, platform, results, special, tools
 from .generator import Load, LoadError
 from .place import PlaceError
 from .processes import StartError
@@ -80,7 +81,9 @@ def _value(limit: dict, measured: Measured, ours: str) -> tuple[float | None, st
         return None, measured.problem
     if "figure" in limit:
         value = measured.figures.get(limit["figure"])
-        return value, f"{limit['figure']} {value:.4g}" if value is not None else f"no {limit['figure']}"
+        if value is None:
+            return None, "; ".join([f"no {limit['figure']}", *measured.absent.values()])
+        return value, f"{limit['figure']} {value:.4g}"
     metric = limit["metric"]
     own = measured.medians.get(ours, {}).get(metric)
     if own is None:
@@ -166,8 +169,33 @@ def _rise_and_fall(_name: str, _case: dict, effort: experiments.Effort) -> Measu
 
 
 def _messages(name: str, case: dict, effort: experiments.Effort) -> Measured:
-    figures, rows = messages.measure(name, case["bytes"], case["form"], effort)
-    return Measured(figures=figures, rows=rows)
+    figures, rows, absent = messages.measure(name, case["bytes"], case["form"], effort)
+    return Measured(figures=figures, rows=rows, absent=absent)
+
+
+def _beside_floor(measure) -> Callable[[str, dict, experiments.Effort], Measured]:
+    """Programs of messages that take turns with their floor."""
+
+    def measured(name: str, case: dict, effort: experiments.Effort) -> Measured:
+        figures, rows = measure(name, case["bytes"], effort)
+        return Measured(figures=figures, rows=rows)
+
+    return measured
+
+
+def _fairness(_name: str, case: dict, effort: experiments.Effort) -> Measured:
+    return Measured(figures=bottleneck.fairness(case["megabits"], case["queue_ms"], effort))
+
+
+def _loss(_name: str, case: dict, effort: experiments.Effort) -> Measured:
+    figures = bottleneck.loss(case["megabits"], case["queue_ms"], case["loss_per_mille"], effort)
+    return Measured(figures=figures)
+
+
+def _idle_peers(_name: str, case: dict, effort: experiments.Effort) -> Measured:
+    count = 500 if effort.is_quick else 10_000
+    with place.loopback() as where:
+        return Measured(figures=special.idle_peers(where, count, case["secure"]))
 
 
 KINDS = {
@@ -177,6 +205,12 @@ KINDS = {
     "experiment3": _experiment_3,
     "rise-and-fall": _rise_and_fall,
     "messages": _messages,
+    "ping": _beside_floor(messages.ping),
+    "secure": _beside_floor(messages.secure),
+    "trains": _beside_floor(messages.trains),
+    "fairness": _fairness,
+    "loss": _loss,
+    "idle-peers": _idle_peers,
 }
 
 

@@ -51,6 +51,7 @@ class Place:
     namespaces: list[str] = field(default_factory=list)
     next_port: int = 20000
     remote_ports: list[int] = field(default_factory=list)
+    router_netns: str | None = None
 
     def port(self) -> int:
         """A port that nothing of this run uses yet."""
@@ -58,6 +59,10 @@ class Place:
             self.next_port += 1
             if self.front_netns is not None or _is_free(self.next_port):
                 return self.next_port
+
+    def inside(self, netns: str | None, *command: str) -> str:
+        """Runs a command in a namespace of the run. Raises PlaceError."""
+        return _ip("netns", "exec", str(netns), *command)
 
     def can_connect(self, address: str, port: int, from_front: bool = False) -> bool:
         """Whether `address:port` accepts, seen from the client, or from the front end when asked."""
@@ -123,6 +128,47 @@ def slaves() -> Place:
         place.close()
         raise
     place.front_netns, place.client_netns, *place.slave_netns = names
+    return place
+
+
+def bottleneck(megabits: int, queue_ms: int, has_trains: bool = True) -> Place:
+    """Sender (the client), router and receiver (the front end) in namespaces.
+
+    What leaves the router for the receiver leaves at that rate, packet by packet, from a queue of so many
+    milliseconds. Without trains packets come one by one to the router too.
+
+    Raises PlaceError, also without root.
+    """
+    if not can_make_namespaces():
+        raise PlaceError("a bottleneck needs namespaces, and these need root")
+    base = f"clcperf{os.getpid()}"
+    sender, router, receiver = (f"{base}{suffix}" for suffix in ("send", "route", "receive"))
+    place = Place("bottleneck", front="10.79.2.2")
+    try:
+        for name in (sender, router, receiver):
+            _add_namespace(place, name)
+        _ip("netns", "exec", router, "sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward")
+        for number, name in ((1, sender), (2, receiver)):
+            port = f"port{number}"
+            _ip("-n", router, "link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", name)
+            _ip("-n", router, "addr", "add", f"10.79.{number}.1/24", "dev", port)
+            _ip("-n", router, "link", "set", port, "up")
+            _ip("-n", name, "addr", "add", f"10.79.{number}.2/24", "dev", "eth0")
+            _ip("-n", name, "link", "set", "eth0", "up")
+            _ip("-n", name, "route", "add", "default", "via", f"10.79.{number}.1")
+            if not has_trains:
+                # The kernel cuts what is longer before it leaves.
+                _ip("-n", name, "link", "set", "eth0", "gso_max_segs", "1")
+        # A burst that no train fits into: the queue takes and drops packets.
+        burst = str(max(5000, megabits * 125))
+        bucket = ("tbf", "rate", f"{megabits}mbit", "burst", burst, "latency", f"{queue_ms}ms")
+        _ip("netns", "exec", router, "tc", "qdisc", "add", "dev", "port2", "root", *bucket)
+        for name in (sender, receiver):
+            _choose_cubic(name)
+    except BaseException:
+        place.close()
+        raise
+    place.client_netns, place.router_netns, place.front_netns = sender, router, receiver
     return place
 
 

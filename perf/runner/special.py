@@ -14,7 +14,10 @@ from . import generator, programs, tools
 from .compare import Standing, interleave
 from .generator import Load
 from .place import Place
-from .processes import ProcessSet, memory_bytes
+from .processes import Process, ProcessSet, memory_bytes
+
+# Peers that are there before memory is measured.
+FIRST_PEERS = 100
 
 
 @contextmanager
@@ -86,6 +89,49 @@ def idle_clients(place: Place, count: int, name: str = "clustercore") -> dict[st
         "failed": report["failed"],
         "clients": count,
     }
+
+
+def idle_peers(place: Place, count: int, is_secure: bool) -> dict[str, float]:
+    """Memory that each of `count` idle peers of an endpoint costs its program: resident, and allocated by its
+    own count. What a hundred peers before them have left behind does not count.
+
+    Raises LoadError, StartError.
+    """
+    with tempfile.TemporaryDirectory(prefix="clustercore-perf-") as directory:
+        folder = Path(directory)
+        with ProcessSet(folder) as processes:
+            at = f"127.0.0.1:{place.port()}"
+            program = tools.need("clustercore-idle-peers")
+            key = ["--key", str(folder / "key")] if is_secure else []
+            listener = processes.start("listener", [program, "--listen", at, *key], place.front_netns)
+            _wait_for_peers(listener, 0)
+
+            reports, resident = [], []
+            for peers in (FIRST_PEERS, count):
+                words = [program, "--to", at, "--count", str(peers), *key]
+                processes.start(f"caller-{peers}", words, place.client_netns)
+                there = peers if not reports else FIRST_PEERS + count
+                reports.append(_wait_for_peers(listener, there))
+                resident.append(memory_bytes(listener.pids()))
+            first, last = reports
+    return {
+        "resident_bytes_per_peer": (resident[1] - resident[0]) / count,
+        "allocated_bytes_per_peer": (last["live_bytes"] - first["live_bytes"]) / count,
+        "peers": count,
+    }
+
+
+def _wait_for_peers(listener: Process, count: int) -> dict:
+    """What the listener tells when it has so many peers."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        told = [json.loads(line) for line in listener.log.read_text().splitlines() if line.startswith("{")]
+        if told and told[-1]["peers"] == count:
+            return told[-1]
+        if not listener.is_running():
+            break
+        time.sleep(0.1)
+    raise generator.LoadError(f"the listener never had {count} peers: {listener.last_words()}")
 
 
 def second_opinion(place: Place, seconds: float, name: str = "clustercore") -> dict[str, float]:

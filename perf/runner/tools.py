@@ -23,6 +23,11 @@ PACKAGES = {
     "iproute2": "ip",
     "cmake": "cmake",
 }
+# Those of libraries that peers are written against, each with a header of it.
+HEADERS = {"libenet-dev": "/usr/include/enet/enet.h", "libzmq3-dev": "/usr/include/zmq.h"}
+# Peers in C by their library, peers in Rust outside of the workspace.
+C_PEERS = {"enet": "-lenet", "zeromq": "-lzmq"}
+RUST_PEERS = ("pingora", "quinn")
 
 
 def target_directory() -> Path:
@@ -82,18 +87,28 @@ def version(name: str) -> str | None:
 
 
 def install_peers() -> None:
-    """Installs the peers from Debian's packages and builds Pingora, some minutes the first time.
+    """Installs the peers from Debian's packages and builds those that are programs of their own, some minutes
+    the first time.
 
     Raises SystemExit: with the packages that lack when not root, and when an installation fails.
     """
     packages = [package for package, program in PACKAGES.items() if system(program) is None]
+    packages += [package for package, header in HEADERS.items() if not Path(header).exists()]
     if packages:
         _install(packages)
-    manifest = PEERS / "pingora" / "Cargo.toml"
-    command = ["cargo", "build", "--release", "--manifest-path", str(manifest)]
-    command += ["--target-dir", str(target_directory().parent)]
+    target = target_directory()
+    target.mkdir(parents=True, exist_ok=True)
+    for name, library in C_PEERS.items():
+        command = ["cc", "-O2", "-Wall", "-Wextra", "-std=c11", "-D_GNU_SOURCE", str(PEERS / f"{name}.c")]
+        _build_peer(name, [*command, "-o", str(target / f"peer-{name}"), library])
+    for name in RUST_PEERS:
+        command = ["cargo", "build", "--release", "--manifest-path", str(PEERS / name / "Cargo.toml")]
+        _build_peer(name, [*command, "--target-dir", str(target.parent)])
+
+
+def _build_peer(name: str, command: list[str]) -> None:
     if subprocess.run(command, cwd=ROOT, timeout=1800).returncode != 0:
-        print("Pingora could not be built: its rows will say that they are not measured", file=sys.stderr)
+        print(f"{name} could not be built: its rows will say that they are not measured", file=sys.stderr)
 
 
 def _install(packages: list[str]) -> None:

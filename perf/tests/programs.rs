@@ -1,7 +1,7 @@
 //! The floor programs and the sample service as processes: bytes come through whole, and ends are orderly.
 
 use serde_json::Value;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -255,7 +255,9 @@ fn messages(program: &str, words: &[&str]) -> Value {
 #[test]
 fn every_message_that_was_sent_has_arrived() {
     let ours = env!("CARGO_BIN_EXE_clustercore-messages");
-    for words in [&["--bytes", "64"][..], &["--bytes", "1024"], &["--form", "each"], &["--driver", "epoll"]] {
+    let cases =
+        [&["--bytes", "64"][..], &["--bytes", "1024"], &["--form", "each"], &["--driver", "epoll"], &["--secure"]];
+    for words in cases {
         let report = messages(ours, words);
         assert!(report["received"].as_u64().unwrap() > 0, "{words:?}: {report}");
         assert_eq!(report["sent"], report["received"], "{words:?}");
@@ -264,4 +266,36 @@ fn every_message_that_was_sent_has_arrived() {
     assert!(report["round_trip_p50_us"].as_f64().unwrap() > 0.0, "{report}");
     let report = messages(env!("CARGO_BIN_EXE_floor-messages"), &[]);
     assert_eq!(report["sent"], report["received"]);
+    let report = messages(env!("CARGO_BIN_EXE_floor-ping"), &[]);
+    assert!(report["round_trip_p50_us"].as_f64().unwrap() > 0.0, "{report}");
+    let (sent, answered) = (report["sent"].as_u64().unwrap(), report["answered"].as_u64().unwrap());
+    assert!(sent > 0 && answered >= sent, "{report}");
+    let report = messages(env!("CARGO_BIN_EXE_floor-seal"), &[]);
+    assert!(report["packets"].as_u64().unwrap() > 0 && report["seal_open_ns"].as_f64().unwrap() > 0.0);
+}
+
+#[test]
+fn idle_peers_are_counted_with_what_they_take() {
+    let folder = std::env::temp_dir().join(format!("clustercore-idle-peers-{}", std::process::id()));
+    std::fs::create_dir(&folder).unwrap();
+    let key = folder.join("key");
+    let program = env!("CARGO_BIN_EXE_clustercore-idle-peers");
+    let mut listener = Command::new(program);
+    listener.args(["--listen", "127.0.0.1:0", "--key"]).arg(&key).stdout(Stdio::piped());
+    let mut listener = Program(listener.spawn().unwrap());
+    let mut lines = BufReader::new(listener.0.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let first = lines.next().unwrap();
+    let address = first.strip_prefix("listening on ").unwrap();
+    let mut caller = Command::new(program);
+    caller.args(["--to", address, "--count", "20", "--key"]).arg(&key).stdout(Stdio::null());
+    let caller = Program(caller.spawn().unwrap());
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let mut told = Vec::new();
+    while !told.iter().any(|report: &Value| report["peers"] == 20) {
+        assert!(Instant::now() < deadline, "{told:?}");
+        told.push(serde_json::from_str(&lines.next().unwrap()).unwrap());
+    }
+    assert!(told.last().unwrap()["live_bytes"].as_i64().unwrap() > 0);
+    drop(caller);
+    std::fs::remove_dir_all(&folder).unwrap();
 }

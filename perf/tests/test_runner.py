@@ -359,8 +359,11 @@ class Peers(unittest.TestCase):
 
         with (
             mock.patch.object(tools, "system", system),
+            mock.patch.dict(tools.HEADERS, {"libenet-dev": __file__, "libzmq3-dev": "/nowhere/zmq.h"}),
             mock.patch.object(tools.os, "geteuid", lambda: 1000),
-            self.assertRaisesRegex(SystemExit, "not root: have these installed: apt-get install wrk$"),
+            self.assertRaisesRegex(
+                SystemExit, "not root: have these installed: apt-get install wrk libzmq3-dev$"
+            ),
         ):
             tools.install_peers()
 

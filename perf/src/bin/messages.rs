@@ -9,13 +9,14 @@ use clap::{Parser, ValueEnum};
 use clustercore::io::{DriverChoice, DriverConfig};
 use clustercore::messages::EndpointConfig;
 use clustercore::proto::datagram::{Config, Connection, Event, GoneReason, SendError, StreamId, StreamKind};
+use clustercore::security::{Access, Mode, PrivateKey};
 use clustercore::{EndpointId, Shard};
 use clustercore_perf::cpu;
 use hdrhistogram::Histogram;
 use serde_json::json;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc;
+use std::sync::{LazyLock, mpsc};
 use std::time::{Duration, Instant};
 
 #[global_allocator]
@@ -54,6 +55,9 @@ struct Options {
     /// Only send, to this address.
     #[arg(long)]
     to: Option<SocketAddr>,
+    /// With keys: both ends proven, every packet sealed.
+    #[arg(long, conflicts_with_all = ["listen", "to"])]
+    secure: bool,
     /// Give a silent peer up after so many seconds.
     #[arg(long, default_value_t = 10.0)]
     gone_after: f64,
@@ -85,6 +89,7 @@ struct Side {
     cpu_ns: u64,
     turns: u64,
     checksum: u64,
+    packets: u64,
     stats: String,
     gone: String,
 }
@@ -119,9 +124,11 @@ fn main() -> Result<(), Failure> {
         "work": if options.work == Work::Stream { "stream" } else { "ping" },
         "form": if options.form == Form::Batch { "batch" } else { "each" },
         "bytes": options.bytes,
+        "is_secure": options.secure,
         "messages_per_second": received.messages as f64 / options.seconds,
         "sent": sent.messages,
         "received": received.messages,
+        "packets": sent.packets,
         "sender_cpu_ns": per_message(&sent),
         "receiver_cpu_ns": per_message(&received),
         "sender_turns": sent.turns,
@@ -187,15 +194,26 @@ fn open(options: &Options) -> Result<(Shard, EndpointId), Failure> {
         ..Config::default()
     };
     let insecure = options.listen.is_some() || options.to.is_some();
-    let config =
-        EndpointConfig { machine, receive_buffer_bytes: 16 << 20, insecure, ..EndpointConfig::default() };
+    let security = options.secure.then(|| Mode::Secure { key: KEY.clone(), access: Access::Any });
+    let config = EndpointConfig {
+        machine,
+        security,
+        insecure,
+        receive_buffer_bytes: 16 << 20,
+        ..EndpointConfig::default()
+    };
     let anywhere = if insecure { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST };
     let endpoint = shard.open_endpoint(options.listen.unwrap_or((anywhere, 0).into()), config)?;
     Ok((shard, endpoint))
 }
 
-fn connect(shard: &mut Shard, endpoint: EndpointId, to: SocketAddr) -> Result<Connection, Failure> {
-    let connection = shard.connect(endpoint, to, None)?;
+fn connect(
+    options: &Options,
+    shard: &mut Shard,
+    endpoint: EndpointId,
+    to: SocketAddr,
+) -> Result<Connection, Failure> {
+    let connection = shard.connect(endpoint, to, options.secure.then(|| *KEY.public().as_bytes()))?;
     let until = Instant::now() + Duration::from_secs(5);
     while Instant::now() < until {
         shard.turn_for(Some(Duration::from_millis(10)))?;
@@ -212,7 +230,7 @@ fn connect(shard: &mut Shard, endpoint: EndpointId, to: SocketAddr) -> Result<Co
 
 fn send(options: &Options, to: SocketAddr) -> Result<Side, Failure> {
     let (mut shard, endpoint) = open(options)?;
-    let connection = connect(&mut shard, endpoint, to)?;
+    let connection = connect(options, &mut shard, endpoint, to)?;
     let payload = vec![0x5a_u8; options.bytes];
     let mut side = Side::default();
     let (started, cpu_start) = (Instant::now(), cpu::thread_ns());
@@ -262,7 +280,8 @@ fn send(options: &Options, to: SocketAddr) -> Result<Side, Failure> {
         side.gone = gone(&mut shard).unwrap_or_default();
     }
     shard.turn()?;
-    side.stats = format!("{:?}", shard.endpoint_stats(endpoint)?);
+    let stats = shard.endpoint_stats(endpoint)?;
+    (side.packets, side.stats) = (stats.packets_sent, format!("{stats:?}"));
     Ok(side)
 }
 
@@ -298,7 +317,7 @@ fn in_words(reason: &GoneReason, unconfirmed: &[(StreamId, u64, u64)]) -> String
 
 fn ping(options: &Options, to: SocketAddr) -> Result<(Side, Histogram<u64>), Failure> {
     let (mut shard, endpoint) = open(options)?;
-    let connection = connect(&mut shard, endpoint, to)?;
+    let connection = connect(options, &mut shard, endpoint, to)?;
     let payload = vec![0x5a_u8; options.bytes];
     let mut latency = Histogram::new(3)?;
     let mut side = Side::default();
@@ -394,6 +413,8 @@ fn handle(event: &MessageEvent<'_>) -> u64 {
         ^ u64::from(event.connection.index)
 }
 
+/// Both ends are this program: they have one key.
+static KEY: LazyLock<PrivateKey> = LazyLock::new(|| PrivateKey::generate().expect("the kernel has randomness"));
 /// Messages between two turns of the sender, at most.
 const BURST: usize = 16_384;
 /// Answers take the place of acknowledgements.
