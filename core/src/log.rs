@@ -2,6 +2,8 @@
 //!
 //! Records wait in the shard until its owner takes them: core threads call no foreign code. A node brings them to the thread that polls.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 /// How important a record is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 #[repr(u32)]
@@ -51,6 +53,20 @@ impl Log {
 
     pub fn is_empty(&self) -> bool {
         self.records.is_empty()
+    }
+}
+
+/// What goes wrong where no log is at hand, until it is taken to one: the first words stay.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Trouble(Arc<Mutex<Option<String>>>);
+
+impl Trouble {
+    pub fn tell(&self, words: String) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(words);
+    }
+
+    pub fn take(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 

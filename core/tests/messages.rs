@@ -1,6 +1,7 @@
 //! Reliable messages and plain datagrams over real sockets, on both kernel drivers.
 
 use clustercore::io::{DatagramOptions, DriverChoice, Train};
+use clustercore::log::LogLevel;
 use clustercore::messages::EndpointConfig;
 use clustercore::proto::datagram::{Config, Connection, Event, GoneReason, SendError, StreamId};
 use clustercore::security::{Access, Mode, PrivateKey};
@@ -168,6 +169,58 @@ fn with_keys_both_ends_are_proven_and_a_stranger_is_refused(choice: DriverChoice
     assert!(stranger.events.iter().all(is_refused), "{:?}", stranger.events);
 }
 
+fn a_trace_tells_of_every_packet_and_a_key_log_of_both_directions(choice: DriverChoice) {
+    let folder = std::env::temp_dir().join(format!("clustercore-trace-{}-{choice:?}", std::process::id()));
+    std::fs::create_dir(&folder).unwrap();
+    let (client_key, server_key) = (PrivateKey::generate().unwrap(), PrivateKey::generate().unwrap());
+    let server_public = server_key.public();
+    let open = |name: &str, key: PrivateKey| {
+        let mut shard = Shard::builder().driver(choice).build().unwrap();
+        let config = EndpointConfig {
+            security: Some(Mode::Secure { key, access: Access::Any }),
+            trace_path: Some(folder.join(format!("{name}.sqlog"))),
+            key_log_path: Some(folder.join(format!("{name}.keys"))),
+            ..EndpointConfig::default()
+        };
+        let endpoint = shard.open_endpoint(LOOPBACK, config).unwrap();
+        let address = shard.endpoint_address(endpoint).unwrap();
+        End { shard, endpoint, address, arrived: Vec::new(), events: Vec::new() }
+    };
+    let (mut server, mut client) = (open("server", server_key), open("client", client_key));
+    let warned = client.shard.take_logs().into_iter().filter(|record| record.level == LogLevel::Warn);
+    assert!(warned.map(|record| record.text).any(|text| text.contains("WRITES ITS KEYS to")));
+    let connection =
+        client.shard.connect(client.endpoint, server.address, Some(*server_public.as_bytes())).unwrap();
+    until(&mut [&mut client, &mut server], |ends| {
+        ends[0].events.iter().any(|event| matches!(event, Event::Connected { .. }))
+    });
+    client.shard.send(client.endpoint, connection, StreamId::DEFAULT, &[9; 200_000]).unwrap();
+    client.shard.close_connection(client.endpoint, connection, 300, "bye", true).unwrap();
+    until(&mut [&mut client, &mut server], |ends| {
+        ends.iter().all(|end| end.events.iter().any(|event| matches!(event, Event::Gone { .. })))
+    });
+    let stats = server.shard.endpoint_stats(server.endpoint).unwrap();
+    server.shard.close_endpoint(server.endpoint).unwrap();
+    client.shard.close_endpoint(client.endpoint).unwrap();
+    let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
+    let trace = read("server.sqlog");
+    assert!(trace.starts_with("\x1e{\"file_schema\":") && trace.ends_with("}}\n"));
+    let received = "\"name\":\"datagram:packet_received\"";
+    let data = |line: &&str| line.contains(received) && line.contains("\"packet_type\":\"data\"");
+    assert_eq!(trace.lines().filter(data).count() as u64, stats.packets_received);
+    assert!(trace.contains("\"trigger\":\"closed_by_peer\",\"code\":300,\"reason\":\"bye\""));
+    let sorted = |text: String| {
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    let keys = sorted(read("client.keys"));
+    assert_eq!(keys, sorted(read("server.keys")), "both ends have the same secrets");
+    assert_eq!(keys.len(), 2);
+    assert!(keys.iter().all(|line| line.len() == 22 + 1 + 16 + 1 + 64), "{keys:?}");
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
 fn plain_datagrams_come_as_they_were_sent(choice: DriverChoice) {
     let mut shard = Shard::builder().driver(choice).build().unwrap();
     let one = shard.bind(LOOPBACK, &DatagramOptions::default()).unwrap();
@@ -207,6 +260,12 @@ fn clear_messages_outside_loopback_must_be_asked_for(choice: DriverChoice) {
     let machine = Config { packet_bytes_max: 100, ..Config::default() };
     let error = shard.open_endpoint(LOOPBACK, EndpointConfig { machine, ..EndpointConfig::default() });
     assert!(error.unwrap_err().to_string().contains("packet_bytes_max is 100"));
+    let keys = EndpointConfig { key_log_path: Some("/nowhere/keys".into()), ..EndpointConfig::default() };
+    let error = shard.open_endpoint(LOOPBACK, keys).unwrap_err();
+    assert_eq!(error.code(), Code::BadConfiguration, "a clear endpoint has no keys: {error}");
+    let trace = EndpointConfig { trace_path: Some("/nowhere/trace".into()), ..EndpointConfig::default() };
+    let error = shard.open_endpoint(LOOPBACK, trace).unwrap_err();
+    assert!(error.to_string().starts_with("make the trace /nowhere/trace: No such file"), "{error}");
 }
 
 macro_rules! on_both_drivers {
@@ -227,6 +286,7 @@ on_both_drivers!(
     a_peer_that_is_not_there_is_gone_with_its_reason,
     garbage_is_counted_and_dropped,
     with_keys_both_ends_are_proven_and_a_stranger_is_refused,
+    a_trace_tells_of_every_packet_and_a_key_log_of_both_directions,
     plain_datagrams_come_as_they_were_sent,
     clear_messages_outside_loopback_must_be_asked_for,
 );

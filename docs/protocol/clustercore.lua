@@ -2,8 +2,9 @@
 --
 --   tshark -X lua_script:docs/protocol/clustercore.lua -r capture.pcap
 --
--- Packets without a connection and those of clear mode are found by their check on any port. Protected packets show their header only;
--- they are found behind a handshake in the same capture, or by the port of the preference "UDP port".
+-- Packets without a connection and those of clear mode are found by their check on any port. Protected packets are found behind a handshake
+-- in the same capture, or by the port of the preference "UDP port". They show their header only, unless the preference "Key log" names a file
+-- with their secrets: -o clustercore.keys:FILE. Their tags are not checked then.
 
 local clustercore = Proto("clustercore", "clustercore datagrams")
 
@@ -26,6 +27,7 @@ local PARAMETERS = {
 local LONG_HEADER = 24
 local DATA_HEADER = 16
 local CHECK = 4
+local TAG = 16
 
 local field = {
   kind = ProtoField.uint8("clustercore.kind", "Kind", base.HEX, KINDS),
@@ -68,6 +70,207 @@ local malformed = ProtoExpert.new("clustercore.malformed", "Cannot be read", exp
 clustercore.experts = { malformed }
 
 clustercore.prefs.port = Pref.uint("UDP port", 0, "Port whose packets are taken for clustercore's; 0 for none")
+
+clustercore.prefs.keys = Pref.string("Key log", "", "File with lines of CLUSTERCORE_1_SECRET_0")
+
+local band, bor, bxor, bnot = bit.band, bit.bor, bit.bxor, bit.bnot
+local lshift, rshift, ror = bit.lshift, bit.rshift, bit.ror
+
+-- SHA-256 (FIPS 180-4). Its constants are the first bits of the fractions of roots of primes.
+local sha_round, sha_start = {}, {}
+do
+  local function fraction(value) return bit.tobit(math.floor(value % 1 * 2 ^ 32)) end
+  local candidate = 2
+  while #sha_round < 64 do
+    local is_prime = true
+    for divisor = 2, math.floor(math.sqrt(candidate)) do is_prime = is_prime and candidate % divisor ~= 0 end
+    if is_prime then
+      if #sha_start < 8 then sha_start[#sha_start + 1] = fraction(candidate ^ (1 / 2)) end
+      sha_round[#sha_round + 1] = fraction(candidate ^ (1 / 3))
+    end
+    candidate = candidate + 1
+  end
+end
+
+local function word_of(text, at)
+  local a, b, c, d = text:byte(at, at + 3)
+  return bor(lshift(a, 24), lshift(b, 16), lshift(c, 8), d)
+end
+
+local function text_of_word(word)
+  return string.char(rshift(word, 24), band(rshift(word, 16), 0xff), band(rshift(word, 8), 0xff), band(word, 0xff))
+end
+
+local function sha256(text)
+  local zeros = (55 - #text) % 64
+  local padded = text .. "\128" .. ("\0"):rep(zeros + 4) .. text_of_word(#text * 8)
+  local state = {}
+  for place = 1, 8 do state[place] = sha_start[place] end
+  for block = 1, #padded, 64 do
+    local w = {}
+    for place = 1, 16 do w[place] = word_of(padded, block + 4 * place - 4) end
+    for place = 17, 64 do
+      local x, y = w[place - 15], w[place - 2]
+      local low = bxor(ror(x, 7), ror(x, 18), rshift(x, 3))
+      local high = bxor(ror(y, 17), ror(y, 19), rshift(y, 10))
+      w[place] = bit.tobit(w[place - 16] + low + w[place - 7] + high)
+    end
+    local a, b, c, d, e, f, g, h = state[1], state[2], state[3], state[4], state[5], state[6], state[7], state[8]
+    for place = 1, 64 do
+      local sum = bxor(ror(e, 6), ror(e, 11), ror(e, 25))
+      local choice = bxor(band(e, f), band(bnot(e), g))
+      local first = h + sum + choice + sha_round[place] + w[place]
+      local second = bxor(ror(a, 2), ror(a, 13), ror(a, 22)) + bxor(band(a, b), band(a, c), band(b, c))
+      h, g, f, e, d, c, b, a = g, f, e, bit.tobit(d + first), c, b, a, bit.tobit(first + second)
+    end
+    for place, value in ipairs({ a, b, c, d, e, f, g, h }) do state[place] = bit.tobit(state[place] + value) end
+  end
+  local parts = {}
+  for place = 1, 8 do parts[place] = text_of_word(state[place]) end
+  return table.concat(parts)
+end
+
+-- HMAC (RFC 2104), for keys of up to 64 bytes.
+local function hmac(key, text)
+  local function masked(mask)
+    local bytes = {}
+    for place = 1, 64 do bytes[place] = string.char(bxor(key:byte(place) or 0, mask)) end
+    return table.concat(bytes)
+  end
+  return sha256(masked(0x5c) .. sha256(masked(0x36) .. text))
+end
+
+-- HKDF-Expand (RFC 5869), up to 32 bytes.
+local function expand(secret, label, len)
+  return hmac(secret, "clustercore datagram 1 " .. label .. "\1"):sub(1, len)
+end
+
+-- AES-128 (FIPS 197), one direction: counter mode needs no other.
+local sbox = { [0] = 0x63 }
+local function double(value) return bxor(band(lshift(value, 1), 0xff), value >= 0x80 and 0x1b or 0) end
+do
+  -- Powers of 3 and of its inverse run through the field.
+  local power, inverse = 1, 1
+  repeat
+    power = bxor(power, double(power))
+    for _, places in ipairs({ 1, 2, 4 }) do inverse = band(bxor(inverse, lshift(inverse, places)), 0xff) end
+    if inverse >= 0x80 then inverse = bxor(inverse, 0x09) end
+    local value = inverse
+    for places = 1, 4 do
+      value = bxor(value, band(lshift(inverse, places), 0xff), rshift(inverse, 8 - places))
+    end
+    sbox[power] = bxor(value, 0x63)
+  until power == 1
+end
+
+local function schedule_of(key)
+  local bytes, constant = { key:byte(1, 16) }, 1
+  for place = 17, 176, 4 do
+    local word = { bytes[place - 4], bytes[place - 3], bytes[place - 2], bytes[place - 1] }
+    if (place - 1) % 16 == 0 then
+      word = { bxor(sbox[word[2]], constant), sbox[word[3]], sbox[word[4]], sbox[word[1]] }
+      constant = double(constant)
+    end
+    for offset = 0, 3 do bytes[place + offset] = bxor(bytes[place + offset - 16], word[offset + 1]) end
+  end
+  return bytes
+end
+
+local function encrypt_block(schedule, block)
+  local state = {}
+  for place = 1, 16 do state[place] = bxor(block[place], schedule[place]) end
+  for round = 1, 10 do
+    local moved = {}
+    for column = 0, 3 do
+      for row = 0, 3 do moved[4 * column + row + 1] = sbox[state[4 * ((column + row) % 4) + row + 1]] end
+    end
+    for column = 1, 13, 4 do
+      local a, b, c, d = moved[column], moved[column + 1], moved[column + 2], moved[column + 3]
+      if round < 10 then
+        local all = bxor(a, b, c, d)
+        moved[column], moved[column + 1] = bxor(a, all, double(bxor(a, b))), bxor(b, all, double(bxor(b, c)))
+        moved[column + 2], moved[column + 3] = bxor(c, all, double(bxor(c, d))), bxor(d, all, double(bxor(d, a)))
+      end
+    end
+    for place = 1, 16 do state[place] = bxor(moved[place], schedule[16 * round + place]) end
+  end
+  return state
+end
+
+-- By connection id: what follows from its secret, phase by phase.
+local chains = {}
+-- By number of the captured packet: its phase, once it is known.
+local phases = {}
+
+local function read_keys()
+  chains, phases = {}, {}
+  local file = clustercore.prefs.keys ~= "" and io.open(clustercore.prefs.keys)
+  if not file then return end
+  for line in file:lines() do
+    local id, secret = line:match("^CLUSTERCORE_1_SECRET_0 (%x+) (%x+)$")
+    if id and #id == 16 and #secret == 64 then
+      secret = secret:gsub("%x%x", function(digits) return string.char(tonumber(digits, 16)) end)
+      chains[id:lower()] = { secret = secret, keys = {}, phase = 0, newest = -1 }
+    end
+  end
+  file:close()
+end
+
+clustercore.init = read_keys
+
+-- The key of a phase, and its vector.
+local function key_of(chain, phase)
+  while #chain.keys < phase + 1 do
+    chain.keys[#chain.keys + 1] = {
+      schedule = schedule_of(expand(chain.secret, "key", 16)),
+      vector = { expand(chain.secret, "vector", 12):byte(1, 12) },
+    }
+    chain.secret = expand(chain.secret, "next", 32)
+  end
+  return chain.keys[phase + 1]
+end
+
+-- Phase of a packet, when packets are looked at in their order for the first time: a turned bit above all numbers so far is the next one.
+local function phase_of(chain, pinfo, turned, number)
+  if not phases[pinfo.number] then
+    if turned == chain.phase % 2 then
+      chain.newest = math.max(chain.newest, number)
+      phases[pinfo.number] = chain.phase
+    elseif number > chain.newest then
+      chain.phase, chain.newest = chain.phase + 1, number
+      phases[pinfo.number] = chain.phase
+    else
+      phases[pinfo.number] = math.max(chain.phase - 1, 0)
+    end
+  end
+  return phases[pinfo.number]
+end
+
+-- The frames of a protected packet, or nil without its key.
+local function decrypted(buffer, pinfo)
+  local len = buffer:len() - DATA_HEADER - TAG
+  if len <= 0 then return nil end
+  local target, number = {}, 0
+  for place = 7, 0, -1 do target[#target + 1] = string.format("%02x", buffer(8 + place, 1):uint()) end
+  local chain = chains[table.concat(target)]
+  if not chain then return nil end
+  for place = 7, 2, -1 do number = number * 256 + buffer(place, 1):uint() end
+  local key = key_of(chain, phase_of(chain, pinfo, band(buffer(0, 1):uint(), 1), number))
+  local block = {}
+  for place = 1, 12 do block[place] = key.vector[place] end
+  for place = 7, 12 do block[place] = bxor(block[place], buffer(14 - place, 1):uint()) end
+  local sealed, opened = buffer:raw(DATA_HEADER, len), {}
+  for start = 1, len, 16 do
+    -- The first counter seals the tag.
+    local counter = 2 + (start - 1) / 16
+    for place = 13, 16 do block[place] = band(rshift(counter, 8 * (16 - place)), 0xff) end
+    local mask = encrypt_block(key.schedule, block)
+    for place = start, math.min(start + 15, len) do
+      opened[place] = string.char(bxor(sealed:byte(place), mask[place - start + 1]))
+    end
+  end
+  return ByteArray.new(table.concat(opened), true):tvb("Frames")
+end
 
 -- CRC-32C (Castagnoli), reflected.
 local crc_table = {}
@@ -257,6 +460,16 @@ local function dissect_data(buffer, pinfo, tree)
   if to < DATA_HEADER or not check_is_right(buffer) then
     if buffer:len() > DATA_HEADER then tree:add(field.protected, buffer(DATA_HEADER)) end
     pinfo.cols.info = title .. ": protected"
+    local frames = decrypted(buffer, pinfo)
+    if not frames then return end
+    local said = {}
+    local done, problem = pcall(dissect_frames, reader(frames, 0, frames:len()), tree, said)
+    -- With a wrong key it is nothing that can be read.
+    if done then
+      pinfo.cols.info = title .. ": " .. table.concat(said, ", ")
+    elseif type(problem) ~= "table" then
+      error(problem)
+    end
     return
   end
   local said = {}

@@ -29,7 +29,7 @@ pub struct clc_endpoint {
 ///
 /// # Safety
 /// `shard` is NULL or a live shard; `address` is NULL or NUL-terminated; `options` is NULL or a struct of the size that it
-/// says; `endpoint_out` is NULL or writable.
+/// says, whose paths are NULL or NUL-terminated; `endpoint_out` is NULL or writable.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clc_endpoint_open(
     shard: *mut clc_shard,
@@ -46,8 +46,10 @@ pub unsafe extern "C" fn clc_endpoint_open(
         let options = unsafe { options::read(options) }?;
         // SAFETY: NULL or writable, per the contract above.
         let out = unsafe { endpoint_out.as_mut() }.ok_or_else(|| null("endpoint_out"))?;
+        // SAFETY: its paths are NULL or NUL-terminated, per the contract above.
+        let config = unsafe { endpoint_config(&options) }?;
         let core = Arc::clone(shard.core());
-        let id = core.with(|state| state.shard.open_endpoint(address, endpoint_config(&options)))?;
+        let id = core.with(|state| state.shard.open_endpoint(address, config))?;
         *out = Box::into_raw(Box::new(clc_endpoint { core, id }));
         Ok(())
     })

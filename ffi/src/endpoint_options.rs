@@ -3,8 +3,11 @@
 use crate::clc_status;
 use crate::options::{self, Options, or};
 use crate::status::boundary;
-use clustercore::EndpointConfig;
+use crate::text::optional;
+use clustercore::{EndpointConfig, Result};
 use clustercore::proto::datagram::{Config, ControlKind};
+use std::ffi::c_char;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// How to open an endpoint. 0 means the default in every field but the first; where 0 itself makes sense, CLC_NEVER_NS
@@ -55,11 +58,16 @@ pub struct clc_endpoint_options {
     pub insecure: u32,
     /// 0.
     pub reserved: u32,
+    /// A new file in qlog's manner (`.sqlog`) that tells what happens, packet by packet; NULL: none. To look for the reason of something.
+    pub trace_path: *const c_char,
+    /// A file to which the secrets of connections are appended, in secure mode; NULL: none. Whoever reads it can read what is sent.
+    pub key_log_path: *const c_char,
 }
 
-// SAFETY: C layout, the size first, integers only.
+// SAFETY: C layout, the size first, integers and pointers only.
 unsafe impl Options for clc_endpoint_options {
     const NAME: &'static str = "clc_endpoint_options";
+    const SIZES: &'static [usize] = &[136, size_of::<Self>()];
 }
 
 /// In a time whose 0 means the default: never.
@@ -98,7 +106,12 @@ pub unsafe extern "C" fn clc_endpoint_options_init(
 }
 
 /// What the options ask for; their values are checked where the endpoint is opened.
-pub(crate) fn endpoint_config(options: &clc_endpoint_options) -> EndpointConfig {
+///
+/// Errors: `InvalidArgument` for a path that is not UTF-8.
+///
+/// # Safety
+/// The paths are NULL or NUL-terminated text.
+pub(crate) unsafe fn endpoint_config(options: &clc_endpoint_options) -> Result<EndpointConfig> {
     let defaults = Config::default();
     let size = |value: u64, default: usize| or(usize::try_from(value).unwrap_or(usize::MAX), default);
     // The window of a stream follows that of its connection where only this was set.
@@ -126,12 +139,18 @@ pub(crate) fn endpoint_config(options: &clc_endpoint_options) -> EndpointConfig 
         epoch: options.epoch,
         ..defaults
     };
-    EndpointConfig {
+    // SAFETY: the contract of this function.
+    let trace_path = unsafe { optional("trace_path", options.trace_path) }?;
+    // SAFETY: likewise.
+    let key_log_path = unsafe { optional("key_log_path", options.key_log_path) }?;
+    Ok(EndpointConfig {
         machine,
         insecure: options.insecure != 0,
         receive_buffer_bytes: size(options.receive_buffer_bytes, 0),
+        trace_path: trace_path.map(PathBuf::from),
+        key_log_path: key_log_path.map(PathBuf::from),
         ..EndpointConfig::default()
-    }
+    })
 }
 
 /// The machine's "never" is zero.
@@ -147,12 +166,34 @@ fn time(ns: u64, default: Duration) -> Duration {
 mod tests {
     use super::*;
 
+    fn config(options: &clc_endpoint_options) -> EndpointConfig {
+        // SAFETY: the tests set paths to literals or not at all.
+        unsafe { endpoint_config(options) }.unwrap()
+    }
+
+    #[test]
+    fn paths_are_text_or_none() {
+        let mut options = clc_endpoint_options::zeroed();
+        options.trace_path = c"/tmp/trace.sqlog".as_ptr();
+        let config = config(&options);
+        assert_eq!((config.trace_path, config.key_log_path), (Some("/tmp/trace.sqlog".into()), None));
+        options.key_log_path = c"\xff".as_ptr();
+        // SAFETY: both are literals.
+        let error = unsafe { endpoint_config(&options) }.unwrap_err();
+        assert_eq!(error.to_string(), "key_log_path is not UTF-8 from byte 0 on");
+    }
+
+    #[test]
+    fn an_older_callers_options_end_before_the_paths() {
+        assert_eq!(std::mem::offset_of!(clc_endpoint_options, trace_path), clc_endpoint_options::SIZES[0]);
+    }
+
     #[test]
     fn zero_and_the_written_defaults_mean_the_same() {
         let mut written = clc_endpoint_options::zeroed();
         // SAFETY: the size is that of the struct.
         assert_eq!(unsafe { clc_endpoint_options_init(&mut written, size_of_val(&written)) }, 0);
-        let (zero, written) = (endpoint_config(&clc_endpoint_options::zeroed()), endpoint_config(&written));
+        let (zero, written) = (config(&clc_endpoint_options::zeroed()), config(&written));
         assert_eq!(format!("{zero:?}"), format!("{written:?}"));
         assert_eq!(format!("{:?}", zero.machine), format!("{:?}", Config::default()));
     }
@@ -161,7 +202,7 @@ mod tests {
     fn never_is_never_and_a_small_window_is_one_for_streams_too() {
         let mut options = clc_endpoint_options::zeroed();
         (options.idle_timeout_ns, options.receive_window_bytes) = (CLC_NEVER_NS, 100_000);
-        let machine = endpoint_config(&options).machine;
+        let machine = config(&options).machine;
         assert_eq!((machine.idle_timeout, machine.stream_window), (Duration::ZERO, 100_000));
     }
 }

@@ -109,6 +109,8 @@ class _EndpointOptions(TypedDict, total=False):
     fixed_window: int | None
     ecn: bool
     insecure: bool
+    trace_path: str | PathLike[str] | None
+    key_log_path: str | PathLike[str] | None
 
 @type_check_only
 class _SocketOptions(TypedDict, total=False):
@@ -254,8 +256,12 @@ class Endpoint:
     that packets of `packet_bytes_max` pass. Clear messages outside loopback must be asked for by `insecure`.
     Times are in seconds, sizes in bytes.
 
+    To look for the reason of something: `trace_path` names a new file in qlog's manner (`.sqlog`) that tells
+    what happens, packet by packet; to `key_log_path` the secrets of connections are appended, in secure mode:
+    whoever reads that file can read what is sent.
+
     Raises BadAddress, InsecureAddress, BadConfiguration, InvalidArgument, AddressInUse, AddressNotAvailable,
-    PermissionDenied, TooLarge, WrongThread, Closed.
+    PermissionDenied, TooLarge, KeyExposed, InputOutput, WrongThread, Closed.
     """
 
     def __new__(
@@ -281,6 +287,8 @@ class Endpoint:
         fixed_window: int | None = None,
         ecn: bool = True,
         insecure: bool = False,
+        trace_path: str | PathLike[str] | None = None,
+        key_log_path: str | PathLike[str] | None = None,
     ) -> Self: ...
     @property
     def address(self) -> str:

@@ -9,6 +9,7 @@ use clustercore::{Code, EndpointConfig, EndpointId, Error, Result};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Exchanges messages with other endpoints over UDP, exactly once while both live. Made by `Shard.endpoint`, whose options
@@ -21,8 +22,12 @@ use std::time::Duration;
 /// capacity is set aside; `path_known` says that packets of `packet_bytes_max` pass. Clear messages outside loopback must
 /// be asked for by `insecure`. Times are in seconds, sizes in bytes.
 ///
+/// To look for the reason of something: `trace_path` names a new file in qlog's manner (`.sqlog`) that tells what happens,
+/// packet by packet; to `key_log_path` the secrets of connections are appended, in secure mode: whoever reads that file can
+/// read what is sent.
+///
 /// Raises BadAddress, InsecureAddress, BadConfiguration, InvalidArgument, AddressInUse, AddressNotAvailable,
-/// PermissionDenied, TooLarge, WrongThread, Closed.
+/// PermissionDenied, TooLarge, KeyExposed, InputOutput, WrongThread, Closed.
 #[pyclass(frozen, module = "clustercore")]
 pub struct Endpoint {
     owner: Py<Shard>,
@@ -35,7 +40,7 @@ impl Endpoint {
     #[pyo3(signature = (owner, address, *, window=4194304, stream_window=None, send_buffer=4194304, receive_buffer=0,
         message_bytes_max=1048576, packet_bytes_max=1472, path_known=false, connections_max=16384, streams_max=1024,
         accepting=true, idle_timeout=60.0, keep_alive=0.0, gone_after=10.0, handshake_timeout=10.0,
-        acknowledgement_delay=0.005, fixed_window=None, ecn=true, insecure=false))]
+        acknowledgement_delay=0.005, fixed_window=None, ecn=true, insecure=false, trace_path=None, key_log_path=None))]
     #[allow(clippy::too_many_arguments)]
     fn new(
         py: Python<'_>,
@@ -59,6 +64,8 @@ impl Endpoint {
         fixed_window: Option<i64>,
         ecn: bool,
         insecure: bool,
+        trace_path: Option<PathBuf>,
+        key_log_path: Option<PathBuf>,
     ) -> Answer<Endpoint> {
         let wanted = self::address(address)?;
         // Their bounds are the machine's, which names them when they are crossed.
@@ -89,6 +96,8 @@ impl Endpoint {
             machine,
             insecure,
             receive_buffer_bytes: size("receive_buffer", receive_buffer)?,
+            trace_path,
+            key_log_path,
             ..EndpointConfig::default()
         };
         let id = owner.get().push(py, |shard| shard.open_endpoint(wanted, config))?;

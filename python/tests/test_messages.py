@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import gc
+import json
 import select
 import socket
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import clustercore
 import pytest
@@ -255,6 +257,23 @@ def test_a_turn_that_waits_brings_messages_too(pair: Pair) -> None:
     assert found[0].payload == b"hello"
 
 
+def test_a_trace_is_a_sequence_of_json_records(tmp_path: Path) -> None:
+    path = tmp_path / "trace.sqlog"
+    with clustercore.Shard() as shard, shard.endpoint("127.0.0.1:0", trace_path=path) as endpoint:
+        endpoint.connect(endpoint.address)
+        deadline = time.monotonic() + 20
+        while not any(isinstance(event, clustercore.Accepted) for event in shard.connection_events()):
+            assert time.monotonic() < deadline
+            shard.turn(0.01)
+    records = [json.loads(record) for record in path.read_text().split("\x1e")[1:]]
+    assert records[0]["serialization_format"] == "application/qlog+json-seq"
+    names = [record["name"] for record in records[1:]]
+    assert names[:2] == ["datagram:packet_sent", "datagram:packet_received"]
+    assert {"datagram:connection_started", "datagram:recovery_metrics_updated"} <= set(names)
+    times = [record["time"] for record in records[1:]]
+    assert times == sorted(times)
+
+
 def test_what_cannot_be_is_refused(pair: Pair) -> None:
     shard, endpoint, connection = pair.client.shard, pair.client.endpoint, pair.connection
     with pytest.raises(clustercore.InsecureAddress, match="outside loopback"):
@@ -264,6 +283,10 @@ def test_what_cannot_be_is_refused(pair: Pair) -> None:
         shard.endpoint("127.0.0.1:0", packet_bytes_max=100)
     with pytest.raises(clustercore.InvalidArgument, match="gone_after is 0"):
         shard.endpoint("127.0.0.1:0", gone_after=0)
+    with pytest.raises(clustercore.BadConfiguration, match="a clear endpoint has no keys"):
+        shard.endpoint("127.0.0.1:0", key_log_path="/nowhere/keys")
+    with pytest.raises(OSError, match="make the trace /nowhere/trace"):
+        shard.endpoint("127.0.0.1:0", trace_path="/nowhere/trace")
     with pytest.raises(TypeError):
         shard.endpoint("127.0.0.1:0", colour="red")  # type: ignore[call-arg]
     with pytest.raises(clustercore.BadAddress):

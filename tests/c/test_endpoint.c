@@ -341,6 +341,33 @@ static void clear_messages_outside_loopback_must_be_asked_for(void **state) {
                  "peer is");
 }
 
+static void a_trace_is_written_where_it_is_asked_for(void **state) {
+    PAIR(state);
+    clc_endpoint_options options;
+    clc_endpoint *endpoint = NULL;
+    char path[64], line[64] = "";
+    clc_shard *shard = pair->client.shard;
+    snprintf(path, sizeof path, "/tmp/clustercore-trace-%d.sqlog", (int)getpid());
+    assert_ok(clc_endpoint_options_init(&options, sizeof options));
+    options.trace_path = path;
+    assert_ok(clc_endpoint_open(shard, "127.0.0.1:0", &options, &endpoint));
+    clc_endpoint_free(endpoint);
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    assert_non_null(fgets(line, sizeof line, file));
+    assert_memory_equal(line, "\x1e{\"file_schema\":", 16);
+    fclose(file);
+    assert_int_equal(unlink(path), 0);
+    options.trace_path = "/nowhere/trace";
+    endpoint = NULL;
+    assert_fails(clc_endpoint_open(shard, "127.0.0.1:0", &options, &endpoint), CLC_ERROR_IO, "make the trace");
+    options.trace_path = NULL;
+    options.key_log_path = "/nowhere/keys";
+    assert_fails(clc_endpoint_open(shard, "127.0.0.1:0", &options, &endpoint), CLC_ERROR_BAD_CONFIGURATION,
+                 "a clear endpoint has no keys");
+    assert_null(endpoint);
+}
+
 static void null_is_refused_everywhere(void **state) {
     PAIR(state);
     clc_shard *shard = pair->client.shard;
@@ -407,6 +434,7 @@ int main(void) {
         PAIR_ON_BOTH(a_closed_endpoint_and_a_freed_shard_say_so),
         PAIR_ON_BOTH(a_child_of_fork_only_forgets_it),
         PAIR_ON(epoll, clear_messages_outside_loopback_must_be_asked_for),
+        PAIR_ON(epoll, a_trace_is_written_where_it_is_asked_for),
         PAIR_ON(epoll, null_is_refused_everywhere),
     };
     return cmocka_run_group_tests_name("endpoint", tests, NULL, NULL);

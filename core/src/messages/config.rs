@@ -5,6 +5,7 @@ use crate::io::DatagramOptions;
 use crate::security::Mode;
 use clustercore_proto::datagram::Config;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 /// How to open an endpoint of reliable datagrams.
 #[derive(Debug, Default)]
@@ -19,10 +20,17 @@ pub struct EndpointConfig {
     pub receive_buffer_bytes: usize,
     /// Several shards share the address; datagrams are steered by the shard in the connection's id.
     pub shards: u32,
+    /// Writes what happens, packet by packet, to a new file in qlog's manner (`.sqlog`): to look for the reason of something. See
+    /// `docs/protocol/datagram.md`, "Trace".
+    pub trace_path: Option<PathBuf>,
+    /// Appends the secrets of connections to a file, in secure mode: whoever reads it can read what is sent. To look into a capture. See
+    /// `docs/protocol/datagram.md`, "Key log".
+    pub key_log_path: Option<PathBuf>,
 }
 
 impl EndpointConfig {
-    /// Errors: `InsecureAddress` for clear messages outside loopback that nobody asked for, `BadConfiguration`.
+    /// Errors: `InsecureAddress` for clear messages outside loopback that nobody asked for, `BadConfiguration`, also for a key log
+    /// without keys.
     pub(crate) fn check(&self, address: SocketAddr) -> Result<()> {
         let is_clear = matches!(self.security, None | Some(Mode::Clear));
         if is_clear && !self.insecure && !address.ip().is_loopback() {
@@ -30,6 +38,10 @@ impl EndpointConfig {
                 Code::InsecureAddress,
                 format!("{address} is outside loopback: give a key, or say that it is to be insecure"),
             ));
+        }
+        if is_clear && self.key_log_path.is_some() {
+            let words = "a key log was asked for, and a clear endpoint has no keys";
+            return Err(Error::new(Code::BadConfiguration, words));
         }
         self.machine.check().map_err(|error| Error::new(Code::BadConfiguration, error.to_string()))
     }

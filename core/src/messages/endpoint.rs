@@ -3,8 +3,10 @@
 use super::arrived::Arrivals;
 use super::config::EndpointConfig;
 use super::socket::EndpointId;
+use super::trace::TraceFile;
 use crate::error::{Error, Result};
 use crate::io::{DatagramId, Driver, Ecn, Instant, Lease, Train};
+use crate::log::Trouble;
 use crate::security::{EndpointSecurity, Mode};
 use clustercore_proto::datagram::{self as proto, Run, Transmit};
 use std::net::SocketAddr;
@@ -17,12 +19,14 @@ pub(crate) struct Endpoint {
     pub is_clear: bool,
     /// Trains were held back because the socket had enough.
     is_stuffed: bool,
+    /// Why its trace or key log lacks something; `None` without either.
+    trouble: Option<Trouble>,
 }
 
 impl Endpoint {
     /// Binds the socket.
     ///
-    /// Errors: `InsecureAddress`, `BadConfiguration`, and those of `bind(2)`.
+    /// Errors: `InsecureAddress`, `BadConfiguration`, `KeyExposed`, those of `bind(2)`, and of making the trace and the key log.
     pub fn open<D: Driver>(
         driver: &mut D,
         now: Instant,
@@ -33,7 +37,7 @@ impl Endpoint {
         let socket = driver
             .bind_datagram(address, &config.socket_options())
             .map_err(|error| Error::from_io(format_args!("bind {address}"), &error))?;
-        let EndpointConfig { mut machine, security, .. } = config;
+        let EndpointConfig { mut machine, security, trace_path, key_log_path, .. } = config;
         if let Some(granted) = driver.datagram_receive_buffer(socket) {
             // More under way than the socket holds would be lost there. A connection always gets room for its longest message.
             let least = machine.message_bytes_max + 16;
@@ -43,12 +47,20 @@ impl Endpoint {
         let security = security.unwrap_or(Mode::Clear);
         let is_clear = matches!(security, Mode::Clear);
         let port = driver.datagram_address(socket).map_or(0, |address| address.port());
-        let opened = EndpointSecurity::new(security, port).and_then(|security| {
-            proto::Endpoint::new(now, machine, security)
-                .map_err(|error| Error::new(crate::error::Code::BadConfiguration, error.to_string()))
+        let trouble = (trace_path.is_some() || key_log_path.is_some()).then(Trouble::default);
+        let opened = EndpointSecurity::new(security, port).and_then(|mut security| {
+            if let (Some(path), Some(trouble)) = (&key_log_path, &trouble) {
+                security.log_keys_or_tell(path, trouble.clone())?;
+            }
+            let mut machine = proto::Endpoint::new(now, machine, security)
+                .map_err(|error| Error::new(crate::error::Code::BadConfiguration, error.to_string()))?;
+            if let (Some(path), Some(trouble)) = (&trace_path, &trouble) {
+                machine.set_tracer(Some(Box::new(TraceFile::create(path, now, trouble.clone())?)));
+            }
+            Ok(machine)
         });
         match opened {
-            Ok(machine) => Ok(Endpoint { machine, socket, is_clear, is_stuffed: false }),
+            Ok(machine) => Ok(Endpoint { machine, socket, is_clear, is_stuffed: false, trouble }),
             Err(error) => {
                 driver.close_datagram(socket);
                 Err(error)
@@ -78,6 +90,11 @@ impl Endpoint {
             None => debug_assert!(false, "a received train has one lease"),
         }
         arrivals.enter(driver, runs_before, lease);
+    }
+
+    /// What its trace or its key log has to say, once.
+    pub fn take_trouble(&self) -> Option<String> {
+        self.trouble.as_ref()?.take()
     }
 
     /// When it wants a turn: at once, at a time, or never.

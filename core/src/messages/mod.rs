@@ -8,6 +8,7 @@ mod config;
 mod endpoint;
 mod resolve;
 mod socket;
+mod trace;
 
 pub(crate) use arrived::{Arrivals, PlainTrain};
 pub use arrived::{Datagrams, Messages};

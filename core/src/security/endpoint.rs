@@ -4,14 +4,17 @@ use super::access::Access;
 use super::check::crc32c;
 use super::handshake::{self, Pending};
 use super::key::{PrivateKey, PublicKey};
+use super::key_log::{KeyLog, Secrets};
 use super::packet_key::expand;
 use super::protector::PacketProtector;
 use super::random::{self, RandomWords};
 use crate::Result;
+use crate::log::Trouble;
 use aws_lc_rs::hkdf::{HKDF_SHA256, Prk, Salt};
 use aws_lc_rs::hmac;
-use clustercore_proto::datagram::{Established, MacUse, Security};
+use clustercore_proto::datagram::{Established, MacUse, Security, WireId};
 use std::fmt;
+use std::path::Path;
 use zeroize::Zeroizing;
 
 /// How an endpoint protects what it sends, and whom it believes.
@@ -36,6 +39,7 @@ pub struct EndpointSecurity {
     /// Follows from the endpoint's key, so that a restarted program can still say that it knows nothing.
     reset: hmac::Key,
     random: RandomWords,
+    key_log: Option<KeyLog>,
 }
 
 impl EndpointSecurity {
@@ -58,7 +62,22 @@ impl EndpointSecurity {
             cookie: hmac::Key::new(hmac::HMAC_SHA256, &*cookie),
             reset: hmac::Key::new(hmac::HMAC_SHA256, &*reset),
             random: RandomWords::default(),
+            key_log: None,
         })
+    }
+
+    /// Appends the secrets of its connections to a file from now on, so that a capture can be read: whoever has the file can read what is
+    /// sent. See `docs/protocol/datagram.md`, "Key log".
+    ///
+    /// Errors: `KeyExposed` when others can get at the file; what opening a file can fail with.
+    pub fn log_keys(&mut self, path: &Path) -> Result<()> {
+        self.log_keys_or_tell(path, Trouble::default())
+    }
+
+    /// The same; `trouble` learns what is missing in the file.
+    pub(crate) fn log_keys_or_tell(&mut self, path: &Path, trouble: Trouble) -> Result<()> {
+        self.key_log = Some(KeyLog::open(path, trouble)?);
+        Ok(())
     }
 
     /// Whether it is secure mode.
@@ -115,15 +134,36 @@ impl Security for EndpointSecurity {
     ) -> Option<(Established<PacketProtector>, Vec<u8>)> {
         match &self.mode {
             Mode::Clear => Some((in_clear(message), parameters.to_vec())),
-            Mode::Secure { key, access } => handshake::respond(key, access, message, parameters),
+            Mode::Secure { key, access } => {
+                let (established, answer, secrets) = handshake::respond(key, access, message, parameters)?;
+                note(&mut self.key_log, secrets);
+                Some((established, answer))
+            }
         }
     }
 
     fn finish(&mut self, pending: &mut Pending, message: &[u8]) -> Option<Established<PacketProtector>> {
         match pending {
             Pending::Clear => Some(in_clear(message)),
-            Pending::Secure(state) => handshake::finish(state, message),
+            Pending::Secure(state) => {
+                let (established, secrets) = handshake::finish(state, message)?;
+                note(&mut self.key_log, secrets);
+                Some(established)
+            }
         }
+    }
+
+    fn on_established(&mut self, own: WireId, peer: WireId) {
+        if let Some(log) = &mut self.key_log {
+            log.on_established(own, peer);
+        }
+    }
+}
+
+/// Secrets wait for the ids of their connection, if there is a log for them.
+fn note(log: &mut Option<KeyLog>, secrets: Secrets) {
+    if let Some(log) = log {
+        log.secrets = Some(secrets);
     }
 }
 

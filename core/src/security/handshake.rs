@@ -5,6 +5,7 @@
 
 use super::access::Access;
 use super::key::{PrivateKey, PublicKey};
+use super::key_log::Secrets;
 use super::noise::Primitives;
 use super::protector::{PacketKeys, PacketProtector};
 use clustercore_proto::datagram::{Established, VERSION};
@@ -28,28 +29,32 @@ pub(super) fn initiate(own: &PrivateKey, peer: &PublicKey, parameters: &[u8]) ->
     Some((Pending::Secure(Box::new(state)), message))
 }
 
-/// The server's answer to a client that is let in.
+/// The server's answer to a client that is let in, and the secrets of the connection.
 pub(super) fn respond(
     own: &PrivateKey,
     access: &Access,
     message: &[u8],
     parameters: &[u8],
-) -> Option<(Established<PacketProtector>, Vec<u8>)> {
+) -> Option<(Established<PacketProtector>, Vec<u8>, Secrets)> {
     let mut state = builder(own)?.build_responder().ok()?;
     let theirs = read(&mut state, message)?;
     let client = peer_of(&state).filter(|client| access.allows(client))?;
     let answer = write(&mut state, parameters)?;
     let (from_client, from_server) = secrets(&mut state);
-    let keys = PacketKeys::new(from_server, from_client);
-    Some((established(keys, theirs, client), answer))
+    let secrets = Secrets { own: from_server, peer: from_client };
+    Some((established(&secrets, theirs, client), answer, secrets))
 }
 
-/// The client takes the server's answer. After `None` it goes on waiting for the true one.
-pub(super) fn finish(state: &mut HandshakeState, message: &[u8]) -> Option<Established<PacketProtector>> {
+/// The client takes the server's answer; the secrets of the connection beside it. After `None` it goes on waiting for the true one.
+pub(super) fn finish(
+    state: &mut HandshakeState,
+    message: &[u8],
+) -> Option<(Established<PacketProtector>, Secrets)> {
     let theirs = read(state, message)?;
     let server = peer_of(state)?;
     let (from_client, from_server) = secrets(state);
-    Some(established(PacketKeys::new(from_client, from_server), theirs, server))
+    let secrets = Secrets { own: from_client, peer: from_server };
+    Some((established(&secrets, theirs, server), secrets))
 }
 
 fn builder(own: &PrivateKey) -> Option<Builder<'_>> {
@@ -85,7 +90,8 @@ fn secrets(state: &mut HandshakeState) -> (Zeroizing<[u8; 32]>, Zeroizing<[u8; 3
     (Zeroizing::new(from_client), Zeroizing::new(from_server))
 }
 
-fn established(keys: PacketKeys, parameters: Vec<u8>, peer: PublicKey) -> Established<PacketProtector> {
+fn established(secrets: &Secrets, parameters: Vec<u8>, peer: PublicKey) -> Established<PacketProtector> {
+    let keys = PacketKeys::new(secrets.own.clone(), secrets.peer.clone());
     Established {
         protector: PacketProtector::Secure(Box::new(keys)),
         parameters,

@@ -11,6 +11,7 @@ mod endpoint;
 mod handshake;
 mod key;
 mod key_file;
+mod key_log;
 mod noise;
 mod packet_key;
 mod protector;

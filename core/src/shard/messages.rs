@@ -3,17 +3,20 @@
 use super::Shard;
 use crate::error::{Code, Error, Result};
 use crate::io::{DatagramCounters, DatagramOptions, Driver, Event, Instant, Train};
+use crate::log::LogLevel;
 use crate::messages::{Datagrams, Endpoint, EndpointConfig, EndpointId, Messages, PlainTrain, SocketId};
 use crate::proto::datagram::{
     self as proto, ConnectError, Connection, MessageClaim, SendError, Sequence, StreamId,
 };
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 impl<D: Driver> Shard<D> {
     /// Opens an endpoint of reliable datagrams; port 0 lets the system choose.
     ///
     /// Errors: `InsecureAddress` (clear messages outside loopback), `BadConfiguration`, `AddressInUse`, `AddressNotAvailable`,
-    /// `PermissionDenied`, `OutOfMemory`, `TooLarge` (4096 endpoints are there), `WrongThread`.
+    /// `PermissionDenied`, `OutOfMemory`, `TooLarge` (4096 endpoints are there), `KeyExposed` (others can get at the key log), `Io` (no
+    /// trace or key log can be made there), `WrongThread`.
     pub fn open_endpoint(&mut self, address: SocketAddr, mut config: EndpointConfig) -> Result<EndpointId> {
         self.check_thread()?;
         let now = self.time();
@@ -21,12 +24,31 @@ impl<D: Driver> Shard<D> {
         if config.machine.epoch == 0 {
             config.machine.epoch = epoch();
         }
+        let files = [config.trace_path.clone(), config.key_log_path.clone()];
         let endpoint = Endpoint::open(&mut self.driver, now, address, config)?;
+        self.log_files(&endpoint, &files);
         let socket = endpoint.socket;
         self.endpoints.insert(endpoint).map(EndpointId::from).map_err(|_| {
             self.driver.close_datagram(socket);
             Error::new(Code::TooLarge, "there are 4096 endpoints, which is as many as may be")
         })
+    }
+
+    /// Says that an endpoint writes a trace or its keys.
+    fn log_files(&mut self, endpoint: &Endpoint, [trace, keys]: &[Option<PathBuf>; 2]) {
+        let Some(address) = self.driver.datagram_address(endpoint.socket) else { return };
+        if let Some(path) = trace {
+            let words = format!("endpoint {address} writes a trace of every packet to {}", path.display());
+            self.log.push(LogLevel::Info, words);
+        }
+        if let Some(path) = keys {
+            let words = format!(
+                "endpoint {address} WRITES ITS KEYS to {}: whoever reads that file can read all that is sent; not for \
+                 production",
+                path.display()
+            );
+            self.log.push(LogLevel::Warn, words);
+        }
     }
 
     /// The address that an endpoint is bound to.
@@ -282,6 +304,9 @@ impl<D: Driver> Shard<D> {
             endpoint.drive(&mut self.driver, now);
             while let Some(event) = endpoint.machine.poll_event() {
                 self.connection_events.push((place.into(), event));
+            }
+            if let Some(words) = endpoint.take_trouble() {
+                self.log.push(LogLevel::Error, format!("endpoint {}: {words}", EndpointId::from(place)));
             }
         }
     }

@@ -15,23 +15,22 @@ pub fn run(_quick: bool) -> Result<Outcome> {
     }
     let folder = workspace::target().join("captures");
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    let mut test = process::cargo([
-        "test",
-        "--quiet",
-        "--package",
-        "clustercore-proto",
-        "--test",
-        "sim_datagram",
-        "capture",
-    ]);
-    process::run(test.env("CLUSTERCORE_CAPTURES", &folder), Duration::from_secs(600))?;
+    for (package, test) in [("clustercore-proto", "sim_datagram"), ("clustercore", "security")] {
+        let mut test = process::cargo(["test", "--quiet", "--package", package, "--test", test, "capture"]);
+        process::run(test.env("CLUSTERCORE_CAPTURES", &folder), Duration::from_secs(600))?;
+    }
     let script = workspace::root().join("docs/protocol/clustercore.lua");
     // Clear packets are found on any port; protected ones of a peer that has moved only by the port of the other.
-    for (name, port) in [("clear", 0), ("keyed", PORT)] {
+    // Sealed ones are read with the log of their keys.
+    for (name, port) in [("clear", 0), ("keyed", PORT), ("sealed", 0)] {
         let expected = fs::read_to_string(folder.join(name).with_extension("txt"))?;
         let mut tshark = process::command("tshark");
         tshark.arg("-X").arg(format!("lua_script:{}", script.display()));
         tshark.arg("-o").arg(format!("clustercore.port:{port}"));
+        let keys = folder.join(name).with_extension("keys");
+        if keys.exists() {
+            tshark.arg("-o").arg(format!("clustercore.keys:{}", keys.display()));
+        }
         tshark.arg("-r").arg(folder.join(name).with_extension("pcap"));
         tshark.args(["-T", "fields", "-e", "_ws.col.Protocol", "-e", "_ws.col.Info", "-e", "_ws.expert"]);
         let found = process::capture(&mut tshark, Duration::from_secs(60))?;

@@ -25,6 +25,7 @@ mod security;
 mod send_stream;
 mod sent;
 mod stats;
+mod trace;
 mod writer;
 
 pub use config::{BadConfig, Config, PACKET_BYTES_MAX};
@@ -38,6 +39,7 @@ pub use packet::{Body, DataHeader, HEADER_BYTES, INIT_BYTES, Long, VERSION};
 pub use parameters::{Parameters, RefuseCode};
 pub use security::{Established, MacUse, Protector, Security};
 pub use stats::{PathReport, Stats};
+pub use trace::{DropReason, TraceEvent, TraceStatus, Tracer};
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;

@@ -30,6 +30,11 @@ impl Pacer {
         self.bytes_per_second = u64::try_from(rate).unwrap_or(u64::MAX).max(1);
     }
 
+    /// Bytes per second.
+    pub fn rate(&self) -> u64 {
+        self.bytes_per_second
+    }
+
     /// Bytes that may leave at once: 1 ms of the rate, but two packets at least.
     pub fn burst(&self) -> u64 {
         (self.bytes_per_second / 1000).max(BURST_MIN)

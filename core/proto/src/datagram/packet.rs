@@ -122,6 +122,20 @@ pub enum Body<'a> {
     Refuse(RefuseCode),
 }
 
+impl Body<'_> {
+    /// In a word, for people.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Body::Init { .. } => "init",
+            Body::Cookie(_) => "cookie",
+            Body::Accept { .. } => "accept",
+            Body::Versions(_) => "versions",
+            Body::Reset(_) => "reset",
+            Body::Refuse(_) => "refuse",
+        }
+    }
+}
+
 impl<'a> Long<'a> {
     /// Appends the packet with its check; an Init is padded.
     pub fn write(&self, check: impl Fn(&[u8]) -> u32, out: &mut Vec<u8>) {

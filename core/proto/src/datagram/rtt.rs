@@ -49,6 +49,16 @@ impl Rtt {
         Duration::from_nanos(self.smoothed_ns)
     }
 
+    /// The last one.
+    pub fn latest(&self) -> Duration {
+        Duration::from_nanos(self.latest_ns)
+    }
+
+    /// How far samples are from the smoothed one, on average.
+    pub fn deviation(&self) -> Duration {
+        Duration::from_nanos(self.deviation_ns)
+    }
+
     /// The shortest one seen.
     pub fn min(&self) -> Duration {
         Duration::from_nanos(self.min_ns)

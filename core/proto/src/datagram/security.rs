@@ -2,6 +2,7 @@
 //!
 //! Two implementations live in the core (clear and Noise); tests have their own. No cipher is written here.
 
+use super::id::WireId;
 use alloc::vec::Vec;
 
 /// Protects the data packets of one connection, in both directions.
@@ -70,4 +71,6 @@ pub trait Security {
     /// The server's answer to `initiate`. `None`: it is not right; the handshake goes on waiting.
     fn finish(&mut self, pending: &mut Self::Pending, message: &[u8])
     -> Option<Established<Self::Protector>>;
+    /// The handshake that `respond` or `finish` has just ended has led to a connection: its id here, and its id at the peer.
+    fn on_established(&mut self, _own: WireId, _peer: WireId) {}
 }

@@ -10,4 +10,6 @@ mod net;
 mod node;
 mod script;
 mod security;
+mod trace;
+mod wireshark;
 mod world;

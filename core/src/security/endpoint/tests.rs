@@ -1,4 +1,5 @@
 use super::*;
+use crate::security::PacketKeys;
 use clustercore_proto::datagram::Protector;
 use proptest::prelude::*;
 use std::collections::HashSet;
@@ -240,4 +241,52 @@ proptest! {
     fn any_text_is_read_as_a_list_or_refused(text in ".{0,200}") {
         let _ = Access::parse(&text);
     }
+}
+
+/// The keys that a line of the log leads to, for packets to `target`.
+fn logged_keys(log: &str, target: WireId) -> PacketProtector {
+    let start = format!("CLUSTERCORE_1_SECRET_0 {:016x} ", target.0);
+    let secret = log.lines().find_map(|line| line.strip_prefix(&start)).expect("a line for that id");
+    let mut bytes = Zeroizing::new([0; 32]);
+    for (byte, digits) in bytes.iter_mut().zip(secret.as_bytes().chunks(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(digits).unwrap(), 16).unwrap();
+    }
+    PacketProtector::Secure(Box::new(PacketKeys::new(bytes.clone(), bytes)))
+}
+
+#[test]
+fn what_is_sent_can_be_opened_with_the_log_of_keys() {
+    let path = std::env::temp_dir().join(format!("clustercore-key-log-{}", std::process::id()));
+    let mut pair = pair();
+    pair.server.log_keys(&path).unwrap();
+    let (mut pending, message) = pair.start();
+    let (mut server, answer) = pair.server.respond(&message, b"").unwrap();
+    pair.server.on_established(WireId(0xa1), WireId(0xc2));
+    pair.server.on_established(WireId(0xdead), WireId(0xbeef));
+    let mut client = pair.client.finish(&mut pending, &answer).unwrap();
+    let log = std::fs::read_to_string(&path).unwrap();
+    let mode = std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(&path).unwrap());
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!((log.lines().count(), mode & 0o777), (2, 0o600), "{log}");
+    for (sender, target) in [(&mut client.protector, WireId(0xa1)), (&mut server.protector, WireId(0xc2))] {
+        let mut keys = logged_keys(&log, target);
+        let mut packet = [b"a header of 16 b", &b"content"[..], &[0; 16]].concat();
+        sender.seal(7, &mut packet);
+        assert!(keys.open(7, false, &mut packet) && packet[16..].starts_with(b"content"));
+        // The next phase follows from the first.
+        sender.update_key();
+        let mut packet = [b"a header of 16 b", &b"content"[..], &[0; 16]].concat();
+        sender.seal(8, &mut packet);
+        assert!(keys.open(8, true, &mut packet) && packet[16..].starts_with(b"content"));
+    }
+}
+
+#[test]
+fn a_key_log_that_others_can_read_is_refused() {
+    let path = std::env::temp_dir().join(format!("clustercore-key-log-open-{}", std::process::id()));
+    std::fs::write(&path, "").unwrap();
+    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o640)).unwrap();
+    let error = pair().server.log_keys(&path).unwrap_err();
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(error.code(), crate::Code::KeyExposed, "{error}");
 }

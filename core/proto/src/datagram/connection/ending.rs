@@ -44,6 +44,18 @@ pub(in crate::datagram) struct Closing {
 }
 
 impl State {
+    /// In a word.
+    pub fn name(&self) -> &'static str {
+        match self {
+            State::Accepting => "accepting",
+            State::Open => "open",
+            State::Finishing { .. } => "finishing",
+            State::Closing(_) => "closing",
+            State::Draining { .. } => "draining",
+            State::Gone => "gone",
+        }
+    }
+
     pub fn closing(until: Instant, code: u64, text: Vec<u8>) -> State {
         State::Closing(Closing { until, code, text, is_due: true, heard: 0, heard_needed: 1 })
     }

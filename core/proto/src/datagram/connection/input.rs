@@ -10,6 +10,7 @@ use crate::datagram::packet::{DataHeader, HEADER_BYTES};
 use crate::datagram::receive_stream::{Limits, ReceiveStream, Trouble};
 use crate::datagram::security::Protector;
 use crate::datagram::sent::Settled;
+use crate::datagram::trace::{DropReason, TraceEvent};
 use crate::time::Instant;
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -41,10 +42,12 @@ impl<P: Protector> Machine<P> {
         let trailer = self.protector.trailer_bytes();
         if packet.len() < HEADER_BYTES + trailer {
             shared.stats.packets_malformed += 1;
+            self.trace_dropped(shared, DropReason::Malformed, from, packet.len());
             return;
         }
         if self.receive.acknowledging.is_repeat(header.number) {
             shared.stats.packets_repeated += 1;
+            self.trace_dropped(shared, DropReason::Repeated, from, packet.len());
             // It is said again, in case that nobody heard: but only for a packet that is not made up.
             if self.protector.open(header.number, header.phase, packet) {
                 self.repeat(now, packet, trailer);
@@ -53,13 +56,17 @@ impl<P: Protector> Machine<P> {
         }
         if !self.protector.open(header.number, header.phase, packet) {
             shared.stats.packets_corrupt += 1;
+            self.trace_dropped(shared, DropReason::Corrupt, from, packet.len());
             return;
         }
         shared.stats.packets_received += 1;
+        let (name, number, bytes) = (Some(self.name), header.number, packet.len());
+        shared.trace.note(name, || TraceEvent::Received { number, bytes, mark });
         self.heard = now;
         if header.phase != self.peer_phase && self.receive.acknowledging.is_newest(header.number) {
             self.peer_phase = header.phase;
             self.peer_key_rest = Some(now + self.linger());
+            shared.trace.note(name, || TraceEvent::KeyUpdated { is_own: false, number });
         }
         if !self.state.is_live() {
             self.on_packet_at_the_end(now, packet, trailer, shared);
@@ -74,6 +81,7 @@ impl<P: Protector> Machine<P> {
         }
         if from != self.path.peer && self.receive.acknowledging.is_newest(header.number) {
             self.path.suspect(now, from, random);
+            shared.trace.note(name, || TraceEvent::PathSuspected { address: from });
         }
         let frames = &packet[HEADER_BYTES..packet.len() - trailer];
         match self.on_frames(now, from, frames, place, shared, inbox) {
@@ -81,9 +89,17 @@ impl<P: Protector> Machine<P> {
                 let delay = shared.config.acknowledgement_delay;
                 self.receive.acknowledging.on_packet(now, header.number, urgency, mark, delay);
             }
-            Err(Trouble::Later) => shared.stats.packets_deferred += 1,
+            Err(Trouble::Later) => {
+                shared.stats.packets_deferred += 1;
+                self.trace_dropped(shared, DropReason::Deferred, from, bytes);
+            }
             Err(Trouble::Violation(code)) => self.violate(now, shared, code),
         }
+    }
+
+    #[inline]
+    fn trace_dropped(&self, shared: &mut Shared<'_>, why: DropReason, from: SocketAddr, bytes: usize) {
+        shared.trace.note(Some(self.name), || TraceEvent::Dropped { why, from, bytes });
     }
 
     /// A packet that came before: if it asks for an acknowledgement, the peer may not have heard ours.
@@ -185,6 +201,7 @@ impl<P: Protector> Machine<P> {
                 Frame::Response(value) => {
                     if let Some(peer) = self.path.on_response(value) {
                         self.path.move_to(now, shared.config, peer);
+                        shared.trace.note(Some(self.name), || TraceEvent::PathMoved { peer });
                         shared.events.push_back(Event::Moved { connection: self.name, peer });
                     }
                 }

@@ -7,6 +7,7 @@ mod output;
 mod path;
 mod repair;
 mod timers;
+mod trace;
 
 pub(super) use ending::State;
 pub(super) use input::{Arrival, CONNECTION_GAPS_MAX};
@@ -22,6 +23,7 @@ use super::receive_stream::ReceiveStream;
 use super::security::Protector;
 use super::send_stream::{Latest, SendStreams, cost};
 use super::sent::Flight;
+use super::trace::TraceEvent;
 use super::writer::{Shape, Writer};
 use crate::time::Instant;
 use acknowledge::Acknowledging;
@@ -56,6 +58,7 @@ pub(super) struct Shared<'a> {
     pub pool: &'a mut Pool,
     pub events: &'a mut alloc::collections::VecDeque<Event>,
     pub stats: &'a mut super::stats::Stats,
+    pub trace: &'a mut super::trace::Trace,
 }
 
 /// A connection. See the module's text.
@@ -511,6 +514,7 @@ impl<P: Protector> Machine<P> {
     }
 
     fn tell_gone(&mut self, shared: &mut Shared<'_>, reason: GoneReason) {
+        shared.trace.note(Some(self.name), || TraceEvent::Closed { reason: &reason });
         if self.state == State::Accepting {
             // Its owner has never heard of it.
             return;

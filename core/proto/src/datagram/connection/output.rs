@@ -7,6 +7,7 @@ use crate::datagram::frame::{self, LATEST_HEAD_MAX};
 use crate::datagram::packet::{DataHeader, HEADER_BYTES, NUMBER_MAX};
 use crate::datagram::security::Protector;
 use crate::datagram::sent::Sent;
+use crate::datagram::trace::TraceEvent;
 use crate::datagram::{Transmit, TxSink};
 use crate::time::Instant;
 use alloc::sync::Arc;
@@ -303,6 +304,9 @@ impl<P: Protector> Machine<P> {
             header.write(packet);
             self.protector.seal(number, packet);
         }
+        if shared.trace.is_on() {
+            self.trace_sent(shared, first, &written, purpose == Purpose::Probe);
+        }
         self.send.number_next += u64::from(written.count);
         shared.stats.packets_sent += u64::from(written.count);
         shared.stats.trains_sent += 1;
@@ -368,6 +372,8 @@ impl<P: Protector> Machine<P> {
             self.key_since = (self.send.number_next, now);
             self.key_rest = Some(now + self.linger());
             shared.stats.key_updates += 1;
+            let number = self.send.number_next;
+            shared.trace.note(Some(self.name), || TraceEvent::KeyUpdated { is_own: true, number });
         }
     }
 }

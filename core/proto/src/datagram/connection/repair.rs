@@ -7,6 +7,7 @@ use crate::datagram::packet::HEADER_BYTES;
 use crate::datagram::ranges::Ranges;
 use crate::datagram::security::Protector;
 use crate::datagram::sent::{Lost, Sent};
+use crate::datagram::trace::TraceEvent;
 use crate::time::Instant;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
@@ -57,6 +58,8 @@ impl<P: Protector> Machine<P> {
         let mut is_black_hole = false;
         for packet in &lost {
             shared.stats.packets_lost += 1;
+            let (number, bytes, is_probe) = (packet.number, packet.range.len(), packet.is_probe);
+            shared.trace.note(Some(self.name), || TraceEvent::Lost { number, bytes, is_probe });
             if packet.is_probe {
                 self.path.search.on_probe_lost(now, self.path.rtt.smoothed());
                 continue;

@@ -4,6 +4,7 @@ use super::{Machine, Shared, State};
 use crate::datagram::event::{CloseCode, GoneReason};
 use crate::datagram::receive_stream::ReceiveStream;
 use crate::datagram::security::Protector;
+use crate::datagram::trace::TraceEvent;
 use crate::time::Instant;
 use core::time::Duration;
 
@@ -126,6 +127,8 @@ impl<P: Protector> Machine<P> {
     fn on_probe_timeout(&mut self, now: Instant, shared: &mut Shared<'_>) {
         shared.stats.probes += 1;
         self.send.probes_sent += 1;
+        let count = self.send.probes_sent;
+        shared.trace.note(Some(self.name), || TraceEvent::ProbeTimeout { count });
         self.send.probe_credit = 2;
         self.resend_oldest(now, shared);
         if !self.has_data() {

@@ -18,7 +18,7 @@ pub(super) enum Purpose {
 
 #[derive(Debug)]
 pub(super) struct Answers {
-    queue: VecDeque<(SocketAddr, Vec<u8>)>,
+    queue: VecDeque<(SocketAddr, &'static str, Vec<u8>)>,
     handshakes: Bucket,
     resets: Bucket,
 }
@@ -50,11 +50,12 @@ impl Answers {
         self.queue.len() < QUEUED_MAX && bucket.take(now)
     }
 
-    pub fn push(&mut self, to: SocketAddr, bytes: Vec<u8>) {
-        self.queue.push_back((to, bytes));
+    /// `kind` says in a word what it is.
+    pub fn push(&mut self, to: SocketAddr, kind: &'static str, bytes: Vec<u8>) {
+        self.queue.push_back((to, kind, bytes));
     }
 
-    pub fn pop(&mut self) -> Option<(SocketAddr, Vec<u8>)> {
+    pub fn pop(&mut self) -> Option<(SocketAddr, &'static str, Vec<u8>)> {
         self.queue.pop_front()
     }
 }

@@ -18,6 +18,7 @@ use super::packet::{DataHeader, HEADER_BYTES, Long};
 use super::pool::Pool;
 use super::security::Security;
 use super::stats::{PathReport, Stats};
+use super::trace::{DropReason, Trace, TraceEvent, Tracer};
 use super::{Train, Transmit, TxSink};
 use crate::time::{Instant, Wheel};
 use alloc::boxed::Box;
@@ -46,6 +47,7 @@ pub struct Endpoint<S: Security> {
     wheel: Wheel<Connection>,
     ready: VecDeque<u32>,
     answers: Answers,
+    trace: Trace,
 }
 
 /// A place of the table.
@@ -79,12 +81,18 @@ impl<S: Security> Endpoint<S> {
             stats: Stats::default(),
             wheel,
             ready: VecDeque::new(),
+            trace: Trace::default(),
         })
     }
 
     /// The configuration.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// Who is told what happens, packet by packet; `None` for nobody.
+    pub fn set_tracer(&mut self, tracer: Option<Box<dyn Tracer>>) {
+        self.trace.set(tracer);
     }
 
     /// What it has counted.
@@ -135,6 +143,7 @@ impl<S: Security> Endpoint<S> {
     /// Takes datagrams that have arrived together. Messages in them are handed to `inbox`.
     pub fn handle(&mut self, now: Instant, train: Train<'_>, inbox: &mut impl Inbox) {
         let Train { from, bytes, segment, mark } = train;
+        self.trace.at(now);
         let mut touched: Option<u32> = None;
         for (index, packet) in bytes.chunks_mut(segment.max(1)).enumerate() {
             let place = index * segment + HEADER_BYTES;
@@ -143,6 +152,7 @@ impl<S: Security> Endpoint<S> {
                     self.on_long(now, from, packet);
                 } else {
                     self.stats.packets_malformed += 1;
+                    self.trace_dropped(DropReason::Malformed, from, packet.len());
                 }
                 continue;
             };
@@ -166,12 +176,14 @@ impl<S: Security> Endpoint<S> {
                         pool: &mut self.pool,
                         events: &mut self.events,
                         stats: &mut self.stats,
+                        trace: &mut self.trace,
                     };
                     machine.on_packet(arrival, header, packet, &mut shared, inbox);
                 }
                 Some(Content::Connecting(connecting)) if connecting.own == header.target => {
                     // It has overtaken the Accept; it will come again.
                     self.stats.packets_unknown += 1;
+                    self.trace_dropped(DropReason::Unknown, from, packet.len());
                 }
                 _ => self.on_unknown(now, from, &header, packet.len()),
             }
@@ -183,6 +195,7 @@ impl<S: Security> Endpoint<S> {
 
     /// Does what is due at `now`.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.trace.at(now);
         while let Some(name) = self.wheel.pop(now) {
             let Some(slot) = self.slots.get_mut(name.index as usize) else { continue };
             if slot.generation != name.generation {
@@ -206,6 +219,7 @@ impl<S: Security> Endpoint<S> {
                         pool: &mut self.pool,
                         events: &mut self.events,
                         stats: &mut self.stats,
+                        trace: &mut self.trace,
                     };
                     if machine.due(&shared) <= now {
                         machine.on_timeout(now, &mut shared);
@@ -219,8 +233,10 @@ impl<S: Security> Endpoint<S> {
 
     /// Hands out what may leave now, `trains_max` trains at most (a few more when several connections take turns). False: there is more.
     pub fn transmit(&mut self, now: Instant, trains_max: usize, sink: &mut impl TxSink) -> bool {
-        while let Some((to, bytes)) = self.answers.pop() {
+        self.trace.at(now);
+        while let Some((to, kind, bytes)) = self.answers.pop() {
             let range = 0..bytes.len();
+            self.trace_handshake(kind, to, bytes.len(), true);
             let segment = bytes.len() as u32;
             sink.transmit(Transmit {
                 to,
@@ -243,6 +259,12 @@ impl<S: Security> Endpoint<S> {
                         let mut bytes = Vec::new();
                         connecting.write(now, &self.config, |bytes| self.security.check(bytes), &mut bytes);
                         let (to, len) = (connecting.peer, bytes.len());
+                        self.trace.note(None, || TraceEvent::Handshake {
+                            kind: "init",
+                            address: to,
+                            bytes: len,
+                            is_sent: true,
+                        });
                         counting.transmit(Transmit {
                             to,
                             bytes: Arc::new(bytes),
@@ -261,6 +283,7 @@ impl<S: Security> Endpoint<S> {
                         pool: &mut self.pool,
                         events: &mut self.events,
                         stats: &mut self.stats,
+                        trace: &mut self.trace,
                     };
                     if !machine.transmit(now, &mut shared, TRAINS_PER_ROUND, &mut counting) {
                         machine.is_ready = true;
@@ -311,6 +334,7 @@ impl<S: Security> Endpoint<S> {
         let Some(Slot { content: Content::Open(machine), .. }) = self.slots.get_mut(index as usize) else {
             return;
         };
+        machine.trace_status(&mut self.trace);
         if machine.is_half_open && machine.state != State::Accepting {
             machine.is_half_open = false;
             self.half_open -= 1;
@@ -335,6 +359,7 @@ impl<S: Security> Endpoint<S> {
                     pool: &mut self.pool,
                     events: &mut self.events,
                     stats: &mut self.stats,
+                    trace: &mut self.trace,
                 };
                 machine.vanish(&mut shared, GoneReason::Violation(CloseCode::Frame));
                 return self.release(index);
@@ -365,6 +390,7 @@ impl<S: Security> Endpoint<S> {
                     pool: &mut self.pool,
                     events: &mut self.events,
                     stats: &mut self.stats,
+                    trace: &mut self.trace,
                 };
                 (machine.due(&shared), &mut machine.entered)
             }
@@ -376,9 +402,19 @@ impl<S: Security> Endpoint<S> {
 
     fn release(&mut self, index: u32) {
         let Some(slot) = self.slots.get_mut(index as usize) else { return };
+        let name = Connection { index, generation: slot.generation };
         slot.content = Content::Free;
         slot.generation = slot.generation.wrapping_add(1);
         self.free.push(index);
+        self.trace.note(Some(name), || TraceEvent::Released);
+    }
+
+    fn trace_dropped(&mut self, why: DropReason, from: SocketAddr, bytes: usize) {
+        self.trace.note(None, || TraceEvent::Dropped { why, from, bytes });
+    }
+
+    fn trace_handshake(&mut self, kind: &'static str, address: SocketAddr, bytes: usize, is_sent: bool) {
+        self.trace.note(None, || TraceEvent::Handshake { kind, address, bytes, is_sent });
     }
 
     /// What must hold between calls, for tests.

@@ -9,6 +9,7 @@ use crate::datagram::id::{Connection, WireId};
 use crate::datagram::packet::{Body, DataHeader, INIT_BYTES, Long, RESET_BYTES, VERSION};
 use crate::datagram::parameters::{Parameters, RefuseCode};
 use crate::datagram::security::Security;
+use crate::datagram::trace::DropReason;
 use crate::time::Instant;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -18,8 +19,9 @@ impl<S: Security> Endpoint<S> {
     pub(super) fn on_long(&mut self, now: Instant, from: SocketAddr, bytes: &[u8]) {
         let Ok(packet) = Long::read(bytes, |bytes| self.security.check(bytes)) else {
             self.stats.packets_malformed += 1;
-            return;
+            return self.trace_dropped(DropReason::Malformed, from, bytes.len());
         };
+        self.trace_handshake(packet.body.name(), from, bytes.len(), false);
         match packet.body {
             Body::Init { epoch, cookie, handshake } => {
                 self.on_init(now, from, &packet, epoch, cookie, handshake)
@@ -135,11 +137,13 @@ impl<S: Security> Endpoint<S> {
         machine.is_half_open = true;
         machine.accept = Some(bytes.clone());
         self.half_open += 1;
-        self.enter(index, machine);
-        self.answers.push(from, bytes);
+        self.enter(index, machine, false);
+        self.answers.push(from, "accept", bytes);
     }
 
-    fn enter(&mut self, index: u32, machine: Machine<S::Protector>) {
+    fn enter(&mut self, index: u32, machine: Machine<S::Protector>, is_client: bool) {
+        machine.trace_opened(&mut self.trace, is_client);
+        self.security.on_established(machine.own, machine.peer_id);
         self.by_peer.insert((machine.peer(), machine.peer_id), index);
         self.slots[index as usize].content = Content::Open(Box::new(machine));
         self.schedule(index);
@@ -152,7 +156,7 @@ impl<S: Security> Endpoint<S> {
         };
         if let Some(bytes) = machine.accept.clone() {
             if self.answers.allow(now, Purpose::Handshake) {
-                self.answers.push(from, bytes);
+                self.answers.push(from, "accept", bytes);
             } else {
                 self.stats.answers_dropped += 1;
             }
@@ -193,7 +197,7 @@ impl<S: Security> Endpoint<S> {
         };
         let mut machine = Machine::new(now, &self.config, beginning);
         machine.on_opened(now.saturating_sub(sent));
-        self.enter(index, machine);
+        self.enter(index, machine, true);
         self.events.push_back(Event::Connected { connection, epoch, identity });
         self.make_ready(index);
     }
@@ -213,6 +217,7 @@ impl<S: Security> Endpoint<S> {
                     pool: &mut self.pool,
                     events: &mut self.events,
                     stats: &mut self.stats,
+                    trace: &mut self.trace,
                 };
                 machine.vanish(&mut shared, GoneReason::Restarted);
                 self.settle(index);
@@ -223,6 +228,7 @@ impl<S: Security> Endpoint<S> {
     /// A data packet for an id that is not ours: its sender is told, in fewer bytes than it sent.
     pub(super) fn on_unknown(&mut self, now: Instant, from: SocketAddr, header: &DataHeader, len: usize) {
         self.stats.packets_unknown += 1;
+        self.trace_dropped(DropReason::Unknown, from, len);
         if len < RESET_BYTES {
             return;
         }
@@ -247,6 +253,7 @@ impl<S: Security> Endpoint<S> {
             pool: &mut self.pool,
             events: &mut self.events,
             stats: &mut self.stats,
+            trace: &mut self.trace,
         };
         machine.vanish(&mut shared, GoneReason::Restarted);
         self.settle(index);
@@ -258,10 +265,11 @@ impl<S: Security> Endpoint<S> {
             self.stats.answers_dropped += 1;
             return;
         }
+        let kind = body.name();
         let packet = Long { source_shard: self.config.shard, version: VERSION, target, source, body };
         let mut bytes = Vec::new();
         packet.write(|bytes| self.security.check(bytes), &mut bytes);
         self.stats.answers_sent += 1;
-        self.answers.push(to, bytes);
+        self.answers.push(to, kind, bytes);
     }
 }

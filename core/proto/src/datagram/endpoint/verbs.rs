@@ -8,6 +8,7 @@ use crate::datagram::handshake::{Connecting, parameters};
 use crate::datagram::id::{Connection, Sequence, StreamId, WireId};
 use crate::datagram::packet::VERSION;
 use crate::datagram::security::Security;
+use crate::datagram::trace::TraceEvent;
 use crate::time::Instant;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -50,6 +51,7 @@ impl<S: Security> Endpoint<S> {
         peer: SocketAddr,
         key: Option<[u8; 32]>,
     ) -> Result<Connection, ConnectError> {
+        self.trace.at(now);
         let Some((index, own)) = self.take_slot() else {
             return Err(ConnectError::Full { max: self.config.connections_max });
         };
@@ -139,6 +141,7 @@ impl<S: Security> Endpoint<S> {
         text: &[u8],
         is_finishing: bool,
     ) {
+        self.trace.at(now);
         match self.slots.get_mut(connection.index as usize) {
             Some(Slot { generation, .. }) if *generation != connection.generation => {}
             Some(Slot { content: Content::Connecting(_), .. }) => {
@@ -150,6 +153,7 @@ impl<S: Security> Endpoint<S> {
                     pool: &mut self.pool,
                     events: &mut self.events,
                     stats: &mut self.stats,
+                    trace: &mut self.trace,
                 };
                 machine.close(now, &mut shared, code, text, is_finishing);
                 self.settle(connection.index);
@@ -162,6 +166,7 @@ impl<S: Security> Endpoint<S> {
     pub(super) fn give_up(&mut self, index: u32, reason: GoneReason) {
         let generation = self.slots[index as usize].generation;
         let connection = Connection { index, generation };
+        self.trace.note(Some(connection), || TraceEvent::Closed { reason: &reason });
         self.events.push_back(Event::Gone { connection, reason, unconfirmed: Vec::new() });
         self.release(index);
     }
@@ -205,6 +210,7 @@ impl<S: Security> Endpoint<S> {
             pool: &mut self.pool,
             events: &mut self.events,
             stats: &mut self.stats,
+            trace: &mut self.trace,
         };
         let result = act(machine, &mut shared);
         if result.is_ok() && !core::mem::replace(&mut machine.is_ready, true) {
