@@ -1,5 +1,7 @@
 //! Buffers of trains, used again.
 
+use super::writer::Trains;
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -10,6 +12,8 @@ pub struct Pool {
     small: Vec<Vec<u8>>,
     large: Vec<Vec<u8>>,
     shared: VecDeque<Arc<Vec<u8>>>,
+    #[expect(clippy::vec_box, reason = "the boxes themselves are reused, they do not move")]
+    trains: Vec<Box<Trains>>,
 }
 
 impl Pool {
@@ -44,6 +48,18 @@ impl Pool {
         }
     }
 
+    /// Room for trains of a writer, empty.
+    pub fn take_trains(&mut self) -> Box<Trains> {
+        self.trains.pop().unwrap_or_default()
+    }
+
+    /// Takes such room back, empty.
+    pub fn give_trains(&mut self, trains: Box<Trains>) {
+        if self.trains.len() < TRAINS_KEPT {
+            self.trains.push(trains);
+        }
+    }
+
     fn collect(&mut self) {
         for _ in 0..4 {
             let Some(buffer) = self.shared.pop_front() else { return };
@@ -65,6 +81,7 @@ pub const LARGE_BYTES: usize = 65_536;
 const SMALL_KEPT: usize = 4096;
 const LARGE_KEPT: usize = 256;
 const SHARED_KEPT: usize = 8192;
+const TRAINS_KEPT: usize = 64;
 
 #[cfg(test)]
 mod tests {

@@ -80,6 +80,10 @@ impl Ranges {
         let first = self.ranges.partition_point(|&(_, e)| e < start);
         let last = self.ranges.partition_point(|&(s, _)| s <= end);
         if first == last {
+            if self.ranges.is_empty() {
+                // Mostly it stays the only one.
+                self.ranges.reserve_exact(1);
+            }
             self.ranges.insert(first, (start, end));
         } else {
             let joined = (start.min(self.ranges[first].0), end.max(self.ranges[last - 1].1));

@@ -58,6 +58,10 @@ impl SendStreams {
     pub fn open(&mut self, id: StreamId, credit: u64) -> &mut SendStream {
         let place = self.streams.partition_point(|stream| stream.id < id);
         if self.streams.get(place).is_none_or(|stream| stream.id != id) {
+            if self.streams.is_empty() {
+                // Most connections have one.
+                self.streams.reserve_exact(1);
+            }
             self.streams.insert(place, SendStream { id, next: 0, used: 0, credit, latest: None });
         }
         self.last = place;

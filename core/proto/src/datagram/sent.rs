@@ -5,6 +5,7 @@
 
 use super::ranges::Ranges;
 use crate::time::Instant;
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -94,8 +95,8 @@ pub struct Flight {
     trains: VecDeque<Sent>,
     bytes: u64,
     eliciting: u64,
-    /// Numbers that were given up, to notice when they arrive after all.
-    lost: Ranges,
+    /// Numbers that were given up, if any were, to notice when they arrive after all.
+    lost: Option<Box<Ranges>>,
 }
 
 impl Flight {
@@ -166,14 +167,14 @@ impl Flight {
             }
             place += 1;
         }
-        let start = start.max(self.lost.floor());
-        if !self.lost.is_empty() && start <= end {
-            let mut left = end + 1 - start;
-            self.lost.missing(start, end + 1, |from, to| left -= to - from);
+        if let Some(lost) = self.lost.as_mut().filter(|lost| !lost.is_empty()) {
+            let start = start.max(lost.floor());
+            let mut left = (end + 1).saturating_sub(start);
+            lost.missing(start, end + 1, |from, to| left -= to - from);
             if left > 0 {
                 settled.is_spurious = true;
                 // Later acknowledgements say it again; it is news once.
-                self.lost.forget_below(end + 1);
+                lost.forget_below(end + 1);
             }
         }
         if emptied {
@@ -255,7 +256,7 @@ impl Flight {
         mask: u64,
         bytes: &mut u64,
         eliciting: &mut u64,
-        lost: &mut Ranges,
+        lost: &mut Option<Box<Ranges>>,
         each: &mut impl FnMut(Lost<'_>),
     ) -> bool {
         Self::settle(train, mask, bytes, eliciting);
@@ -264,7 +265,7 @@ impl Flight {
             let index = left.trailing_zeros();
             left &= left - 1;
             let number = train.first + u64::from(index);
-            lost.insert_range(number, number + 1, LOST_RANGES_MAX);
+            lost.get_or_insert_default().insert_range(number, number + 1, LOST_RANGES_MAX);
             each(Lost { train, index });
         }
         train.flying == 0

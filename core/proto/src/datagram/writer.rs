@@ -6,6 +6,7 @@ use super::id::{Sequence, StreamId};
 use super::packet::HEADER_BYTES;
 use super::pool::{LARGE_BYTES, Pool};
 use crate::wire::varint;
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 
 /// How trains are to look now.
@@ -26,30 +27,41 @@ impl Shape {
     }
 }
 
-/// Trains that wait to leave.
+/// Trains that wait to leave; takes memory while there are some.
 #[derive(Debug, Default)]
-pub struct Writer {
+pub struct Writer(Option<Box<Trains>>);
+
+/// What waits.
+#[derive(Debug, Default)]
+pub struct Trains {
     closed: VecDeque<Written>,
     open: Option<Builder>,
     /// Bytes of the closed trains.
     closed_bytes: usize,
 }
 
+impl Trains {
+    fn is_empty(&self) -> bool {
+        self.closed.is_empty() && self.open.as_ref().is_none_or(Builder::is_empty)
+    }
+}
+
 impl Writer {
     /// Bytes that wait.
     pub fn bytes(&self) -> usize {
-        self.closed_bytes + self.open.as_ref().map_or(0, Builder::len)
+        let Some(trains) = &self.0 else { return 0 };
+        trains.closed_bytes + trains.open.as_ref().map_or(0, Builder::len)
     }
 
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
-        self.closed.is_empty() && self.open.as_ref().is_none_or(Builder::is_empty)
+        self.0.as_ref().is_none_or(|trains| trains.is_empty())
     }
 
     /// Appends a message if the open packet has room for it.
     #[inline]
     pub fn message_if_room(&mut self, stream: StreamId, sequence: Sequence, payload: &[u8]) -> bool {
-        self.open.as_mut().is_some_and(|open| open.message(stream, sequence, payload))
+        self.open().is_some_and(|open| open.message(stream, sequence, payload))
     }
 
     /// Appends a message of a reliable stream, in parts when it is longer than a packet.
@@ -85,15 +97,16 @@ impl Writer {
         if need > shape.room() {
             return None;
         }
-        if let Some(claim) = self.open.as_mut().and_then(|open| open.claim(stream, sequence, len)) {
+        if let Some(claim) = self.open().and_then(|open| open.claim(stream, sequence, len)) {
             return Some(claim);
         }
         self.packet(pool, shape, need).claim(stream, sequence, len)
     }
 
     /// The train that is being written.
+    #[inline]
     pub fn open(&mut self) -> Option<&mut Builder> {
-        self.open.as_mut()
+        self.0.as_mut()?.open.as_mut()
     }
 
     /// Appends a part of a message, cut where packets end.
@@ -109,12 +122,12 @@ impl Writer {
         mut bytes: &[u8],
     ) {
         while !bytes.is_empty() {
-            let room = self.open.as_ref().map_or(0, Builder::room);
+            let room = self.open().map_or(0, |open| open.room());
             if room < FRAGMENT_HEAD_MAX + FRAGMENT_WANTED.min(bytes.len()) {
                 // What is left of this packet is not worth a cut.
                 self.packet(pool, shape, (FRAGMENT_HEAD_MAX + bytes.len()).min(shape.room()));
             }
-            let Some(open) = &mut self.open else { return };
+            let Some(open) = self.open() else { return };
             let len = bytes.len().min(open.room() - FRAGMENT_HEAD_MAX).min(usize::from(u16::MAX));
             let (part, rest) = bytes.split_at(len);
             open.frame(true, FRAGMENT_HEAD_MAX + len, |out| {
@@ -131,13 +144,13 @@ impl Writer {
         if need > shape.room() {
             return false;
         }
-        self.open.as_mut().is_some_and(|open| open.unreliable(stream, payload))
+        self.open().is_some_and(|open| open.unreliable(stream, payload))
             || self.packet(pool, shape, need).unreliable(stream, payload)
     }
 
     /// The open train with a packet that has at least `need` bytes of room; `need` fits a packet of `shape`.
     pub fn packet(&mut self, pool: &mut Pool, shape: Shape, need: usize) -> &mut Builder {
-        let is_fit = match &mut self.open {
+        let is_fit = match self.open() {
             Some(open) if open.room() >= need => true,
             Some(open) => {
                 if open.capacity() < LARGE_BYTES && open.len() + shape.packet_bytes > open.capacity() {
@@ -151,7 +164,8 @@ impl Writer {
         if !is_fit {
             self.close();
         }
-        self.open.get_or_insert_with(|| {
+        let trains = self.0.get_or_insert_with(|| pool.take_trains());
+        trains.open.get_or_insert_with(|| {
             let buffer = pool.take_small(shape.packet_bytes);
             Builder::new(buffer, shape.packet_bytes, shape.trailer, shape.train_bytes_max)
         })
@@ -159,41 +173,41 @@ impl Writer {
 
     /// Ends the open train.
     pub fn close(&mut self) {
-        if let Some(open) = self.open.take_if(|open| !open.is_empty()) {
+        let Some(trains) = &mut self.0 else { return };
+        if let Some(open) = trains.open.take_if(|open| !open.is_empty()) {
             let written = open.finish();
-            self.closed_bytes += written.buffer.len();
-            self.closed.push_back(written);
+            trains.closed_bytes += written.buffer.len();
+            trains.closed.push_back(written);
         }
     }
 
     /// The next closed train.
     pub fn front(&self) -> Option<&Written> {
-        self.closed.front()
+        self.0.as_ref()?.closed.front()
     }
 
     /// Takes the next closed train.
     pub fn pop(&mut self) -> Option<Written> {
-        let written = self.closed.pop_front()?;
-        self.closed_bytes -= written.buffer.len();
+        let trains = self.0.as_mut()?;
+        let written = trains.closed.pop_front()?;
+        trains.closed_bytes -= written.buffer.len();
         Some(written)
     }
 
     /// Puts a train back in front: what was cut off one that could not leave whole.
     pub fn put_back(&mut self, written: Written) {
-        self.closed_bytes += written.buffer.len();
-        self.closed.push_front(written);
+        let trains = self.0.get_or_insert_default();
+        trains.closed_bytes += written.buffer.len();
+        trains.closed.push_front(written);
     }
 
-    /// Gives up an open train in which nothing was written, and memory that is not used.
+    /// Gives up all memory, if nothing waits.
     pub fn relax(&mut self, pool: &mut Pool) {
-        if self.open.as_ref().is_some_and(Builder::is_empty)
-            && let Some(open) = self.open.take()
-        {
+        let Some(mut trains) = self.0.take_if(|trains| trains.is_empty()) else { return };
+        if let Some(open) = trains.open.take() {
             pool.give(open.finish().buffer);
         }
-        if self.closed.is_empty() {
-            self.closed.shrink_to(0);
-        }
+        pool.give_trains(trains);
     }
 }
 

@@ -1,6 +1,7 @@
 //! A point in driver time.
 
 use core::fmt;
+use core::num::NonZeroU64;
 use core::ops::{Add, AddAssign};
 use core::time::Duration;
 
@@ -9,30 +10,39 @@ use super::nanos;
 /// A point in time: nanoseconds since the driver started.
 ///
 /// 64 bits of nanoseconds last 584 years, so arithmetic saturates instead of wrapping: a deadline that would
-/// pass the end is simply never reached.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct Instant(u64);
+/// pass the end is simply never reached. An `Option` of it takes no more room.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Instant(
+    /// One more than the nanoseconds.
+    NonZeroU64,
+);
 
 impl Instant {
     /// The moment at which the driver started.
-    pub const ZERO: Instant = Instant(0);
+    pub const ZERO: Instant = Instant(NonZeroU64::MIN);
 
     /// The last representable moment; as a deadline it means "never".
-    pub const MAX: Instant = Instant(u64::MAX);
+    pub const MAX: Instant = Instant(NonZeroU64::MAX);
 
     /// The moment `nanos` nanoseconds after the driver started.
     pub const fn from_nanos(nanos: u64) -> Instant {
-        Instant(nanos)
+        Instant(NonZeroU64::MIN.saturating_add(nanos))
     }
 
     /// Nanoseconds since the driver started.
     pub const fn as_nanos(self) -> u64 {
-        self.0
+        self.0.get() - 1
     }
 
     /// Time from `earlier` to this moment; zero when `earlier` is in fact later.
     pub const fn saturating_sub(self, earlier: Instant) -> Duration {
-        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+        Duration::from_nanos(self.0.get().saturating_sub(earlier.0.get()))
+    }
+}
+
+impl Default for Instant {
+    fn default() -> Instant {
+        Instant::ZERO
     }
 }
 
@@ -53,7 +63,8 @@ impl AddAssign<Duration> for Instant {
 /// Seconds with six decimals, as logs and traces want it.
 impl fmt::Debug for Instant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{:06}s", self.0 / 1_000_000_000, self.0 % 1_000_000_000 / 1_000)
+        let nanos = self.as_nanos();
+        write!(f, "{}.{:06}s", nanos / 1_000_000_000, nanos % 1_000_000_000 / 1_000)
     }
 }
 
@@ -67,6 +78,14 @@ mod tests {
         assert_eq!(Instant::from_nanos(5) + Duration::from_nanos(7), Instant::from_nanos(12));
         assert_eq!(Instant::from_nanos(u64::MAX - 1) + Duration::from_nanos(2), Instant::MAX);
         assert_eq!(Instant::ZERO + Duration::MAX, Instant::MAX);
+    }
+
+    #[test]
+    fn perhaps_a_moment_takes_no_more_room_than_a_moment() {
+        assert_eq!(size_of::<Option<Instant>>(), size_of::<u64>());
+        assert_eq!((Instant::from_nanos(0), Instant::default()), (Instant::ZERO, Instant::ZERO));
+        assert_eq!(Instant::from_nanos(7).as_nanos(), 7);
+        assert_eq!(Instant::from_nanos(u64::MAX), Instant::MAX);
     }
 
     #[test]

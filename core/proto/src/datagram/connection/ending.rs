@@ -4,6 +4,7 @@ use super::{Machine, Shared};
 use crate::datagram::event::GoneReason;
 use crate::datagram::security::Protector;
 use crate::time::Instant;
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -15,14 +16,9 @@ pub(in crate::datagram) enum State {
     /// Both ways.
     Open,
     /// Everything is to arrive first; then it closes.
-    Finishing {
-        /// To be told to the peer.
-        code: u64,
-        /// And in words.
-        text: Vec<u8>,
-    },
+    Finishing(Box<Words>),
     /// The peer is told until `until`.
-    Closing(Closing),
+    Closing(Box<Closing>),
     /// The peer has closed: nothing is sent any more.
     Draining {
         /// When the name is free.
@@ -32,11 +28,17 @@ pub(in crate::datagram) enum State {
     Gone,
 }
 
+/// What the peer is told.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(in crate::datagram) struct Words {
+    pub code: u64,
+    pub text: Vec<u8>,
+}
+
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(in crate::datagram) struct Closing {
     pub until: Instant,
-    pub code: u64,
-    pub text: Vec<u8>,
+    pub words: Words,
     pub is_due: bool,
     /// Packets heard since the last Close, and how many it takes for another.
     heard: u32,
@@ -49,15 +51,15 @@ impl State {
         match self {
             State::Accepting => "accepting",
             State::Open => "open",
-            State::Finishing { .. } => "finishing",
+            State::Finishing(_) => "finishing",
             State::Closing(_) => "closing",
             State::Draining { .. } => "draining",
             State::Gone => "gone",
         }
     }
 
-    pub fn closing(until: Instant, code: u64, text: Vec<u8>) -> State {
-        State::Closing(Closing { until, code, text, is_due: true, heard: 0, heard_needed: 1 })
+    pub fn closing(until: Instant, words: Words) -> State {
+        State::Closing(Box::new(Closing { until, words, is_due: true, heard: 0, heard_needed: 1 }))
     }
 
     /// Whether the owner may send.
@@ -67,7 +69,7 @@ impl State {
 
     /// Whether packets are read.
     pub fn is_live(&self) -> bool {
-        matches!(self, State::Accepting | State::Open | State::Finishing { .. })
+        matches!(self, State::Accepting | State::Open | State::Finishing(_))
     }
 
     pub fn has_close_due(&self) -> bool {
@@ -105,12 +107,13 @@ impl<P: Protector> Machine<P> {
         if !self.state.is_live() {
             return;
         }
+        let words = Words { code, text: text.to_vec() };
         if is_finishing && self.is_unsettled() {
-            self.state = State::Finishing { code, text: text.to_vec() };
+            self.state = State::Finishing(Box::new(words));
             return;
         }
         self.tell_gone(shared, GoneReason::Closed);
-        self.state = State::closing(now + self.linger(), code, text.to_vec());
+        self.state = State::closing(now + self.linger(), words);
     }
 
     /// Whether something of ours waits to be sent or acknowledged.
@@ -123,17 +126,17 @@ impl<P: Protector> Machine<P> {
         if self.is_unsettled() {
             return;
         }
-        if let State::Finishing { code, text } = &mut self.state {
-            let (code, text) = (*code, core::mem::take(text));
+        if let State::Finishing(words) = &self.state {
+            let words = Words::clone(words);
             self.tell_gone(shared, GoneReason::Closed);
-            self.state = State::closing(now + self.linger(), code, text);
+            self.state = State::closing(now + self.linger(), words);
         }
     }
 
     /// The peer has closed.
     pub(super) fn on_close(&mut self, now: Instant, shared: &mut Shared<'_>, code: u64, text: &[u8]) {
         match self.state {
-            State::Accepting | State::Open | State::Finishing { .. } => {
+            State::Accepting | State::Open | State::Finishing(_) => {
                 self.tell_gone(shared, GoneReason::ClosedByPeer { code, text: text.to_vec() });
                 self.state = State::Draining { until: now + self.linger() };
             }

@@ -12,6 +12,7 @@ use crate::datagram::security::Protector;
 use crate::datagram::sent::Settled;
 use crate::datagram::trace::{DropReason, TraceEvent};
 use crate::time::Instant;
+use alloc::boxed::Box;
 use core::net::SocketAddr;
 use core::time::Duration;
 
@@ -74,9 +75,8 @@ impl<P: Protector> Machine<P> {
         }
         if self.state == State::Accepting {
             self.state = State::Open;
-            self.accept = None;
-            let (connection, peer, epoch, identity) =
-                (self.name, self.path.peer, self.peer_epoch, self.identity);
+            let identity = self.unheard.take().and_then(|unheard| unheard.identity);
+            let (connection, peer, epoch) = (self.name, self.path.peer, self.peer_epoch);
             shared.events.push_back(Event::Accepted { connection, peer, epoch, identity });
         }
         if from != self.path.peer && self.receive.acknowledging.is_newest(header.number) {
@@ -200,6 +200,8 @@ impl<P: Protector> Machine<P> {
                 Frame::Challenge(value) => self.path.on_challenge(from, value),
                 Frame::Response(value) => {
                     if let Some(peer) = self.path.on_response(value) {
+                        let before = self.path.peer;
+                        self.moved_from.get_or_insert_with(|| Box::new(before));
                         self.path.move_to(now, shared.config, peer);
                         shared.trace.note(Some(self.name), || TraceEvent::PathMoved { peer });
                         shared.events.push_back(Event::Moved { connection: self.name, peer });
@@ -226,6 +228,10 @@ impl<P: Protector> Machine<P> {
         if find_stream(&mut receive.streams, &mut receive.last, stream).is_none() {
             if receive.streams.len() >= shared.config.streams_max {
                 return Err(Trouble::Violation(CloseCode::Streams));
+            }
+            if receive.streams.is_empty() {
+                // Most connections have one.
+                receive.streams.reserve_exact(1);
             }
             let place = receive.streams.partition_point(|state| state.id < stream);
             receive.streams.insert(place, ReceiveStream::new(stream, shared.config.stream_window as u64));
@@ -307,7 +313,7 @@ impl<P: Protector> Machine<P> {
             send.probes_sent = 0;
             send.probe_credit = 0;
             if settled.newest_number == frame.largest && settled.newest_is_eliciting {
-                let delay = Duration::from_micros(frame.delay_us).min(self.peer_limits.acknowledgement_delay);
+                let delay = Duration::from_micros(frame.delay_us).min(self.peer_limits.acknowledgement_delay());
                 self.path.rtt.sample(now.saturating_sub(newest), delay);
             }
             self.note_marks(now, frame, newest, settled.packets, shared);

@@ -3,6 +3,7 @@
 mod acknowledge;
 mod ending;
 mod input;
+mod limits;
 mod output;
 mod path;
 mod repair;
@@ -10,6 +11,7 @@ mod timers;
 mod trace;
 
 pub(super) use ending::State;
+use ending::Words;
 pub(super) use input::{Arrival, CONNECTION_GAPS_MAX};
 
 use super::config::Config;
@@ -27,8 +29,10 @@ use super::trace::TraceEvent;
 use super::writer::{Shape, Writer};
 use crate::time::Instant;
 use acknowledge::Acknowledging;
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
+use limits::PeerLimits;
 use path::Path;
 
 /// Why a message was not taken.
@@ -68,13 +72,11 @@ pub(super) struct Machine<P> {
     pub own: WireId,
     pub peer_id: WireId,
     pub peer_epoch: u64,
-    pub identity: Option<[u8; 32]>,
     pub state: State,
     pub protector: P,
-    /// The server's Accept, until the first data packet shows that it has arrived.
-    pub accept: Option<Vec<u8>>,
-    /// The peer's bounds.
-    peer_limits: Parameters,
+    /// Of a server, until the first data packet shows that its Accept has arrived.
+    pub unheard: Option<Box<Unheard>>,
+    peer_limits: PeerLimits,
     path: Path,
     send: Sending,
     receive: Receiving,
@@ -96,8 +98,15 @@ pub(super) struct Machine<P> {
     pub is_ready: bool,
     /// Counts among the endpoint's half-open ones.
     pub is_half_open: bool,
-    /// The address under which the endpoint knows it.
-    pub entered_as: SocketAddr,
+    /// The address under which the endpoint knows it, where the peer has moved from there.
+    pub moved_from: Option<Box<SocketAddr>>,
+}
+
+/// A server's answer that the client may not have heard, and who the client is.
+#[derive(Debug)]
+pub(super) struct Unheard {
+    pub accept: Vec<u8>,
+    pub identity: Option<[u8; 32]>,
 }
 
 /// The direction of sending.
@@ -151,7 +160,6 @@ pub(super) struct Beginning<P> {
     pub peer_id: WireId,
     pub peer: SocketAddr,
     pub peer_epoch: u64,
-    pub identity: Option<[u8; 32]>,
     pub protector: P,
     pub limits: Parameters,
     pub state: State,
@@ -159,18 +167,16 @@ pub(super) struct Beginning<P> {
 
 impl<P: Protector> Machine<P> {
     pub fn new(now: Instant, config: &Config, beginning: Beginning<P>) -> Machine<P> {
-        let Beginning { name, own, peer_id, peer, peer_epoch, identity, protector, limits, state } =
-            beginning;
+        let Beginning { name, own, peer_id, peer, peer_epoch, protector, limits, state } = beginning;
         Machine {
             name,
             own,
             peer_id,
             peer_epoch,
-            identity,
             state,
             protector,
-            accept: None,
-            peer_limits: limits,
+            unheard: None,
+            peer_limits: PeerLimits::new(&limits),
             path: Path::new(now, config, peer, limits.packet_bytes_max as usize),
             send: Sending {
                 number_next: 0,
@@ -212,7 +218,7 @@ impl<P: Protector> Machine<P> {
             entered: Entered::NONE,
             is_ready: false,
             is_half_open: false,
-            entered_as: peer,
+            moved_from: None,
         }
     }
 
@@ -230,6 +236,11 @@ impl<P: Protector> Machine<P> {
     /// Where the peer is.
     pub fn peer(&self) -> SocketAddr {
         self.path.peer
+    }
+
+    /// The address under which the endpoint knows it.
+    pub fn entered_as(&self) -> SocketAddr {
+        self.moved_from.as_deref().copied().unwrap_or(self.path.peer)
     }
 
     /// The token of a Reset from this peer.
@@ -527,7 +538,7 @@ impl<P: Protector> Machine<P> {
     fn violate(&mut self, now: Instant, shared: &mut Shared<'_>, code: CloseCode) {
         shared.stats.violations += 1;
         self.tell_gone(shared, GoneReason::Violation(code));
-        self.state = State::closing(now + self.linger(), code as u64, Vec::new());
+        self.state = State::closing(now + self.linger(), Words { code: code as u64, text: Vec::new() });
     }
 }
 

@@ -252,7 +252,7 @@ impl<P: Protector> Machine<P> {
         if !core::mem::take(&mut closing.is_due) {
             return;
         }
-        let (code, text) = (closing.code, closing.text.clone());
+        let super::ending::Words { code, text } = closing.words.clone();
         let mut packet = self.control_packet(shared);
         packet.frame(false, 270, |out| frame::put_close(out, code, &text));
         self.emit(now, shared, self.path.peer, packet.finish(), Purpose::Control, false, sink);

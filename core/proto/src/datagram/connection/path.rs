@@ -26,7 +26,7 @@ pub(super) struct Path {
     /// Another address that the peer seems to have.
     candidate: Option<Box<Candidate>>,
     /// A challenge to be answered, and where.
-    response: Option<(SocketAddr, u64)>,
+    response: Option<Box<(SocketAddr, u64)>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -113,7 +113,7 @@ impl Path {
     }
 
     pub fn on_challenge(&mut self, from: SocketAddr, value: u64) {
-        self.response = Some((from, value));
+        self.response = Some(Box::new((from, value)));
     }
 
     pub fn has_response_due(&self) -> bool {
@@ -121,14 +121,14 @@ impl Path {
     }
 
     pub fn take_response(&mut self) -> Option<(SocketAddr, u64)> {
-        self.response.take()
+        self.response.take().map(|response| *response)
     }
 
     /// The peer is there now: everything known about the old path is forgotten.
     pub fn move_to(&mut self, now: Instant, config: &Config, peer: SocketAddr) {
         let max = self.packet_bytes_max;
         // The peer counts marks over all paths.
-        let (response, marks) = (self.response, self.marks);
+        let (response, marks) = (self.response.take(), self.marks);
         *self = Path { response, marks, ..Path::new(now, config, peer, max) };
     }
 }

@@ -83,7 +83,7 @@ impl<P: Protector> Machine<P> {
     fn is_persistent(&self, lost: &[LostPacket]) -> bool {
         let times = || lost.iter().filter(|packet| !packet.is_probe).map(|packet| packet.at);
         let (Some(first), Some(last)) = (times().min(), times().max()) else { return false };
-        let timeout = self.path.rtt.probe_timeout(self.peer_limits.acknowledgement_delay);
+        let timeout = self.path.rtt.probe_timeout(self.peer_limits.acknowledgement_delay());
         self.path.rtt.is_measured() && last.saturating_sub(first) >= timeout * PERSISTENT_TIMEOUTS
     }
 

@@ -51,7 +51,7 @@ impl<P: Protector> Machine<P> {
     }
 
     fn idle_due(&self, own: Duration) -> Option<Instant> {
-        let peer = self.peer_limits.idle_timeout;
+        let peer = self.peer_limits.idle_timeout();
         let timeout = match (own.is_zero(), peer.is_zero()) {
             (true, true) => return None,
             (true, false) => peer,
@@ -70,13 +70,13 @@ impl<P: Protector> Machine<P> {
     }
 
     fn lazy_age(&self) -> Duration {
-        self.path.rtt.probe_timeout(self.peer_limits.acknowledgement_delay) * 4
+        self.path.rtt.probe_timeout(self.peer_limits.acknowledgement_delay()) * 4
     }
 
     /// When an acknowledgement is overdue.
     fn probe_due(&self) -> Option<Instant> {
         let newest = self.send.flight.newest_eliciting()?;
-        let timeout = self.path.rtt.probe_timeout(self.peer_limits.acknowledgement_delay);
+        let timeout = self.path.rtt.probe_timeout(self.peer_limits.acknowledgement_delay());
         let backoff = 1 << self.send.probes_sent.min(BACKOFF_MAX);
         Some(newest + (timeout * backoff).min(PROBE_TIMEOUT_MAX))
     }

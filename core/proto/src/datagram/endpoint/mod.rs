@@ -346,10 +346,11 @@ impl<S: Security> Endpoint<S> {
             }
         }
         let key = (machine.peer(), machine.peer_id);
-        if machine.entered_as != key.0 {
+        if let Some(before) = machine.moved_from.take()
+            && *before != key.0
+        {
             // The peer has moved.
-            self.by_peer.remove(&(machine.entered_as, key.1));
-            machine.entered_as = key.0;
+            self.by_peer.remove(&(*before, key.1));
             if let Entry::Vacant(place) = self.by_peer.entry(key) {
                 place.insert(index);
             } else {
@@ -428,7 +429,7 @@ impl<S: Security> Endpoint<S> {
                     machine.check_invariants();
                     half_open += usize::from(machine.is_half_open);
                     assert_eq!(
-                        self.by_peer.get(&(machine.entered_as, machine.peer_id)),
+                        self.by_peer.get(&(machine.entered_as(), machine.peer_id)),
                         Some(&(index as u32))
                     );
                     assert!(

@@ -2,7 +2,7 @@
 
 use super::answers::Purpose;
 use super::{Content, Endpoint, Slot};
-use crate::datagram::connection::{Beginning, Machine, Shared, State};
+use crate::datagram::connection::{Beginning, Machine, Shared, State, Unheard};
 use crate::datagram::event::{Event, GoneReason};
 use crate::datagram::handshake::{is_cookie_good, make_cookie, parameters, reset_token};
 use crate::datagram::id::{Connection, WireId};
@@ -128,14 +128,14 @@ impl<S: Security> Endpoint<S> {
             peer_id: packet.source,
             peer: from,
             peer_epoch: epoch,
-            identity: established.identity,
             protector: established.protector,
             limits,
             state: State::Accepting,
         };
         let mut machine = Machine::new(now, &self.config, beginning);
         machine.is_half_open = true;
-        machine.accept = Some(bytes.clone());
+        machine.unheard =
+            Some(Box::new(Unheard { accept: bytes.clone(), identity: established.identity }));
         self.half_open += 1;
         self.enter(index, machine, false);
         self.answers.push(from, "accept", bytes);
@@ -154,7 +154,7 @@ impl<S: Security> Endpoint<S> {
         let Some(Slot { content: Content::Open(machine), .. }) = self.slots.get(index as usize) else {
             return;
         };
-        if let Some(bytes) = machine.accept.clone() {
+        if let Some(bytes) = machine.unheard.as_ref().map(|unheard| unheard.accept.clone()) {
             if self.answers.allow(now, Purpose::Handshake) {
                 self.answers.push(from, "accept", bytes);
             } else {
@@ -190,7 +190,6 @@ impl<S: Security> Endpoint<S> {
             peer_id: packet.source,
             peer: from,
             peer_epoch: epoch,
-            identity,
             protector: established.protector,
             limits,
             state: State::Open,

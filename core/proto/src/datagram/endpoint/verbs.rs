@@ -176,6 +176,9 @@ impl<S: Security> Endpoint<S> {
         let index = match self.free.pop() {
             Some(index) => index,
             None if self.slots.len() < self.config.connections_max => {
+                if self.slots.len() == self.slots.capacity() {
+                    self.slots.reserve_exact(self.slots.len() / 8 + 8);
+                }
                 self.slots.push(Slot { generation: 0, content: Content::Free });
                 (self.slots.len() - 1) as u32
             }
