@@ -33,8 +33,7 @@ fn main() {
         for (index, packet) in (0u64..).zip(train.chunks_mut(packet)) {
             let (header, rest) = packet.split_at_mut(HEADER);
             let (content, tag_room) = rest.split_at_mut(rest.len() - TAG);
-            let sealed =
-                key.seal_in_place_separate_tag(nonce(number + index), Aad::from(&*header), content);
+            let sealed = key.seal_in_place_separate_tag(nonce(number + index), Aad::from(&*header), content);
             tag_room.copy_from_slice(sealed.expect("a short packet").as_ref());
         }
         let sealed = cpu::thread_ns();

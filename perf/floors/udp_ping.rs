@@ -85,7 +85,8 @@ impl End<'_> {
     /// Queues a receive.
     fn listen(&mut self) {
         let fd = Fd(self.socket.as_raw_fd());
-        let entry = opcode::Recv::new(fd, self.inbox.as_mut_ptr(), BYTES_MAX as u32).build().user_data(RECEIVE);
+        let entry =
+            opcode::Recv::new(fd, self.inbox.as_mut_ptr(), BYTES_MAX as u32).build().user_data(RECEIVE);
         // SAFETY: the buffer and the socket outlive the ring, and no other receive is under way.
         unsafe { ring::push(&mut self.ring, &entry) };
     }

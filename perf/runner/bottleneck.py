@@ -72,14 +72,12 @@ def fairness(megabits: int, queue_ms: int, effort: Effort) -> dict[str, float]:
 
 
 def loss(megabits: int, queue_ms: int, per_mille: int, effort: Effort) -> dict[str, float]:
-    """What messages still carry when so many packets of a path are lost, as a part of what they carry without;
-    the same of TCP (cubic) beside it. Packets pass the path one by one.
+    """What messages still carry when so many packets of a path are lost, as a part of what they carry
+    without; the same of TCP (cubic) beside it. Packets pass the path one by one.
 
     Raises PlaceError, StartError, MessagesError.
     """
-    rates: dict[str, list[float]] = {
-        name: [] for name in ("messages", "messages_lossy", "tcp", "tcp_lossy")
-    }
+    rates: dict[str, list[float]] = {name: [] for name in ("messages", "messages_lossy", "tcp", "tcp_lossy")}
     seconds = effort.seconds
     with place.bottleneck(megabits, queue_ms, has_trains=False) as where:
         for turn in range(effort.runs):
@@ -124,18 +122,20 @@ def _arrived(where: Place) -> dict[str, int]:
 @contextmanager
 def _messages(where: Place, seconds: float) -> Iterator[None]:
     """Messages from sender to receiver for so long. Raises StartError, MessagesError."""
-    with tempfile.TemporaryDirectory(prefix="clustercore-perf-") as directory:
-        with ProcessSet(Path(directory)) as processes:
-            to = f"{where.front}:{MESSAGE_PORT}"
-            program = tools.need(OURS)
-            receiver = processes.start("receiver", [program, "--listen", to], where.front_netns)
-            _wait_for(receiver, "listening on")
-            words = ["--to", to, "--bytes", "1024", "--seconds", str(seconds)]
-            sender = processes.start("sender", [program, *words], where.client_netns)
-            yield
-            for process in (sender, receiver):
-                if not process.is_running():
-                    raise MessagesError(f"{process.name} has ended: {process.last_words()}")
+    with (
+        tempfile.TemporaryDirectory(prefix="clustercore-perf-") as directory,
+        ProcessSet(Path(directory)) as processes,
+    ):
+        to = f"{where.front}:{MESSAGE_PORT}"
+        program = tools.need(OURS)
+        receiver = processes.start("receiver", [program, "--listen", to], where.front_netns)
+        _wait_for(receiver, "listening on")
+        words = ["--to", to, "--bytes", "1024", "--seconds", str(seconds)]
+        sender = processes.start("sender", [program, *words], where.client_netns)
+        yield
+        for process in (sender, receiver):
+            if not process.is_running():
+                raise MessagesError(f"{process.name} has ended: {process.last_words()}")
 
 
 def _wait_for(process: Process, words: str) -> None:

@@ -255,8 +255,13 @@ fn messages(program: &str, words: &[&str]) -> Value {
 #[test]
 fn every_message_that_was_sent_has_arrived() {
     let ours = env!("CARGO_BIN_EXE_clustercore-messages");
-    let cases =
-        [&["--bytes", "64"][..], &["--bytes", "1024"], &["--form", "each"], &["--driver", "epoll"], &["--secure"]];
+    let cases = [
+        &["--bytes", "64"][..],
+        &["--bytes", "1024"],
+        &["--form", "each"],
+        &["--driver", "epoll"],
+        &["--secure"],
+    ];
     for words in cases {
         let report = messages(ours, words);
         assert!(report["received"].as_u64().unwrap() > 0, "{words:?}: {report}");

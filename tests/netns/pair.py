@@ -22,7 +22,7 @@ table inet faults {{
     chain input {{
         type filter hook input priority 0;
         meta l4proto udp counter name "seen"
-        meta l4proto udp numgen {generator} mod 1000 < {per_mille} counter name "lost" drop
+        meta l4proto udp {which} counter name "lost" drop
     }}
 }}
 """
@@ -135,10 +135,16 @@ class Pair:
         for name in self.names.values():
             run("ip", "-n", name, "link", "set", "eth0", "gso_max_segs", "1")
 
-    def lose(self, per_mille: int, generator: str = "random") -> None:
-        """Drops so many of the kernel's packets that arrive, at either end: trains, if they are not cut."""
+    def lose(self, per_mille: int, in_turn: bool = False) -> None:
+        """Drops so many of the kernel's packets that arrive, at either end: trains, if they are not cut. By
+        chance, or one in so many.
+        """
+        every = 1000 // per_mille
+        which = f"numgen random mod 1000 < {per_mille}" if per_mille < 1000 else ""
+        if in_turn:
+            which = f"numgen inc mod {every} == {every - 1}"
         for side in self.names:
-            self.inside(side, "nft", LOSS.format(per_mille=per_mille, generator=generator))
+            self.inside(side, "nft", LOSS.format(which=which))
 
     def heal(self) -> None:
         """Nothing is dropped or doubled any more; counters are gone too."""

@@ -194,13 +194,13 @@ impl Tracer for TraceFile {
             }
             TraceEvent::Dropped { why, from, bytes } => {
                 let why = why.name();
-                let data =
-                    format_args!("\"trigger\":\"{why}\",\"raw\":{{\"length\":{bytes}}},\"remote\":\"{from}\"");
+                let data = format_args!(
+                    "\"trigger\":\"{why}\",\"raw\":{{\"length\":{bytes}}},\"remote\":\"{from}\""
+                );
                 self.event(now, group, "packet_dropped", data);
             }
             TraceEvent::Lost { number, bytes, is_probe } => {
-                let data =
-                    format_args!("{},\"is_mtu_probe_packet\":{is_probe}", Packet { number, bytes });
+                let data = format_args!("{},\"is_mtu_probe_packet\":{is_probe}", Packet { number, bytes });
                 self.event(now, group, "packet_lost", data);
             }
             TraceEvent::ProbeTimeout { count } => {
@@ -348,8 +348,7 @@ impl fmt::Display for WallClock {
         // Years that begin in March, in eras of 400 of them: the day that leaps is the last one.
         let days = days + 719_468;
         let (era, day_of_era) = (days / 146_097, days % 146_097);
-        let year_of_era =
-            (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+        let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
         let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
         let month_from_march = (5 * day_of_year + 2) / 153;
         let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;

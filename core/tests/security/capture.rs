@@ -43,7 +43,10 @@ fn a_capture_can_be_read_with_the_log_of_keys() {
     assert!(pipe.run(Duration::from_secs(5), |pipe| pipe.accepted().is_some()));
     let (back, _) = pipe.accepted().unwrap();
     for round in 0..60 {
-        pipe.ends[0].endpoint.send(connection, StreamId::DEFAULT, &vec![round; 40 * usize::from(round)]).unwrap();
+        pipe.ends[0]
+            .endpoint
+            .send(connection, StreamId::DEFAULT, &vec![round; 40 * usize::from(round)])
+            .unwrap();
         pipe.ends[1].endpoint.send(back, StreamId::DEFAULT, &[round; 9]).unwrap();
         pipe.run(Duration::from_millis(20), |_| false);
     }

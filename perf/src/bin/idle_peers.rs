@@ -127,8 +127,7 @@ fn call(options: &Options, to: SocketAddr) -> Result<(), Failure> {
         None => None,
     };
     let mut shard = Shard::builder().build()?;
-    let endpoint =
-        shard.open_endpoint((Ipv4Addr::LOCALHOST, 0).into(), config(key, options.count.max(1)))?;
+    let endpoint = shard.open_endpoint((Ipv4Addr::LOCALHOST, 0).into(), config(key, options.count.max(1)))?;
     let (mut begun, mut connected) = (0, 0);
     let until = Instant::now() + LIMIT;
     while Instant::now() < until {

@@ -414,7 +414,8 @@ fn handle(event: &MessageEvent<'_>) -> u64 {
 }
 
 /// Both ends are this program: they have one key.
-static KEY: LazyLock<PrivateKey> = LazyLock::new(|| PrivateKey::generate().expect("the kernel has randomness"));
+static KEY: LazyLock<PrivateKey> =
+    LazyLock::new(|| PrivateKey::generate().expect("the kernel has randomness"));
 /// Messages between two turns of the sender, at most.
 const BURST: usize = 16_384;
 /// Answers take the place of acknowledgements.

@@ -2,6 +2,7 @@
 //!
 //! Source: RFC 8899 (packetization layer path MTU discovery), 5.
 
+use super::config::PACKET_BYTES_MAX;
 use super::packet::INIT_BYTES;
 use crate::time::Instant;
 use core::time::Duration;
@@ -9,11 +10,11 @@ use core::time::Duration;
 /// The search on one path. Lengths are UDP payloads.
 #[derive(Clone, Copy, Debug)]
 pub struct Search {
-    current: u32,
+    current: u16,
     /// Shorter than this is known not to pass, or not asked for.
-    above: u32,
-    max: u32,
-    probing: u32,
+    above: u16,
+    max: u16,
+    probing: u16,
     tries: u8,
     long_lost: u8,
     due: Instant,
@@ -22,14 +23,15 @@ pub struct Search {
 impl Search {
     /// A path of which `is_known` says that it takes `max`; else it starts at 1,200.
     pub fn new(now: Instant, max: usize, is_known: bool) -> Search {
-        let max = max as u32;
-        let current = if is_known { max } else { max.min(INIT_BYTES as u32) };
+        // Bounded by the configuration.
+        let max = u16::try_from(max.min(PACKET_BYTES_MAX)).unwrap_or(u16::MAX - 1);
+        let current = if is_known { max } else { max.min(INIT_BYTES as u16) };
         Search { current, above: max + 1, max, probing: 0, tries: 0, long_lost: 0, due: now }
     }
 
     /// Length of the longest packet now.
     pub fn packet_bytes(&self) -> usize {
-        self.current as usize
+        usize::from(self.current)
     }
 
     /// When a probe should leave; [`Instant::MAX`] when nothing is to be found out.
@@ -49,11 +51,12 @@ impl Search {
         // The maximum first: on most paths the search is over with it.
         let is_first = self.above > self.max;
         self.probing = if is_first { self.max } else { (self.current + self.above) / 2 };
-        Some(self.probing as usize)
+        Some(usize::from(self.probing))
     }
 
     /// A probe has arrived: packets may be that long.
     pub fn on_probe_arrived(&mut self, bytes: u32) {
+        let Ok(bytes) = u16::try_from(bytes) else { return };
         if bytes > self.current && bytes <= self.max {
             self.current = bytes;
             self.tries = 0;
@@ -87,14 +90,14 @@ impl Search {
     /// A packet of `bytes` was lost, or a probe time-out (which has the weight of several) has passed with it under way. True: the path does not
     /// take long ones any more; packets are 1,200 bytes from now on.
     pub fn on_lost(&mut self, now: Instant, bytes: usize, weight: u8) -> bool {
-        if self.current <= INIT_BYTES as u32 || bytes <= INIT_BYTES {
+        if self.current <= INIT_BYTES as u16 || bytes <= INIT_BYTES {
             return false;
         }
         self.long_lost = self.long_lost.saturating_add(weight);
         if self.long_lost < LONG_LOST_MAX {
             return false;
         }
-        *self = Search { due: now + AGAIN_AFTER, ..Search::new(now, self.max as usize, false) };
+        *self = Search { due: now + AGAIN_AFTER, ..Search::new(now, usize::from(self.max), false) };
         true
     }
 }
@@ -104,7 +107,7 @@ const TRIES: u8 = 3;
 /// Packets of more than 1,200 bytes lost in a row, none of which arrived in between.
 const LONG_LOST_MAX: u8 = 6;
 /// The search ends when no more than this can be gained.
-const STEP_MIN: u32 = 16;
+const STEP_MIN: u16 = 16;
 const AGAIN_AFTER: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
@@ -139,7 +142,7 @@ mod tests {
     fn halving_finds_what_the_path_takes_within_a_step() {
         for path in [1200, 1300, 1444, 4000, 8999] {
             let (found, probes) = search(path, 9000);
-            assert!(found <= path && path - found <= STEP_MIN as usize, "{path}: {found}");
+            assert!(found <= path && path - found <= usize::from(STEP_MIN), "{path}: {found}");
             assert!(probes <= 40, "{probes}");
         }
     }

@@ -104,6 +104,28 @@ fn the_newest_value_arrives_and_no_older_one_after_it() {
 }
 
 #[test]
+fn a_close_that_is_lost_is_said_again() {
+    let (mut world, link) = plain();
+    world.send(link, 0, ORDERED, 100).unwrap();
+    settle(&mut world, 5);
+    world.run_for(Duration::from_secs(1));
+    let (client, server) = (world.nodes[0].address.ip(), world.nodes[1].address.ip());
+    world.net.block(client, server);
+    world.close(link, 0, false);
+    world.run_for(Duration::from_millis(5));
+    assert_eq!(world.links[link].gone[1], None, "the first word was lost");
+    world.net.unblock();
+    let before = world.net.sent;
+    world.run_for(Duration::from_millis(200));
+    let words = GoneReason::ClosedByPeer { code: 300, text: b"enough".to_vec() };
+    assert_eq!(world.links[link].gone[1], Some(words));
+    assert!(world.net.sent - before <= 3, "answered, it is not said again: {}", world.net.sent - before);
+    assert_eq!(world.nodes[0].endpoint.connections(), 0, "who is answered need not wait");
+    world.run_for(Duration::from_secs(2));
+    assert_eq!(world.nodes[1].endpoint.connections(), 0);
+}
+
+#[test]
 fn a_peer_that_dies_is_noticed_and_what_did_not_arrive_is_named() {
     let config = Config { gone_after: Duration::from_secs(3), ..Config::default() };
     let (mut world, link) = world(config, Conditions::default());

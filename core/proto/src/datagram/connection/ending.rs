@@ -19,17 +19,19 @@ pub(in crate::datagram) enum State {
     Finishing(Box<Words>),
     /// The peer is told until `until`.
     Closing(Box<Closing>),
-    /// The peer has closed: nothing is sent any more.
+    /// The peer has closed: nothing is sent any more, but an answer to each Close.
     Draining {
         /// When the name is free.
         until: Instant,
+        /// A Close is to be answered.
+        is_due: bool,
     },
     /// Over.
     Gone,
 }
 
 /// What the peer is told.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(in crate::datagram) struct Words {
     pub code: u64,
     pub text: Vec<u8>,
@@ -40,6 +42,9 @@ pub(in crate::datagram) struct Closing {
     pub until: Instant,
     pub words: Words,
     pub is_due: bool,
+    /// When it is said again, and how long after that once more.
+    pub again: Instant,
+    wait: Duration,
     /// Packets heard since the last Close, and how many it takes for another.
     heard: u32,
     heard_needed: u32,
@@ -58,8 +63,18 @@ impl State {
         }
     }
 
-    pub fn closing(until: Instant, words: Words) -> State {
-        State::Closing(Box::new(Closing { until, words, is_due: true, heard: 0, heard_needed: 1 }))
+    /// The peer is told at once, then after a probe time-out (`wait`), and ever more rarely until it answers.
+    pub fn closing(now: Instant, wait: Duration, words: Words) -> State {
+        let (until, again) = (now + wait * CLOSING_TIMEOUTS, now + wait);
+        State::Closing(Box::new(Closing {
+            until,
+            words,
+            is_due: true,
+            again,
+            wait,
+            heard: 0,
+            heard_needed: 1,
+        }))
     }
 
     /// Whether the owner may send.
@@ -73,7 +88,36 @@ impl State {
     }
 
     pub fn has_close_due(&self) -> bool {
-        matches!(self, State::Closing(closing) if closing.is_due)
+        match self {
+            State::Closing(closing) => closing.is_due,
+            State::Draining { is_due, .. } => *is_due,
+            _ => false,
+        }
+    }
+
+    /// What the peer is to be told now, once.
+    pub fn take_close(&mut self) -> Option<Words> {
+        match self {
+            State::Closing(closing) => core::mem::take(&mut closing.is_due).then(|| closing.words.clone()),
+            State::Draining { is_due, .. } => core::mem::take(is_due).then(Words::default),
+            _ => None,
+        }
+    }
+
+    /// Time passes after the end.
+    pub fn on_timeout(&mut self, now: Instant) {
+        match self {
+            State::Closing(closing) if closing.until > now => {
+                if closing.again <= now {
+                    closing.is_due = true;
+                    closing.wait *= 2;
+                    closing.again = now + closing.wait;
+                }
+            }
+            State::Draining { until, .. } if *until > now => {}
+            State::Closing(_) | State::Draining { .. } => *self = State::Gone,
+            _ => {}
+        }
     }
 
     /// A packet came while closing: the peer has not heard it yet. The answers get rarer.
@@ -90,9 +134,14 @@ impl State {
 }
 
 impl<P: Protector> Machine<P> {
-    /// How long the name of an ended connection stays taken: three probe time-outs.
+    /// How long the name of a connection stays taken that the peer has ended, and how long packets may be late: three probe time-outs.
     pub(super) fn linger(&self) -> Duration {
         self.path.rtt.probe_timeout(Duration::ZERO) * 3
+    }
+
+    /// The peer is told of the end from `now` on.
+    pub(super) fn begin_closing(&mut self, now: Instant, words: Words) {
+        self.state = State::closing(now, self.path.rtt.probe_timeout(Duration::ZERO), words);
     }
 
     /// Closes: at once, or (`is_finishing`) when everything sent has arrived.
@@ -113,7 +162,7 @@ impl<P: Protector> Machine<P> {
             return;
         }
         self.tell_gone(shared, GoneReason::Closed);
-        self.state = State::closing(now + self.linger(), words);
+        self.begin_closing(now, words);
     }
 
     /// Whether something of ours waits to be sent or acknowledged.
@@ -129,7 +178,7 @@ impl<P: Protector> Machine<P> {
         if let State::Finishing(words) = &self.state {
             let words = Words::clone(words);
             self.tell_gone(shared, GoneReason::Closed);
-            self.state = State::closing(now + self.linger(), words);
+            self.begin_closing(now, words);
         }
     }
 
@@ -138,12 +187,13 @@ impl<P: Protector> Machine<P> {
         match self.state {
             State::Accepting | State::Open | State::Finishing(_) => {
                 self.tell_gone(shared, GoneReason::ClosedByPeer { code, text: text.to_vec() });
-                self.state = State::Draining { until: now + self.linger() };
+                self.state = State::Draining { until: now + self.linger(), is_due: true };
             }
             // Both have said it.
             State::Closing(_) => self.state = State::Gone,
-            // Said again: that must not keep the name for longer.
-            State::Draining { .. } | State::Gone => {}
+            // Said again, since our answer was lost: that must not keep the name for longer.
+            State::Draining { until, .. } => self.state = State::Draining { until, is_due: true },
+            State::Gone => {}
         }
     }
 
@@ -155,3 +205,6 @@ impl<P: Protector> Machine<P> {
         self.state = State::Gone;
     }
 }
+
+/// Probe time-outs for which a peer that does not answer is told: at 0, 1, 3, 7 and 15 of them.
+const CLOSING_TIMEOUTS: u32 = 16;

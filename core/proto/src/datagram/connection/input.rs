@@ -313,7 +313,8 @@ impl<P: Protector> Machine<P> {
             send.probes_sent = 0;
             send.probe_credit = 0;
             if settled.newest_number == frame.largest && settled.newest_is_eliciting {
-                let delay = Duration::from_micros(frame.delay_us).min(self.peer_limits.acknowledgement_delay());
+                let delay =
+                    Duration::from_micros(frame.delay_us).min(self.peer_limits.acknowledgement_delay());
                 self.path.rtt.sample(now.saturating_sub(newest), delay);
             }
             self.note_marks(now, frame, newest, settled.packets, shared);

@@ -538,7 +538,7 @@ impl<P: Protector> Machine<P> {
     fn violate(&mut self, now: Instant, shared: &mut Shared<'_>, code: CloseCode) {
         shared.stats.violations += 1;
         self.tell_gone(shared, GoneReason::Violation(code));
-        self.state = State::closing(now + self.linger(), Words { code: code as u64, text: Vec::new() });
+        self.begin_closing(now, Words { code: code as u64, text: Vec::new() });
     }
 }
 
@@ -568,3 +568,31 @@ fn find_stream<'a>(
 const REORDERING_MIN: u64 = 3;
 /// UDP payload that one send may carry, with some room for an acknowledgement behind it.
 const TRAIN_BYTES_MAX: usize = 65_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Nothing(
+        #[expect(dead_code, reason = "as large as the keys' place in a connection")] Option<Box<u8>>,
+    );
+
+    impl Protector for Nothing {
+        fn trailer_bytes(&self) -> usize {
+            0
+        }
+        fn seal(&mut self, _: u64, _: &mut [u8]) {}
+        fn open(&mut self, _: u64, _: bool, _: &mut [u8]) -> bool {
+            true
+        }
+        fn reopen(&mut self, _: u64, _: bool, _: &mut [u8]) -> bool {
+            true
+        }
+    }
+
+    /// Thousands of idle peers are waited for: what a connection takes is looked at when it grows beyond this size class of allocators.
+    #[test]
+    fn a_connection_takes_little_room() {
+        assert!(size_of::<Machine<Nothing>>() <= 768, "{} bytes", size_of::<Machine<Nothing>>());
+    }
+}

@@ -1,7 +1,7 @@
 //! Trains leave.
 
 use super::acknowledge::FRAME_BYTES_MAX;
-use super::{Machine, Shared, State};
+use super::{Machine, Shared, State, Words};
 use crate::datagram::builder::{Builder, PACKETS_MAX, Written};
 use crate::datagram::frame::{self, LATEST_HEAD_MAX};
 use crate::datagram::packet::{DataHeader, HEADER_BYTES, NUMBER_MAX};
@@ -248,11 +248,7 @@ impl<P: Protector> Machine<P> {
     }
 
     fn transmit_close(&mut self, now: Instant, shared: &mut Shared<'_>, sink: &mut impl TxSink) {
-        let State::Closing(closing) = &mut self.state else { return };
-        if !core::mem::take(&mut closing.is_due) {
-            return;
-        }
-        let super::ending::Words { code, text } = closing.words.clone();
+        let Some(Words { code, text }) = self.state.take_close() else { return };
         let mut packet = self.control_packet(shared);
         packet.frame(false, 270, |out| frame::put_close(out, code, &text));
         self.emit(now, shared, self.path.peer, packet.finish(), Purpose::Control, false, sink);

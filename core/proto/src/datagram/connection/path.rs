@@ -22,7 +22,7 @@ pub(super) struct Path {
     pub has_ecn: bool,
     /// Congestion marks that the peer has reported.
     pub marks: u64,
-    packet_bytes_max: usize,
+    packet_bytes_max: u32,
     /// Another address that the peer seems to have.
     candidate: Option<Box<Candidate>>,
     /// A challenge to be answered, and where.
@@ -50,7 +50,7 @@ impl Path {
             search,
             has_ecn: config.has_ecn,
             marks: 0,
-            packet_bytes_max,
+            packet_bytes_max: packet_bytes_max as u32,
             candidate: None,
             response: None,
         }
@@ -126,7 +126,7 @@ impl Path {
 
     /// The peer is there now: everything known about the old path is forgotten.
     pub fn move_to(&mut self, now: Instant, config: &Config, peer: SocketAddr) {
-        let max = self.packet_bytes_max;
+        let max = self.packet_bytes_max as usize;
         // The peer counts marks over all paths.
         let (response, marks) = (self.response.take(), self.marks);
         *self = Path { response, marks, ..Path::new(now, config, peer, max) };

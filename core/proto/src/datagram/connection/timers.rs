@@ -12,8 +12,9 @@ impl<P: Protector> Machine<P> {
     /// When something is due; [`Instant::MAX`] for never.
     pub fn due(&self, shared: &Shared<'_>) -> Instant {
         match &self.state {
-            State::Closing(closing) => return if closing.is_due { Instant::ZERO } else { closing.until },
-            State::Draining { until } => return *until,
+            state if state.has_close_due() => return Instant::ZERO,
+            State::Closing(closing) => return closing.until.min(closing.again),
+            State::Draining { until, .. } => return *until,
             State::Gone => return Instant::ZERO,
             _ => {}
         }
@@ -83,11 +84,7 @@ impl<P: Protector> Machine<P> {
 
     /// Does what is due. Afterwards the endpoint asks `due` again.
     pub fn on_timeout(&mut self, now: Instant, shared: &mut Shared<'_>) {
-        match &self.state {
-            State::Closing(closing) if closing.until <= now => self.state = State::Gone,
-            State::Draining { until } if *until <= now => self.state = State::Gone,
-            _ => {}
-        }
+        self.state.on_timeout(now);
         if !self.state.is_live() {
             return;
         }

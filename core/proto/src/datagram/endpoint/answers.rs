@@ -118,7 +118,7 @@ mod tests {
         let to = SocketAddr::from(([10, 0, 0, 1], 1));
         let mut queued = 0;
         while answers.allow(at(queued), Purpose::Reset) {
-            answers.push(to, Vec::new());
+            answers.push(to, "cookie", Vec::new());
             queued += 1;
         }
         assert_eq!(queued, QUEUED_MAX as u64);

@@ -134,8 +134,7 @@ impl<S: Security> Endpoint<S> {
         };
         let mut machine = Machine::new(now, &self.config, beginning);
         machine.is_half_open = true;
-        machine.unheard =
-            Some(Box::new(Unheard { accept: bytes.clone(), identity: established.identity }));
+        machine.unheard = Some(Box::new(Unheard { accept: bytes.clone(), identity: established.identity }));
         self.half_open += 1;
         self.enter(index, machine, false);
         self.answers.push(from, "accept", bytes);

@@ -63,7 +63,7 @@ fn never_is_a_moment_like_any_other() {
     let mut wheel = Wheel::with_tick(Duration::from_nanos(1), 0);
     wheel.insert(Instant::MAX, 'n');
     assert_eq!(wheel.next(), Some(Instant::MAX));
-    assert_eq!(fired(&mut wheel, Instant::from_nanos(u64::MAX - 1)), []);
+    assert_eq!(fired(&mut wheel, Instant::from_nanos(u64::MAX - 2)), []);
     assert_eq!(fired(&mut wheel, Instant::MAX), ['n']);
 }
 
