@@ -25,11 +25,11 @@ TCP_CONGESTION = 13
 COUNTERS = """
 table inet arrived {
     counter messages { }
-    counter tcp { }
+    counter stream { }
     chain input {
         type filter hook input priority 0;
         meta l4proto udp counter name "messages"
-        meta l4proto tcp counter name "tcp"
+        meta l4proto tcp counter name "stream"
     }
 }
 """
@@ -58,7 +58,7 @@ def fairness(megabits: int, queue_ms: int, effort: Effort) -> dict[str, float]:
             before, started = _arrived(where), time.monotonic()
             time.sleep(seconds)
             after, elapsed = _arrived(where), time.monotonic() - started
-        ours, theirs = (after[name] - before[name] for name in ("messages", "tcp"))
+        ours, theirs = (after[name] - before[name] for name in ("messages", "stream"))
         if not ours or not theirs:
             raise MessagesError(f"of messages {ours} bytes arrived, of TCP {theirs}")
         shares.append(ours / (ours + theirs))
@@ -88,7 +88,7 @@ def loss(megabits: int, queue_ms: int, per_mille: int, effort: Effort) -> dict[s
                 with _messages(where, seconds + 10):
                     rates["messages" + suffix].append(_rate(where, "messages", seconds))
                 with _tcp(where):
-                    rates["tcp" + suffix].append(_rate(where, "tcp", seconds))
+                    rates["tcp" + suffix].append(_rate(where, "stream", seconds))
                 where.inside(where.router_netns, "nft", "flush ruleset")
     medians = {f"{name}_bytes_per_second": statistics.median(values) for name, values in rates.items()}
     ratios = {

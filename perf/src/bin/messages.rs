@@ -15,6 +15,7 @@ use clustercore_perf::cpu;
 use hdrhistogram::Histogram;
 use serde_json::json;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{LazyLock, mpsc};
 use std::time::{Duration, Instant};
@@ -55,6 +56,9 @@ struct Options {
     /// Only send, to this address.
     #[arg(long)]
     to: Option<SocketAddr>,
+    /// Write a trace of the sender (qlog) to this file.
+    #[arg(long)]
+    trace: Option<PathBuf>,
     /// With keys: both ends proven, every packet sealed.
     #[arg(long, conflicts_with_all = ["listen", "to"])]
     secure: bool,
@@ -180,7 +184,7 @@ fn send_alone(options: &Options, to: SocketAddr) -> Result<(), Failure> {
     Ok(())
 }
 
-fn open(options: &Options) -> Result<(Shard, EndpointId), Failure> {
+fn open(options: &Options, trace: Option<&PathBuf>) -> Result<(Shard, EndpointId), Failure> {
     let driver = DriverConfig { spin_ns: options.spin_us * 1000, ..DriverConfig::default() };
     let mut shard = Shard::builder().driver(options.driver).config(driver).build()?;
     let window = options.window_kib << 10;
@@ -200,6 +204,7 @@ fn open(options: &Options) -> Result<(Shard, EndpointId), Failure> {
         security,
         insecure,
         receive_buffer_bytes: 16 << 20,
+        trace_path: trace.cloned(),
         ..EndpointConfig::default()
     };
     let anywhere = if insecure { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST };
@@ -229,7 +234,7 @@ fn connect(
 }
 
 fn send(options: &Options, to: SocketAddr) -> Result<Side, Failure> {
-    let (mut shard, endpoint) = open(options)?;
+    let (mut shard, endpoint) = open(options, options.trace.as_ref())?;
     let connection = connect(options, &mut shard, endpoint, to)?;
     let payload = vec![0x5a_u8; options.bytes];
     let mut side = Side::default();
@@ -316,7 +321,7 @@ fn in_words(reason: &GoneReason, unconfirmed: &[(StreamId, u64, u64)]) -> String
 }
 
 fn ping(options: &Options, to: SocketAddr) -> Result<(Side, Histogram<u64>), Failure> {
-    let (mut shard, endpoint) = open(options)?;
+    let (mut shard, endpoint) = open(options, options.trace.as_ref())?;
     let connection = connect(options, &mut shard, endpoint, to)?;
     let payload = vec![0x5a_u8; options.bytes];
     let mut latency = Histogram::new(3)?;
@@ -345,7 +350,7 @@ fn ping(options: &Options, to: SocketAddr) -> Result<(Side, Histogram<u64>), Fai
 }
 
 fn receive(options: &Options, tell: mpsc::Sender<SocketAddr>, is_over: &AtomicBool) -> Result<Side, Failure> {
-    let (mut shard, endpoint) = open(options)?;
+    let (mut shard, endpoint) = open(options, None)?;
     shard.turn()?;
     tell.send(shard.endpoint_address(endpoint)?)?;
     let mut side = Side::default();

@@ -104,6 +104,19 @@ fn the_newest_value_arrives_and_no_older_one_after_it() {
 }
 
 #[test]
+fn who_always_has_something_to_send_finds_the_longest_packet_too() {
+    let (mut world, link) = plain();
+    let (node, name) = world.end(link, 0).unwrap();
+    let until = world.now + Duration::from_secs(1);
+    while world.now < until {
+        while world.send(link, 0, ORDERED, 1000).is_ok() {}
+        assert!(world.nodes[node].endpoint.buffered(name) > 1_000_000, "more than leaves in a turn");
+        world.run_for(Duration::from_millis(5));
+    }
+    assert_eq!(world.nodes[node].endpoint.path(name).unwrap().packet_bytes, 1472);
+}
+
+#[test]
 fn a_close_that_is_lost_is_said_again() {
     let (mut world, link) = plain();
     world.send(link, 0, ORDERED, 100).unwrap();

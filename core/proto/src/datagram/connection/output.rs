@@ -58,8 +58,8 @@ impl<P: Protector> Machine<P> {
         if self.receive.acknowledging.is_due_now() {
             self.transmit_acknowledgement(now, shared, sink);
         }
+        self.transmit_probe(now, shared, sink);
         if !self.has_data() {
-            self.transmit_probe(now, shared, sink);
             self.send.main.relax(shared.pool);
             self.send.repair.relax(shared.pool);
         }
