@@ -1102,6 +1102,14 @@ typedef struct clc_endpoint_options {
    * 0.
    */
   uint32_t reserved;
+  /**
+   * A new file in qlog's manner (`.sqlog`) that tells what happens, packet by packet; NULL: none. To look for the reason of something.
+   */
+  const char *trace_path;
+  /**
+   * A file to which the secrets of connections are appended, in secure mode; NULL: none. Whoever reads it can read what is sent.
+   */
+  const char *key_log_path;
 } clc_endpoint_options;
 
 /**
@@ -2298,7 +2306,7 @@ clc_status clc_forwarder_counters(const struct clc_forwarder *forwarder,
  *
  * # Safety
  * `shard` is NULL or a live shard; `address` is NULL or NUL-terminated; `options` is NULL or a struct of the size that it
- * says; `endpoint_out` is NULL or writable.
+ * says, whose paths are NULL or NUL-terminated; `endpoint_out` is NULL or writable.
  */
 clc_status clc_endpoint_open(struct clc_shard *shard,
                              const char *address,

@@ -4,7 +4,7 @@ use super::acknowledge::FRAME_BYTES_MAX;
 use super::{Machine, Shared, State, Words};
 use crate::datagram::builder::{Builder, PACKETS_MAX, Written};
 use crate::datagram::frame::{self, LATEST_HEAD_MAX};
-use crate::datagram::packet::{DataHeader, HEADER_BYTES, NUMBER_MAX};
+use crate::datagram::packet::{DataHeader, HEADER_BYTES, NUMBER_MAX, RESET_BYTES};
 use crate::datagram::security::Protector;
 use crate::datagram::sent::Sent;
 use crate::datagram::trace::TraceEvent;
@@ -289,6 +289,11 @@ impl<P: Protector> Machine<P> {
                 self.violate(now, shared, crate::datagram::event::CloseCode::Exhausted);
             }
             return;
+        }
+        if self.send.probes_sent > 0 && written.count == 1 && written.buffer.len() < RESET_BYTES {
+            // As long as a Reset: a peer that was started anew answers nothing shorter with it.
+            written.buffer.resize(RESET_BYTES, 0);
+            written.stride = RESET_BYTES;
         }
         self.update_key(now, shared);
         let phase = self.protector.phase();

@@ -34,8 +34,7 @@ impl<P: Protector> Machine<P> {
             self.idle_due(config.idle_timeout),
             self.keep_alive_due(config.keep_alive),
             (self.state == State::Accepting).then(|| self.heard + config.handshake_timeout),
-            (self.send.acknowledged.is_some() && self.state == State::Open)
-                .then(|| self.path.search.due()),
+            (self.send.acknowledged.is_some() && self.state == State::Open).then(|| self.path.search.due()),
         ];
         dues.into_iter().map(|due| due.unwrap_or(Instant::MAX)).min().unwrap_or(Instant::MAX)
     }
