@@ -271,13 +271,13 @@ struct Metrics {
 
 impl fmt::Display for Metrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let times: [(&str, fn(&TraceStatus) -> Duration); 4] = [
+        let times: [(&str, Reading<Duration>); 4] = [
             ("smoothed_rtt", |status| status.path.rtt),
             ("min_rtt", |status| status.path.rtt_min),
             ("latest_rtt", |status| status.rtt_latest),
             ("rtt_variance", |status| status.rtt_deviation),
         ];
-        let numbers: [(&str, fn(&TraceStatus) -> u64); 3] = [
+        let numbers: [(&str, Reading<u64>); 3] = [
             ("congestion_window", |status| status.path.window),
             ("bytes_in_flight", |status| status.path.in_flight),
             ("pacing_rate", |status| status.pacing_bytes_per_second.saturating_mul(8)),
@@ -300,6 +300,9 @@ impl fmt::Display for Metrics {
         Ok(())
     }
 }
+
+/// Takes a metric out.
+type Reading<T> = fn(&TraceStatus) -> T;
 
 struct Reason<'a>(&'a GoneReason);
 

@@ -107,15 +107,13 @@ impl State {
     /// Time passes after the end.
     pub fn on_timeout(&mut self, now: Instant) {
         match self {
-            State::Closing(closing) if closing.until > now => {
-                if closing.again <= now {
-                    closing.is_due = true;
-                    closing.wait *= 2;
-                    closing.again = now + closing.wait;
-                }
+            State::Closing(closing) if closing.until <= now => *self = State::Gone,
+            State::Closing(closing) if closing.again <= now => {
+                closing.is_due = true;
+                closing.wait *= 2;
+                closing.again = now + closing.wait;
             }
-            State::Draining { until, .. } if *until > now => {}
-            State::Closing(_) | State::Draining { .. } => *self = State::Gone,
+            State::Draining { until, .. } if *until <= now => *self = State::Gone,
             _ => {}
         }
     }
