@@ -236,9 +236,8 @@ impl World {
     fn on_event(&mut self, index: usize, event: &Event) {
         let run = self.runs[index];
         match event {
-            Event::Accepted { connection, epoch, .. } => {
+            Event::Accepted { connection, peer, epoch, .. } => {
                 // A client has one link at a time to a server that the server has not heard of.
-                let peer = self.nodes[index].endpoint.peer(*connection).unwrap();
                 let link = self
                     .links
                     .iter()
