@@ -6,6 +6,7 @@
 pub mod chunks;
 pub mod datagram;
 pub mod heads;
+pub mod job;
 pub mod proxy;
 
 // The simulator of datagrams, as the ordinary tests have it.
