@@ -2,6 +2,7 @@
 
 use super::arrived::Arrivals;
 use super::config::EndpointConfig;
+use super::mail::Mail;
 use super::socket::EndpointId;
 use crate::error::{Error, Result};
 use crate::io::{DatagramId, Driver, Ecn, Instant, Lease, Train};
@@ -78,6 +79,25 @@ impl Endpoint {
             None => debug_assert!(false, "a received train has one lease"),
         }
         arrivals.enter(driver, runs_before, lease);
+    }
+
+    /// Datagrams have arrived: opened where they lie, for code that reads them before the lease goes.
+    pub fn read_train<D: Driver>(
+        &mut self,
+        driver: &mut D,
+        now: Instant,
+        arrival: (SocketAddr, u32, Ecn),
+        lease: &mut Lease,
+        mail: &mut Mail,
+    ) {
+        let (from, segment, ecn) = arrival;
+        match driver.bytes_mut(lease) {
+            Some(bytes) => {
+                let train = proto::Train { from, bytes, segment: segment as usize, mark: ecn as u8 };
+                self.machine.handle(now, train, &mut |run: Run<'_>| mail.push(run));
+            }
+            None => debug_assert!(false, "a received train has one lease"),
+        }
     }
 
     /// When it wants a turn: at once, at a time, or never.

@@ -6,13 +6,18 @@
 mod arrived;
 mod config;
 mod endpoint;
+mod mail;
+mod outbox;
 mod resolve;
 mod socket;
 
 pub(crate) use arrived::{Arrivals, PlainTrain};
 pub use arrived::{Datagrams, Messages};
 pub use config::EndpointConfig;
+pub(crate) use config::epoch;
 pub(crate) use endpoint::Endpoint;
+pub(crate) use mail::Mail;
+pub(crate) use outbox::{Outbox, Sent};
 pub use resolve::resolve;
 pub(crate) use socket::Places;
 pub use socket::{EndpointId, SocketId};
