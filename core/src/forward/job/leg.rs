@@ -175,6 +175,8 @@ pub(in crate::forward) fn machine_config(address: SocketAddr) -> Config {
         idle_timeout: Duration::from_secs(4),
         gone_after: Duration::from_secs(2),
         is_path_known: address.ip().is_loopback(),
+        // Requests and responses follow each other: an acknowledgement alone would be a train for nothing.
+        acknowledgement_pause: Duration::from_micros(250),
         ..Config::default()
     }
 }
