@@ -8,7 +8,7 @@ import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import compare, experiments, messages, place, platform, results, special, tools
+from . import compare, experiments, jobs, messages, place, platform, results, special, tools
 from .generator import Load, LoadError
 from .place import PlaceError
 from .processes import StartError
@@ -170,6 +170,12 @@ def _messages(name: str, case: dict, effort: experiments.Effort) -> Measured:
     return Measured(figures=figures, rows=rows)
 
 
+def _jobs(name: str, case: dict, effort: experiments.Effort) -> Measured:
+    with place.loopback() as where:
+        figures, rows, absent = jobs.measure(name, case["size"], effort, where)
+    return Measured(figures=figures, rows=rows, absent=absent)
+
+
 KINDS = {
     "compare": _compare,
     "slow-reader": _slow_reader,
@@ -177,6 +183,7 @@ KINDS = {
     "experiment3": _experiment_3,
     "rise-and-fall": _rise_and_fall,
     "messages": _messages,
+    "jobs": _jobs,
 }
 
 

@@ -15,7 +15,9 @@ use crate::{process, workspace};
 /// varying set would compile the shared crates again and again.
 pub fn build() -> Result<()> {
     let mut build = process::cargo(["build", "--release", "--quiet"]);
-    for package in ["clustercore-ffi", "clustercore-python", "clustercore-perf", "clustercore-examples"] {
+    for package in
+        ["clustercore", "clustercore-ffi", "clustercore-python", "clustercore-perf", "clustercore-examples"]
+    {
         build.args(["--package", package]);
     }
     process::run(&mut build, LIMIT)?;
