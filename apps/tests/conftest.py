@@ -125,7 +125,9 @@ class Agents:
         for command in self.commands.values():
             command.end(signal.SIGKILL)
         for path in self.folder.glob("*/agent.json"):
-            end_instance(json.loads(path.read_text())["instance"])
+            state = json.loads(path.read_text())
+            end_instance(state.get("job"))
+            end_instance(state["instance"])
 
 
 def end_instance(instance: dict[str, Any] | None) -> None:

@@ -88,6 +88,14 @@ counters! {
     ProxyRefused = "proxy_refused", "connections";
     /// Tunnels opened (upgrade, CONNECT, TCP mode).
     Tunnels = "tunnels", "connections";
+    /// Requests that went to a job handler in messages.
+    JobRequests = "job_requests", "requests";
+    /// Requests that went by TCP because messages to their back end's job handler did not get through.
+    JobFallbacks = "job_fallbacks", "requests";
+    /// Times the path of messages to a job handler broke.
+    PathsBroken = "paths_broken", "events";
+    /// Bytes copied: bodies between client and messages.
+    CopiedMessages = "copied_messages", "bytes";
 }
 
 /// One block of counters. One thread writes, any thread reads; the alignment keeps blocks of two shards on cache lines of their own.

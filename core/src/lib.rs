@@ -9,6 +9,7 @@ pub mod counters;
 pub mod error;
 pub mod forward;
 pub mod io;
+pub mod job;
 pub mod log;
 pub mod messages;
 pub mod node;

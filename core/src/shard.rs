@@ -272,9 +272,19 @@ impl<D: Driver> Shard<D> {
         index: u16,
         act: impl FnOnce(&mut Forwarder, &mut Io<'_, D>) -> T,
     ) -> Option<T> {
+        let now = self.driver.now();
+        self.with_forwarder_at(index, now, act)
+    }
+
+    fn with_forwarder_at<T>(
+        &mut self,
+        index: u16,
+        now: Instant,
+        act: impl FnOnce(&mut Forwarder, &mut Io<'_, D>) -> T,
+    ) -> Option<T> {
         let forwarder = self.forwarders.get_mut(usize::from(index))?.as_mut()?;
         let mut io = Io {
-            now: self.driver.now(),
+            now,
             driver: &mut self.driver,
             owners: &mut self.owners,
             wheel: &mut self.wheel,

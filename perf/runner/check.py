@@ -14,6 +14,7 @@ from . import (
     calls,
     compare,
     experiments,
+    jobs,
     messages,
     place,
     platform,
@@ -235,6 +236,12 @@ def _transfer(name: str, case: dict, effort: experiments.Effort) -> Measured:
     return Measured(figures=figures, rows=rows)
 
 
+def _jobs(name: str, case: dict, effort: experiments.Effort) -> Measured:
+    with place.loopback() as where:
+        figures, rows, absent = jobs.measure(name, case["size"], effort, where)
+    return Measured(figures=figures, rows=rows, absent=absent)
+
+
 KINDS = {
     "compare": _compare,
     "slow-reader": _slow_reader,
@@ -251,6 +258,7 @@ KINDS = {
     "fairness": _fairness,
     "loss": _loss,
     "idle-peers": _idle_peers,
+    "jobs": _jobs,
 }
 
 

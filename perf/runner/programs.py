@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import socket
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
@@ -37,6 +38,8 @@ PROXIES = {
         Proxy("floor-accept", "floor"),
         Proxy("clustercore", "ours"),
         Proxy("clustercore-epoll", "ours"),
+        Proxy("clustercore-messages-mode", "ours"),
+        Proxy("clustercore-linked", "ours"),
         Proxy("haproxy", "peer"),
         Proxy("haproxy-splice", "peer"),
         Proxy("nginx", "peer"),
@@ -49,6 +52,12 @@ VARIANTS = {
     "floor-uring-own": ("floor-uring", ["--own-buffer-kib", "256"]),
     "floor-splice-64k": ("floor-splice", ["--pipe-kib", "64"]),
     "floor-splice-256k": ("floor-splice", ["--pipe-kib", "256"]),
+}
+
+# What stands beside each back end of a front end in message mode.
+JOB_PROGRAMS = {
+    "clustercore-messages-mode": "clustercore-job",
+    "clustercore-linked": "clustercore-linked-service",
 }
 
 Address = tuple[str, int]
@@ -123,12 +132,51 @@ def start_proxy(
     machine.
     """
     address = (place.front, place.port())
-    command = proxy_command(name, address, backends, processes.directory, options or [])
+    options = list(options or [])
+    if name in JOB_PROGRAMS:
+        backends, jobs = start_jobs(name, place, processes, backends)
+        options = [*jobs, *options]
+    command = proxy_command(name, address, backends, processes.directory, options)
     process = processes.start(f"proxy-{name}-{address[1]}", command, place.front_netns)
     if name == "pingora":
         process.stop_signal = signal.SIGINT  # SIGTERM lets it wait for minutes
     wait_for_port(process, *address, place)
     return process, address
+
+
+def start_jobs(
+    name: str, place: Place, processes: ProcessSet, backends: list[Address]
+) -> tuple[list[Address], list[str]]:
+    """Starts what takes requests in messages, one beside each back end, for the front end called `name`.
+
+    Returns the back ends for the command line (none: they are among the words), and the words.
+
+    Raises NotHere, StartError.
+    """
+    words, program = [], _need(JOB_PROGRAMS[name])
+    for index, backend in enumerate(backends):
+        at_slave = backend[0] in place.slaves
+        netns = place.slave_netns[place.slaves.index(backend[0])] if at_slave else place.front_netns
+        at = f"{backend[0]}:{place.port()}"
+        command = [program, "--listen", at]
+        if name == "clustercore-messages-mode":
+            command += ["--service", "{}:{}".format(*backend)]
+        if not at.startswith("127."):
+            command += ["--insecure", "yes"]  # a network of this run's own
+            words += ["--job-insecure", "yes"]
+        process = processes.start(f"job-{name}-{index}-{at.rpartition(':')[2]}", command, netns)
+        _wait_for_words(process, "listening on")
+        words += ["--backend", "{}:{}".format(*backend), "--job", at]
+    return [], words
+
+
+def _wait_for_words(process: Process, words: str, seconds_max: float = 10.0) -> None:
+    """Waits until a process has said so: what listens for datagrams accepts nothing that could be tried."""
+    deadline = time.monotonic() + seconds_max
+    while words not in process.last_words():
+        if not process.is_running() or time.monotonic() >= deadline:
+            raise StartError(f"{process.name} does not say {words!r}: {process.last_words()}")
+        time.sleep(0.02)
 
 
 def proxy_command(

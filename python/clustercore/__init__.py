@@ -110,6 +110,8 @@ from clustercore._native import (
     Moved,
     Node,
     Path,
+    PathBroken,
+    PathRestored,
     Pool,
     Saturated,
     Scaler,
@@ -125,7 +127,9 @@ from clustercore._native import (
     resolve,
 )
 
-Event: TypeAlias = AcceptPaused | BackendDrained | BackendEjected | BackendReturned | Saturated
+Event: TypeAlias = (
+    AcceptPaused | BackendDrained | BackendEjected | BackendReturned | PathBroken | PathRestored | Saturated
+)
 """What `Node.poll` and `Shard.events` bring."""
 
 ConnectionEvent: TypeAlias = Accepted | Connected | ConnectionGone | Moved | Writable
@@ -204,6 +208,8 @@ __all__ = [
     "OutOfMemory",
     "Panic",
     "Path",
+    "PathBroken",
+    "PathRestored",
     "PeerClosed",
     "PermissionDenied",
     "Pool",

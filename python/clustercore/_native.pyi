@@ -46,6 +46,8 @@ __all__ = [
     "Moved",
     "Node",
     "Path",
+    "PathBroken",
+    "PathRestored",
     "Pool",
     "Saturated",
     "Scaler",
@@ -65,7 +67,9 @@ __version__: str
 IS_DEBUG_BUILD: Final[bool]
 
 _Log: TypeAlias = Callable[[str, str], object]
-_Event: TypeAlias = AcceptPaused | BackendDrained | BackendEjected | BackendReturned | Saturated
+_Event: TypeAlias = (
+    AcceptPaused | BackendDrained | BackendEjected | BackendReturned | PathBroken | PathRestored | Saturated
+)
 _ConnectionEvent: TypeAlias = Accepted | Connected | ConnectionGone | Moved | Writable
 _Bytes: TypeAlias = bytes | bytearray | memoryview
 _Server: TypeAlias = str | tuple[str, str]
@@ -98,6 +102,8 @@ class _ForwarderOptions(TypedDict, total=False):
     headers_max: int
     clients_max: int
     health: HealthConfig | Literal["off"] | None
+    job_key: Key | None
+    job_insecure: bool
 
 @type_check_only
 class _EndpointOptions(TypedDict, total=False):
@@ -592,7 +598,8 @@ class Forwarder:
 
     At most `queue_max` requests wait, for at most `queue_timeout`; then clients get 503 with `retry_after`
     seconds. Times are in seconds, sizes in bytes. `health` is a HealthConfig, None for its defaults, or
-    "off".
+    "off". `job_key` is our Key towards job handlers that have one; `job_insecure` allows clear messages to
+    those outside loopback, in so many words.
 
     Raises InvalidArgument, BadConfiguration, AlreadyExists (the name), Closed.
     """
@@ -623,6 +630,8 @@ class Forwarder:
         headers_max: int = 100,
         clients_max: int = 16384,
         health: HealthConfig | Literal["off"] | None = None,
+        job_key: Key | None = None,
+        job_insecure: bool = False,
     ) -> Self: ...
     @property
     def name(self) -> str:
@@ -658,10 +667,14 @@ class Forwarder:
         weight: int = 1,
         cores: int = 1,
         in_flight_max: int | None = None,
+        job: str | None = None,
+        job_key: str | None = None,
     ) -> int:
         """Appends a back end at "ip:port" to the child list and returns its key.
 
-        `in_flight_max` bounds its requests in flight, None leaves that to the levels. Raises BadAddress,
+        `in_flight_max` bounds its requests in flight, None leaves that to the levels. `job` is the "ip:port"
+        of its job handler, `job_key` the handler's public key: requests go there in messages, and by TCP to
+        `address` while those do not get through (PathBroken, PathRestored). Raises BadAddress, BadKey,
         InvalidArgument.
         """
     def drain_backend(self, key: int, *, deadline: float = 10.0) -> None:
@@ -832,6 +845,39 @@ class BackendEjected:
 @final
 class BackendReturned:
     """A back end is trusted again."""
+
+    __match_args__: Final = ("forwarder", "backend")
+    def __new__(cls, forwarder: str, backend: int) -> Self: ...
+    @property
+    def forwarder(self) -> str:
+        """Name of the forwarder."""
+    @property
+    def backend(self) -> int:
+        """Key of the back end."""
+    def __eq__(self, value: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@final
+class PathBroken:
+    """Messages to a back end's job handler do not get through: its requests go by TCP until they do."""
+
+    __match_args__: Final = ("forwarder", "backend", "reason")
+    def __new__(cls, forwarder: str, backend: int, reason: str) -> Self: ...
+    @property
+    def forwarder(self) -> str:
+        """Name of the forwarder."""
+    @property
+    def backend(self) -> int:
+        """Key of the back end."""
+    @property
+    def reason(self) -> str:
+        """Why, for people."""
+    def __eq__(self, value: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@final
+class PathRestored:
+    """Messages to a back end's job handler get through again."""
 
     __match_args__: Final = ("forwarder", "backend")
     def __new__(cls, forwarder: str, backend: int) -> Self: ...

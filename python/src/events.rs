@@ -99,6 +99,61 @@ impl BackendReturned {
     }
 }
 
+/// Messages to a back end's job handler do not get through: its requests go by TCP until they do.
+#[pyclass(frozen, get_all, eq, hash, module = "clustercore")]
+#[derive(PartialEq, Eq, Hash)]
+pub struct PathBroken {
+    /// Name of the forwarder.
+    forwarder: String,
+    /// Key of the back end.
+    backend: u32,
+    /// Why, for people.
+    reason: String,
+}
+
+#[pymethods]
+impl PathBroken {
+    #[classattr]
+    #[allow(non_upper_case_globals)]
+    const __match_args__: (&'static str, &'static str, &'static str) = ("forwarder", "backend", "reason");
+
+    #[new]
+    fn new(forwarder: String, backend: u32, reason: String) -> Self {
+        PathBroken { forwarder, backend, reason }
+    }
+
+    fn __repr__(&self) -> String {
+        let PathBroken { forwarder, backend, reason } = self;
+        format!("PathBroken(forwarder='{forwarder}', backend={backend}, reason='{reason}')")
+    }
+}
+
+/// Messages to a back end's job handler get through again.
+#[pyclass(frozen, get_all, eq, hash, module = "clustercore")]
+#[derive(PartialEq, Eq, Hash)]
+pub struct PathRestored {
+    /// Name of the forwarder.
+    forwarder: String,
+    /// Key of the back end.
+    backend: u32,
+}
+
+#[pymethods]
+impl PathRestored {
+    #[classattr]
+    #[allow(non_upper_case_globals)]
+    const __match_args__: (&'static str, &'static str) = ("forwarder", "backend");
+
+    #[new]
+    fn new(forwarder: String, backend: u32) -> Self {
+        PathRestored { forwarder, backend }
+    }
+
+    fn __repr__(&self) -> String {
+        format!("PathRestored(forwarder='{}', backend={})", self.forwarder, self.backend)
+    }
+}
+
 /// The first request has to wait, since no back end may take it.
 #[pyclass(frozen, get_all, eq, hash, module = "clustercore")]
 #[derive(PartialEq, Eq, Hash)]
@@ -177,6 +232,13 @@ pub fn to_python(py: Python<'_>, forwarder: String, event: &ForwardEvent) -> PyR
         }
         ForwardEvent::BackendReturned { backend } => {
             Py::new(py, BackendReturned { forwarder, backend: backend.0 })?.into_any()
+        }
+        ForwardEvent::PathBroken { backend, why } => {
+            let reason = why.to_string();
+            Py::new(py, PathBroken { forwarder, backend: backend.0, reason })?.into_any()
+        }
+        ForwardEvent::PathRestored { backend } => {
+            Py::new(py, PathRestored { forwarder, backend: backend.0 })?.into_any()
         }
         ForwardEvent::Saturated { in_flight } => Py::new(py, Saturated { forwarder, in_flight })?.into_any(),
         ForwardEvent::AcceptPaused { errno } => Py::new(py, AcceptPaused { forwarder, errno })?.into_any(),

@@ -1,15 +1,17 @@
 //! A forwarder's handle: the same class for one of a node and one of a shard.
 
-use crate::argument::{address, count, per_core, reading, seconds};
+use crate::argument::{address, count, invalid, per_core, reading, seconds};
 use crate::backend::Backend;
 use crate::descriptor::listener;
 use crate::errors::Answer;
+use crate::key::Key;
 use crate::node::Node;
 use crate::options::Options;
 use crate::shard::Shard;
-use clustercore::forward::{BackendConfig, Latency};
+use clustercore::forward::{BackendConfig, JobAddress, Latency};
 use clustercore::io::ListenOptions;
 use clustercore::proto::policy::{BackendKey, Thresholds};
+use clustercore::security::PublicKey;
 use clustercore::{BackendStatus, Code, Error, ForwarderId, Result};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -26,7 +28,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 ///
 /// At most `queue_max` requests wait, for at most `queue_timeout`; then clients get 503
 /// with `retry_after` seconds. Times are in seconds, sizes in bytes. `health` is a HealthConfig, None for
-/// its defaults, or "off".
+/// its defaults, or "off". `job_key` is our Key towards job handlers that have one; `job_insecure` allows
+/// clear messages to those outside loopback, in so many words.
 ///
 /// Raises InvalidArgument, BadConfiguration, AlreadyExists (the name), Closed.
 #[pyclass(frozen, module = "clustercore")]
@@ -48,7 +51,8 @@ impl Forwarder {
     #[pyo3(signature = (owner, name, *, mode="http", policy="levels", signal="in_flight", medium_per_core=None,
         high_per_core=None, queue_max=1024, queue_timeout=5.0, retry_after=1, retries_max=2, head_timeout=10.0, idle_timeout=60.0,
         response_timeout=60.0, connect_timeout=2.0, body_timeout=30.0, proxy_in="off", proxy_out="off",
-        trust_forwarded=false, head_bytes_max=32768, headers_max=100, clients_max=16384, health=None))]
+        trust_forwarded=false, head_bytes_max=32768, headers_max=100, clients_max=16384, health=None,
+        job_key=None, job_insecure=false))]
     #[allow(clippy::too_many_arguments)]
     fn new(
         py: Python<'_>,
@@ -75,6 +79,8 @@ impl Forwarder {
         headers_max: i64,
         clients_max: i64,
         health: Option<&Bound<'_, PyAny>>,
+        job_key: Option<&Bound<'_, Key>>,
+        job_insecure: bool,
     ) -> Answer<Forwarder> {
         let options = Options {
             mode,
@@ -98,6 +104,8 @@ impl Forwarder {
             headers_max,
             clients_max,
             health,
+            job_key: job_key.map(Bound::get),
+            job_insecure,
         };
         let config = options.to_config(&name)?;
         let (owner, id) = if let Ok(node) = owner.cast::<Node>() {
@@ -175,9 +183,12 @@ impl Forwarder {
 
     /// Appends a back end at "ip:port" to the child list and returns its key.
     ///
-    /// `in_flight_max` bounds its requests in flight, None leaves that to the levels. Raises BadAddress,
+    /// `in_flight_max` bounds its requests in flight, None leaves that to the levels. `job` is the "ip:port" of
+    /// its job handler, `job_key` the handler's public key: requests go there in messages, and by TCP to
+    /// `address` while those do not get through (PathBroken, PathRestored). Raises BadAddress, BadKey,
     /// InvalidArgument.
-    #[pyo3(signature = (address, *, name=None, weight=1, cores=1, in_flight_max=None))]
+    #[pyo3(signature = (address, *, name=None, weight=1, cores=1, in_flight_max=None, job=None, job_key=None))]
+    #[allow(clippy::too_many_arguments)]
     fn add_backend(
         &self,
         py: Python<'_>,
@@ -186,8 +197,11 @@ impl Forwarder {
         weight: i64,
         cores: i64,
         in_flight_max: Option<i64>,
+        job: Option<&str>,
+        job_key: Option<&str>,
     ) -> Answer<u32> {
-        let config = backend(address, name, weight, cores, in_flight_max)?;
+        let mut config = backend(address, name, weight, cores, in_flight_max)?;
+        config.job = self::job(job, job_key)?;
         let key = self.command(
             py,
             |node, id| node.add_backend(id, config.clone()),
@@ -416,6 +430,15 @@ fn backend(
         config.in_flight_max = count("in_flight_max", limit, 1..=u32::MAX)?;
     }
     Ok(config)
+}
+
+fn job(address: Option<&str>, key: Option<&str>) -> Result<Option<JobAddress>> {
+    let key = key.map(|text| PublicKey::parse(text).map(|key| *key.as_bytes())).transpose()?;
+    match address {
+        Some(address) => Ok(Some(JobAddress { address: self::address(address)?, key })),
+        None if key.is_some() => Err(invalid("job_key is given and job is not")),
+        None => Ok(None),
+    }
 }
 
 const WEIGHT_MAX: u32 = 1_000_000;

@@ -15,6 +15,13 @@ use std::path::PathBuf;
 #[pyclass(frozen, module = "clustercore")]
 pub struct Key(PrivateKey);
 
+impl Key {
+    /// The private key.
+    pub fn private(&self) -> PrivateKey {
+        self.0.clone()
+    }
+}
+
 #[pymethods]
 impl Key {
     /// A new key.

@@ -47,7 +47,9 @@ mod _native {
     #[pymodule_export]
     use super::endpoint::{Connection, Endpoint, Path};
     #[pymodule_export]
-    use super::events::{AcceptPaused, BackendDrained, BackendEjected, BackendReturned, Saturated};
+    use super::events::{
+        AcceptPaused, BackendDrained, BackendEjected, BackendReturned, PathBroken, PathRestored, Saturated,
+    };
     #[pymodule_export]
     use super::forwarder::Forwarder;
     #[pymodule_export]

@@ -3,6 +3,7 @@
 use crate::argument::{SIGNALS, choice, count, seconds, thresholds};
 use crate::backend::HealthConfig;
 use crate::errors::Answer;
+use crate::key::Key;
 use clustercore::forward::{ForwarderConfig, Mode, ProxyProtocol};
 use clustercore::proto::forward::http::HeadLimits;
 use clustercore::proto::policy::{HealthConfig as Health, Policy, RouterConfig};
@@ -32,6 +33,8 @@ pub struct Options<'a> {
     pub headers_max: i64,
     pub clients_max: i64,
     pub health: Option<&'a Bound<'a, PyAny>>,
+    pub job_key: Option<&'a Key>,
+    pub job_insecure: bool,
 }
 
 impl Options<'_> {
@@ -72,6 +75,8 @@ impl Options<'_> {
             )?,
             proxy_out: choice("proxy_out", self.proxy_out, PROXY_OUT)?,
             trust_forwarded: self.trust_forwarded,
+            job_key: self.job_key.map(Key::private),
+            job_insecure: self.job_insecure,
             ..ForwarderConfig::default()
         })
     }

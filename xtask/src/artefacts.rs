@@ -16,6 +16,7 @@ use crate::{process, workspace};
 pub fn build() -> Result<()> {
     let mut build = process::cargo(["build", "--release", "--quiet"]);
     for package in [
+        "clustercore",
         "clustercore-ffi",
         "clustercore-python",
         "clustercore-perf",

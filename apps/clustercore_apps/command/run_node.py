@@ -40,6 +40,9 @@ def options_from(arguments: argparse.Namespace) -> AgentOptions:
         cores=arguments.cores,
         allowed_programs=tuple(arguments.allow_program),
         stop_services=arguments.stop_services,
+        job_program=arguments.job_program,
+        job_key=arguments.job_key,
+        job_peers=arguments.job_peers,
     )
 
 

@@ -21,6 +21,7 @@ from typing import Any
 from clustercore_apps.address import Address
 from clustercore_apps.errors import AgentError, OperatorError
 from clustercore_apps.service import security, wire
+from clustercore_apps.service.job_handler import JobSupervisor, find_program, read_public_key
 from clustercore_apps.service.launcher import Launcher, ProcessLauncher
 from clustercore_apps.service.lease import FENCE_MAX, LeaseTable
 from clustercore_apps.service.node_load import NodeLoad, cores_usable
@@ -34,6 +35,8 @@ REQUESTS_PER_CONNECTION_MAX = 16
 LEASE_SECONDS_MAX = 3600.0
 WRITE_SECONDS = 5.0
 LINGER_SECONDS = 1.0
+JOB_RESTART_SECONDS_MIN = 0.1
+JOB_RESTART_SECONDS_MAX = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,9 @@ class AgentOptions:
     cores: int = 0
     allowed_programs: tuple[str, ...] = ()
     stop_services: bool = False
+    job_program: str = ""
+    job_key: Path | None = None
+    job_peers: Path | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -100,6 +106,17 @@ class Agent:
             self._on_change,
             lambda program: not options.allowed_programs or program in options.allowed_programs,
         )
+        self._job = JobSupervisor(
+            f"{options.name}-job",
+            options.service_host,
+            self._cores,
+            options.state_dir / "services",
+            launcher or ProcessLauncher(),
+            self._on_job_change,
+        )
+        self._job_public_key = read_public_key(options.job_key)
+        self._job_restart: asyncio.Task[None] | None = None
+        self._job_port = 0
         self.address: Address | None = None
 
     async def run(self, stop: asyncio.Event, ready: asyncio.Event | None = None) -> None:
@@ -117,10 +134,11 @@ class Agent:
             for connection in list(self._connections):
                 connection.writer.transport.abort()
             if self._options.stop_services:
-                await self._supervisor.stop(self._options.stop_deadline)
+                await self._stop_all(self._options.stop_deadline)
                 self._leases.lease = None
             self._save()
             self._supervisor.close()
+            self._job.close()
         finally:
             os.close(lock)
 
@@ -172,6 +190,7 @@ class Agent:
         try:
             self._leases = LeaseTable.from_json(time.monotonic(), state["leases"])
             instance = Instance.from_json(state["instance"]) if state["instance"] else None
+            job = Instance.from_json(state["job"]) if state.get("job") else None
         except (KeyError, TypeError, ValueError):
             raise OperatorError(
                 f"state file {self._state_path} is damaged; end its service by hand, then remove the file"
@@ -181,11 +200,26 @@ class Agent:
             log.info("%s: %s", instance.service, self._supervisor.detail)
             if found and self._leases.lease is None and self._options.on_lapse == "stop":
                 self._spawn(self._lapse(f"{instance.service} runs without a lease"))
+        if job is not None:
+            self._recover_job(job)
         self._save()
 
+    def _recover_job(self, job: Instance) -> None:
+        """The job handler of before: it goes on, or is started again, or ends with its service."""
+        found = self._job.recover(job)
+        log.info("%s: %s", job.service, self._job.detail)
+        if self._supervisor.instance is None:
+            self._spawn(self._job.stop(self._options.stop_deadline))
+        elif not found:
+            self._job_restart = asyncio.create_task(self._restart_job(job.port))
+
     def _save(self) -> None:
-        instance = self._supervisor.instance
-        state = {"leases": self._leases.to_json(), "instance": instance.to_json() if instance else None}
+        instance, job = self._supervisor.instance, self._job.instance
+        state = {
+            "leases": self._leases.to_json(),
+            "instance": instance.to_json() if instance else None,
+            "job": job.to_json() if job else None,
+        }
         try:
             write_state(self._state_path, state)
         except OSError as error:
@@ -195,6 +229,58 @@ class Agent:
         self._save()
         log.info("%s: %s", self._supervisor.phase, self._supervisor.detail)
         self._tell_all({"type": "instance", **self._describe()})
+        if self._supervisor.phase == "exited" and self._job.instance is not None:
+            self._spawn(self._job.stop(self._options.stop_deadline))
+
+    def _on_job_change(self) -> None:
+        self._save()
+        log.info("job handler %s: %s", self._job.phase, self._job.detail)
+        if self._job.phase == "exited" and self._supervisor.phase == "active":
+            self._job_restart = asyncio.create_task(self._restart_job(self._job_port))
+
+    async def _start_job(self, service: Instance, port: int = 0) -> Instance:
+        """Starts the job handler of a service. Raises `AgentError`; then only TCP reaches the service."""
+        options = self._options
+        words: list[str] = []
+        if options.job_key is not None:
+            words += ["--key", str(options.job_key)]
+            words += ["--peers", str(options.job_peers)] if options.job_peers is not None else []
+        elif options.insecure:
+            words += ["--insecure", "yes"]
+        program = find_program(options.job_program)
+        instance = await self._job.start(self._job.handler_order(service, port, words, program))
+        self._job_port = instance.port
+        return instance
+
+    async def _restart_job(self, port: int) -> None:
+        """One that ended by itself comes back at the same port, with growing pauses."""
+        pause = JOB_RESTART_SECONDS_MIN
+        self._job_port = port
+        while (service := self._supervisor.instance) is not None and self._supervisor.phase == "active":
+            try:
+                await self._start_job(service, port)
+            except AgentError as error:
+                log.warning("job handler of %s: %s", service.service, error.text)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, JOB_RESTART_SECONDS_MAX)
+                continue
+            # One that ends again and again must not be started without a pause.
+            await asyncio.sleep(JOB_RESTART_SECONDS_MIN)
+            return
+
+    async def _stop_all(self, deadline: float) -> bool:
+        """The job handler first: it finishes what it has. Then the service; true when it ended itself."""
+        await self._stop_job(deadline)
+        return await self._supervisor.stop(deadline)
+
+    async def _stop_job(self, deadline: float) -> None:
+        if self._job_restart is not None:
+            self._job_restart.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._job_restart
+            self._job_restart = None
+        if self._job.instance is not None:
+            await self._job.stop(deadline)
 
     def _tell_all(self, message: wire.Message) -> None:
         for connection in self._connections:
@@ -242,6 +328,7 @@ class Agent:
         """Nobody may command the service any more: let its connections end, then end it."""
         self._lapsing = True
         try:
+            await self._stop_job(self._options.drain_deadline)
             drained = await self._supervisor.drained(self._options.drain_deadline)
             log.warning(
                 "%s: stopping the service (%s)", why, "drained" if drained else "drain deadline passed"
@@ -352,7 +439,7 @@ class Agent:
             return await self._start(message, fence)
         if verb == "stop":
             self._leases.check(fence)
-            return {"orderly": await self._supervisor.stop(wire.take_number(message, "deadline", 0, 3600))}
+            return {"orderly": await self._stop_all(wire.take_number(message, "deadline", 0, 3600))}
         if verb == "release":
             return await self._release(fence)
         raise AgentError("BAD_MESSAGE", f'"{verb:.40}" is not a verb of this protocol')
@@ -384,13 +471,21 @@ class Agent:
             raise AgentError("BAD_MESSAGE", f'"stop_signal" is {order.stop_signal!r}')
         if "/" in order.service or order.service in ("", ".", ".."):
             raise AgentError("BAD_MESSAGE", "service must have a plain name")
+        by_messages = message.get("transport", "tcp") == "messages"
         instance = await self._supervisor.start(order)
-        return {"instance": instance.to_json()}
+        reply: dict[str, Any] = {"instance": instance.to_json()}
+        if by_messages:
+            try:
+                job = await self._start_job(instance)
+                reply["job"] = {"address": job.address, "port": job.port, "key": self._job_public_key}
+            except AgentError as error:
+                reply["job_fault"] = error.text
+        return reply
 
     async def _release(self, fence: int) -> dict[str, Any]:
         self._leases.check(fence)
         # Never leaves a service behind that nobody may command.
-        await self._supervisor.stop(self._options.stop_deadline)
+        await self._stop_all(self._options.stop_deadline)
         self._leases.release(fence)
         self._save()
         self._tell_all({"type": "instance", **self._describe()})

@@ -96,13 +96,21 @@ class BackEnd:
                 port=config.port,
                 stop_signal=config.stop_signal,
                 deadline=config.start_deadline,
+                transport=config.transport,
             )
             instance = reply["instance"]
             self.address = str(Address(str(instance["address"]), int(instance["port"])))
             cores = self.loan.node.cores
             limit = config.thresholds.in_flight_per_core_max * cores
+            job, job_key = self._job_of(reply)
             self.key = self._forwarder.add_backend(
-                self.address, name=self.node, weight=1, cores=cores, in_flight_max=limit or None
+                self.address,
+                name=self.node,
+                weight=1,
+                cores=cores,
+                in_flight_max=limit or None,
+                job=job,
+                job_key=job_key,
             )
         except (AgentError, clustercore.ClusterError, KeyError, TypeError, ValueError) as error:
             await self._fail(f"could not be started: {error}")
@@ -112,6 +120,17 @@ class BackEnd:
         self._note(
             "active", f"{self.address} answers after {took} s, appended to the child list", start_seconds=took
         )
+
+    def _job_of(self, reply: dict[str, Any]) -> tuple[str | None, str | None]:
+        """Where its job handler listens and its key; nothing in TCP mode, or when it has none."""
+        if self._config.transport != "messages":
+            return None, None
+        job = reply.get("job")
+        if not isinstance(job, dict):
+            fault = str(reply.get("job_fault", "the agent knows no message mode"))
+            self._note("path_broken", f"no job handler: {fault}; served by TCP")
+            return None, None
+        return str(Address(str(job["address"]), int(job["port"]))), str(job.get("key") or "") or None
 
     async def take_down(self, reason: str, *, deadline: float | None = None) -> None:
         """Steps 3 to 9.
@@ -177,6 +196,13 @@ class BackEnd:
         if self.life == Life.EJECTED:
             self._become(Life.ACTIVE)
             self._note("back", "answers again")
+
+    def on_path(self, reason: str | None) -> None:
+        """Messages to its job handler do not get through, for a reason; or do again."""
+        if reason is not None:
+            self._note("path_broken", f"messages do not get through ({reason}); served by TCP")
+        else:
+            self._note("path_restored", "messages get through again")
 
     async def _drain(self, key: int, reason: str, deadline: float) -> None:
         self._become(Life.DRAINING)

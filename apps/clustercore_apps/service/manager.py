@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from pathlib import Path
 from typing import Any
 
 import clustercore
@@ -62,7 +61,7 @@ class ServiceManager:
         self.stats: dict[str, int] = {}
         self.latency: dict[str, float] = {}
         self._latency_reset = 0.0
-        self.forwarder = _make_forwarder(front.path, config, node)
+        self.forwarder = _make_forwarder(front, config, node)
         self._front = front
         self._nodes = nodes
         self._events = events
@@ -156,6 +155,10 @@ class ServiceManager:
             back_end.on_ejected(str(getattr(event, "reason", "") or "failed too often"))
         elif isinstance(event, clustercore.BackendReturned):
             back_end.on_back()
+        elif isinstance(event, clustercore.PathBroken):
+            back_end.on_path(event.reason)
+        elif isinstance(event, clustercore.PathRestored):
+            back_end.on_path(None)
 
     def look(self, now: float) -> Learnt | None:
         """Takes the forwarder's view of its back ends; everything else here reads what was seen last.
@@ -335,7 +338,9 @@ class ServiceManager:
         self.history.add(now, self.stats, self.latency, in_flight, active)
 
 
-def _make_forwarder(path: Path, config: ServiceConfig, node: clustercore.Node) -> clustercore.Forwarder:
+def _make_forwarder(
+    front: FrontConfig, config: ServiceConfig, node: clustercore.Node
+) -> clustercore.Forwarder:
     health = None
     if config.health is not None:
         health = clustercore.HealthConfig(
@@ -354,7 +359,10 @@ def _make_forwarder(path: Path, config: ServiceConfig, node: clustercore.Node) -
             medium_per_core=config.thresholds.medium_of_core,
             high_per_core=config.thresholds.high_of_core,
             health=health,
+            job_key=clustercore.Key.load(front.job_key_file) if front.job_key_file else None,
+            # As the nodes' own links: by default that of the front end, and any of them may say so.
+            job_insecure=any(one.insecure for one in front.nodes),
             **config.forwarding,
         )
-    except (clustercore.ClusterError, ValueError) as error:
-        raise OperatorError(f'{path}: service "{config.name}": {error}') from None
+    except (clustercore.ClusterError, OSError, ValueError) as error:
+        raise OperatorError(f'{front.path}: service "{config.name}": {error}') from None

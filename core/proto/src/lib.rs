@@ -5,6 +5,7 @@ extern crate alloc;
 
 pub mod datagram;
 pub mod forward;
+pub mod job;
 pub mod policy;
 pub mod random;
 pub mod rpc;

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 mod chunks;
 #[path = "../../../tests/fuzz/src/heads.rs"]
 mod heads;
+#[path = "../../../tests/fuzz/src/job.rs"]
+mod job;
 #[path = "../../../tests/fuzz/src/proxy.rs"]
 mod proxy;
 
@@ -53,4 +55,9 @@ fn chunked_bodies() {
 #[test]
 fn proxy_headers() {
     replay("proxy", |input| proxy::check(input).is_some());
+}
+
+#[test]
+fn job_messages() {
+    replay("job_message", job::check);
 }

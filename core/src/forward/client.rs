@@ -1,8 +1,9 @@
 //! A client's connection and the exchange on it.
 
 use super::flow::Flow;
+use super::job::{Job, LegId};
 use super::side::Side;
-use crate::io::{Driver, Instant, StreamId};
+use crate::io::{DatagramId, Driver, Instant, StreamId};
 use clustercore_proto::forward::http::{
     Framing, HeadLimits, HeadScan, Method, RequestPlan, ResponsePlan, Version,
 };
@@ -114,11 +115,15 @@ pub(super) struct Exchange {
     pub plan: RequestPlan,
     /// The head for the back end, kept for another try.
     pub head: Vec<u8>,
+    /// The body that went with it in one message, kept as well.
+    pub body: Vec<u8>,
     pub request: Flow,
     pub response: Flow,
     pub answer: Option<ResponsePlan>,
     pub backend: Option<Arc<Backend>>,
     pub link: Option<LinkId>,
+    /// How it stands when it goes by messages, in the place of a link.
+    pub job: Option<Job>,
     pub tried: Vec<BackendKey>,
     pub retries: u32,
     /// The link had served others before.
@@ -127,6 +132,8 @@ pub(super) struct Exchange {
     pub trial: bool,
     /// The next try opens a connection of its own, since a kept one has just failed.
     pub fresh: bool,
+    /// The next try does not go by messages, since the handler had no place for this one.
+    pub by_tcp: bool,
     /// Bytes came back, an interim response at least.
     pub response_started: bool,
     pub started: Instant,
@@ -153,16 +160,19 @@ impl Exchange {
         Box::new(Exchange {
             plan,
             head: Vec::new(),
+            body: Vec::new(),
             request: Flow::new(Framing::None, &limits, false),
             response: Flow::new(Framing::None, &limits, false),
             answer: None,
             backend: None,
             link: None,
+            job: None,
             tried: Vec::new(),
             retries: 0,
             reused: false,
             trial: false,
             fresh: false,
+            by_tcp: false,
             response_started: false,
             started: Instant::ZERO,
             sent: Instant::ZERO,
@@ -181,13 +191,16 @@ impl Exchange {
         self.plan = plan;
         self.request = request;
         self.answer = None;
+        self.body.clear();
         self.backend = None;
         self.link = None;
+        self.job = None;
         self.tried.clear();
         self.retries = 0;
         self.reused = false;
         self.trial = false;
         self.fresh = false;
+        self.by_tcp = false;
         self.response_started = false;
         self.started = now;
         self.sent = now;
@@ -233,9 +246,12 @@ pub(crate) enum Role {
     Probe(u32),
 }
 
-/// Who owns each stream of a driver, by slot.
+/// Who owns each stream of a driver, by slot, and the few datagram sockets of forwarders.
 #[derive(Debug, Default)]
-pub(crate) struct Owners(Vec<Option<Owner>>);
+pub(crate) struct Owners {
+    streams: Vec<Option<Owner>>,
+    legs: Vec<(DatagramId, u16, LegId)>,
+}
 
 /// The forwarder and role of a stream.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -251,22 +267,37 @@ impl Owners {
     /// Enters a stream.
     pub fn set(&mut self, stream: StreamId, forwarder: u16, role: Role) {
         let index = stream.index as usize;
-        if self.0.len() <= index {
-            self.0.resize(index + 1, None);
+        if self.streams.len() <= index {
+            self.streams.resize(index + 1, None);
         }
-        self.0[index] = Some(Owner { generation: stream.generation, forwarder, role });
+        self.streams[index] = Some(Owner { generation: stream.generation, forwarder, role });
     }
 
     /// The owner of a stream, unless it has been closed.
     pub fn get(&self, stream: StreamId) -> Option<Owner> {
-        let owner = (*self.0.get(stream.index as usize)?)?;
+        let owner = (*self.streams.get(stream.index as usize)?)?;
         if owner.generation == stream.generation { Some(owner) } else { None }
     }
 
     /// Forgets a stream.
     pub fn clear(&mut self, stream: StreamId) {
         if self.get(stream).is_some() {
-            self.0[stream.index as usize] = None;
+            self.streams[stream.index as usize] = None;
         }
+    }
+
+    /// Enters the socket of a leg.
+    pub fn set_leg(&mut self, socket: DatagramId, forwarder: u16, leg: LegId) {
+        self.legs.push((socket, forwarder, leg));
+    }
+
+    /// The forwarder and the leg of a socket.
+    pub fn leg(&self, socket: DatagramId) -> Option<(u16, LegId)> {
+        self.legs.iter().find(|(other, ..)| *other == socket).map(|(_, forwarder, leg)| (*forwarder, *leg))
+    }
+
+    /// Forgets the socket of a leg.
+    pub fn clear_leg(&mut self, socket: DatagramId) {
+        self.legs.retain(|(other, ..)| *other != socket);
     }
 }

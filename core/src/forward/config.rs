@@ -1,5 +1,6 @@
 //! What a forwarder is told.
 
+use crate::security::PrivateKey;
 use clustercore_proto::forward::http::HeadLimits;
 use clustercore_proto::policy::{HealthConfig, RouterConfig, Thresholds};
 use std::net::SocketAddr;
@@ -78,6 +79,10 @@ pub struct ForwarderConfig {
     pub window_bytes: usize,
     /// Bodies with at least this many bytes to go are spliced.
     pub splice_bytes_min: u64,
+    /// Our key towards job handlers that have one.
+    pub job_key: Option<PrivateKey>,
+    /// Clear messages to job handlers outside loopback, in so many words.
+    pub job_insecure: bool,
 }
 
 impl Default for ForwarderConfig {
@@ -107,6 +112,8 @@ impl Default for ForwarderConfig {
             via: "clustercore".into(),
             window_bytes: 256 << 10,
             splice_bytes_min: 48 << 10,
+            job_key: None,
+            job_insecure: false,
         }
     }
 }
@@ -124,12 +131,30 @@ pub struct BackendConfig {
     pub cores: u32,
     /// Requests in flight, at most.
     pub in_flight_max: u32,
+    /// Where requests go in messages; `address` then serves what cannot, and everything while that path does not work.
+    pub job: Option<JobAddress>,
+}
+
+/// Where the job handler of a back end listens.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct JobAddress {
+    /// Its address.
+    pub address: SocketAddr,
+    /// Its public key, in secure mode.
+    pub key: Option<[u8; 32]>,
 }
 
 impl BackendConfig {
     /// A back end of weight 1 with one core.
     pub fn new(address: SocketAddr) -> BackendConfig {
-        BackendConfig { name: address.to_string(), address, weight: 1, cores: 1, in_flight_max: u32::MAX }
+        BackendConfig {
+            name: address.to_string(),
+            address,
+            weight: 1,
+            cores: 1,
+            in_flight_max: u32::MAX,
+            job: None,
+        }
     }
 }
 

@@ -49,6 +49,7 @@ impl Forwarder {
             }
         }
         self.idle.retain(|_, links| !links.is_empty());
+        self.refresh_legs(io);
         self.see_drains(io);
         self.schedule_health(io);
     }
@@ -105,9 +106,19 @@ impl Forwarder {
         backend.on_start(self.shard);
         let Some(client) = self.clients.get_mut(id) else { return };
         let Some(exchange) = client.exchange.as_mut() else { return };
-        let fresh = std::mem::take(&mut exchange.fresh);
         exchange.backend = Some(Arc::clone(&backend));
         exchange.sent = io.now;
+        if backend.config.job.is_some() && self.try_job(io, id, &backend) {
+            return;
+        }
+        self.assign_link(io, id, backend);
+    }
+
+    /// Gives a request to a back end by TCP.
+    pub(super) fn assign_link<D: Driver>(&mut self, io: &mut Io<'_, D>, id: ClientId, backend: Arc<Backend>) {
+        let Some(client) = self.clients.get_mut(id) else { return };
+        let Some(exchange) = client.exchange.as_mut() else { return };
+        let fresh = std::mem::take(&mut exchange.fresh);
         if !fresh && let Some(link_id) = self.idle.get_mut(&backend.key).and_then(Vec::pop) {
             exchange.link = Some(link_id);
             exchange.reused = true;
@@ -194,6 +205,7 @@ impl Forwarder {
             return;
         };
         let (link, backend) = (exchange.link.take(), exchange.backend.take());
+        let job = exchange.job.take();
         let trial = std::mem::take(&mut exchange.trial);
         if let Some(backend) = backend {
             if trial {
@@ -204,6 +216,9 @@ impl Forwarder {
         }
         if let Some(link) = link {
             self.drop_link(io, link);
+        }
+        if let Some(job) = job {
+            self.end_job(io, job);
         }
         if let Some(client) = self.clients.get_mut(id) {
             client.side.on_splice_cancelled();
@@ -234,5 +249,6 @@ impl Forwarder {
                 self.fail_link(io, link_id, FailureKind::Reset);
             }
         }
+        self.fail_removed_legs(io);
     }
 }

@@ -84,6 +84,53 @@ impl Flow {
         Ok(taken.len)
     }
 
+    /// Copies what lies at the source behind what is in `out`, `max` bytes at most. Returns how many bytes.
+    pub fn fill<D: Driver>(
+        &mut self,
+        driver: &mut D,
+        source: &mut Side,
+        out: &mut Vec<u8>,
+        max: usize,
+    ) -> Result<usize, ChunkError> {
+        let mut filled = 0;
+        while !self.done && filled < max && !source.input.is_empty() {
+            let front = source.input.front(driver);
+            let taken = self.cursor.take(&front[..front.len().min(max - filled)])?;
+            out.extend_from_slice(&front[..taken.len]);
+            source.input.advance(driver, taken.len);
+            filled += taken.len;
+            self.done = taken.done;
+        }
+        self.moved += filled as u64;
+        Ok(filled)
+    }
+
+    /// Appends to `out` what belongs to the body of bytes that have come otherwise. Returns how many they are.
+    pub fn copy(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<usize, ChunkError> {
+        if self.done || bytes.is_empty() {
+            return Ok(0);
+        }
+        let before = out.len();
+        let mut at = 0;
+        if !self.dechunk {
+            let taken = self.cursor.take(bytes)?;
+            out.extend_from_slice(&bytes[..taken.len]);
+            (at, self.done) = (taken.len, taken.done);
+        }
+        while self.dechunk
+            && at < bytes.len()
+            && !self.done
+            && let Some(scanner) = self.cursor.chunks()
+        {
+            let data = scanner.next_data(&bytes[at..])?;
+            out.extend_from_slice(&bytes[at + data.data.start..at + data.data.end]);
+            at += data.consumed;
+            self.done = data.done;
+        }
+        self.moved += (out.len() - before) as u64;
+        Ok(at)
+    }
+
     /// Hands on what lies at the source, then sees to it that more comes. `true`: bytes were handed on.
     pub fn pump<D: Driver>(
         &mut self,

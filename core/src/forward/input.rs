@@ -63,6 +63,18 @@ impl Input {
         count
     }
 
+    /// Puts bytes back in front of all others.
+    pub fn put_back(&mut self, bytes: Vec<u8>) {
+        let used = std::mem::take(&mut self.used);
+        if used > 0
+            && let Some(Chunk::Owned(front)) = self.chunks.front_mut()
+        {
+            front.drain(..used);
+        }
+        self.len += bytes.len();
+        self.chunks.push_front(Chunk::Owned(bytes));
+    }
+
     /// The first bytes that lie together.
     pub fn front<'a, D: Driver>(&'a self, driver: &'a D) -> &'a [u8] {
         match self.chunks.front() {

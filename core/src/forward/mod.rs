@@ -3,7 +3,7 @@
 //! What may pass and how it is framed is decided in `clustercore_proto::forward`, who gets a request in
 //! `clustercore_proto::policy`; here bytes are pumped as those machines say. Generic over the driver, so the simulator runs the same code.
 //!
-//! Invariants: a client has at most one exchange, an exchange at most one link; a link serves one exchange at a time. A response
+//! Invariants: a client has at most one exchange, an exchange at most one link or one job; a link serves one exchange at a time. A response
 //! that cannot be completed is cut by a reset, so that nobody takes it for whole. What waits (requests, bytes, connections) is bounded by
 //! [`ForwarderConfig`].
 
@@ -15,9 +15,11 @@ mod dispatch;
 mod drain;
 mod failure;
 mod flow;
+pub(crate) mod handler;
 mod health;
 mod id;
 mod input;
+mod job;
 mod reply;
 mod request;
 mod serve;
@@ -28,8 +30,10 @@ mod tunnel;
 
 pub(crate) use client::{Owners, Role};
 pub(crate) use config::check_thresholds;
-pub use config::{BackendConfig, ForwarderConfig, Mode, ProxyProtocol};
+pub use config::{BackendConfig, ForwarderConfig, JobAddress, Mode, ProxyProtocol};
 pub use id::ForwarderId;
+pub(crate) use job::LegId;
+pub use job::PathTrouble;
 pub use service::{Backend, BackendState, Service};
 
 use crate::counters::CounterBlock;
@@ -40,6 +44,7 @@ use clustercore_proto::time::Wheel;
 use flow::FlowLimits;
 use hdrhistogram::Histogram;
 use health::Probe;
+use job::Legs;
 use service::Children;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -67,6 +72,18 @@ pub enum ForwardEvent {
     },
     /// A back end is trusted again.
     BackendReturned {
+        /// The back end.
+        backend: BackendKey,
+    },
+    /// Messages to a back end's job handler do not get through: its requests go by TCP until they do.
+    PathBroken {
+        /// The back end.
+        backend: BackendKey,
+        /// Why.
+        why: PathTrouble,
+    },
+    /// Messages get through again.
+    PathRestored {
         /// The back end.
         backend: BackendKey,
     },
@@ -99,6 +116,16 @@ impl std::fmt::Display for ForwardEvent {
                 write!(f, "back end {} is ejected for {} ms: {cause:?}", backend.0, duration.as_millis())
             }
             ForwardEvent::BackendReturned { backend } => write!(f, "back end {} is trusted again", backend.0),
+            ForwardEvent::PathBroken { backend, why } => {
+                write!(
+                    f,
+                    "messages to back end {} do not get through ({why}): it is served by TCP",
+                    backend.0
+                )
+            }
+            ForwardEvent::PathRestored { backend } => {
+                write!(f, "messages to back end {} get through again", backend.0)
+            }
             ForwardEvent::Saturated { in_flight } => {
                 write!(f, "requests wait: no back end may take one ({in_flight} active)")
             }
@@ -130,6 +157,7 @@ pub(crate) enum Timer {
     Health,
     Accept,
     Drain(BackendKey),
+    Leg(LegId),
 }
 
 /// What a forwarder works with during one event.
@@ -156,6 +184,7 @@ pub struct Forwarder {
     links: Slots<Link>,
     probes: Slots<Probe>,
     idle: HashMap<BackendKey, Vec<LinkId>>,
+    legs: Legs,
     queue: RequestQueue<ClientId>,
     queue_timer: Instant,
     saturated_told: bool,
@@ -206,6 +235,7 @@ impl Forwarder {
             links: Slots::default(),
             probes: Slots::default(),
             idle: HashMap::new(),
+            legs: Legs::new(seed),
             queue,
             queue_timer: Instant::MAX,
             saturated_told: false,

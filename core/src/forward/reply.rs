@@ -88,13 +88,7 @@ impl Forwarder {
             }
             exchange.first_byte = Some(io.now);
             exchange.answer = Some(plan);
-            self.counters.inc(match plan.status {
-                100..200 => Counter::Responses1xx,
-                200..300 => Counter::Responses2xx,
-                300..400 => Counter::Responses3xx,
-                400..500 => Counter::Responses4xx,
-                _ => Counter::Responses5xx,
-            });
+            self.counters.inc(counter_of(plan.status));
             if plan.tunnel {
                 io.driver.send(client.side.stream, Chunk::Owned(out));
                 return self.open_tunnel(io, id);
@@ -120,6 +114,9 @@ impl Forwarder {
         let limits = self.flow_limits();
         let Some(client) = self.clients.get_mut(id) else { return };
         let Some(exchange) = client.exchange.as_mut() else { return };
+        if exchange.job.is_some() {
+            return self.grant_response(io, id);
+        }
         let Some(link_id) = exchange.link else { return };
         let Some(link) = self.links.get_mut(link_id) else { return };
         if !exchange.response.is_done() {
@@ -191,9 +188,9 @@ impl Forwarder {
     }
 
     /// The response has been handed on in whole: the link is kept or closed, the client goes on or is closed.
-    fn finish<D: Driver>(&mut self, io: &mut Io<'_, D>, id: ClientId) {
+    pub(super) fn finish<D: Driver>(&mut self, io: &mut Io<'_, D>, id: ClientId) {
         let Some(client) = self.clients.get_mut(id) else { return };
-        let Some(exchange) = client.exchange.take() else { return };
+        let Some(mut exchange) = client.exchange.take() else { return };
         let Some(answer) = exchange.answer else { return };
         self.counters.dec(Counter::RequestsActive);
         let first = exchange.first_byte.unwrap_or(io.now).saturating_sub(exchange.started);
@@ -202,7 +199,7 @@ impl Forwarder {
         self.latency.last_byte.saturating_record(last.as_nanos() as u64);
         let whole = exchange.request.is_done();
         let keep_client = exchange.plan.keep_alive && !answer.close_client && whole && !client.side.is_over();
-        let link_id = exchange.link;
+        let (link_id, job) = (exchange.link, exchange.job.take());
         let large = exchange.response.moved() >= LARGE;
         let backend = exchange.backend.clone();
         let sent = exchange.sent;
@@ -217,6 +214,9 @@ impl Forwarder {
                 link_id,
                 answer.backend_keep_alive && whole && answer.framing != Framing::UntilClose,
             );
+        }
+        if let Some(job) = job {
+            self.end_job(io, job);
         }
         if let Some(backend) = backend {
             backend.on_end(self.shard);
@@ -259,5 +259,16 @@ impl Forwarder {
         link.idle_until = io.now + config.backend_idle_timeout;
         link.listen(io.driver);
         self.arm_link(io, link_id);
+    }
+}
+
+/// Where a final response of this status is counted.
+pub(super) fn counter_of(status: u16) -> Counter {
+    match status {
+        100..200 => Counter::Responses1xx,
+        200..300 => Counter::Responses2xx,
+        300..400 => Counter::Responses3xx,
+        400..500 => Counter::Responses4xx,
+        _ => Counter::Responses5xx,
     }
 }

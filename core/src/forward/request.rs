@@ -37,6 +37,12 @@ impl Forwarder {
         let config = &self.service.config;
         let Some(client) = self.clients.get_mut(id) else { return };
         let Some(exchange) = client.exchange.as_mut() else { return };
+        if exchange.job.is_some() {
+            return match self.pump_job(io, id) {
+                Ok(()) => self.after_pump(io, id),
+                Err(_) => self.bad_request_body(io, id),
+            };
+        }
         let Some(link) = exchange.link.and_then(|link| self.links.get_mut(link)) else { return };
         let before = exchange.request.moved();
         if !exchange.request.is_done() {
@@ -53,6 +59,14 @@ impl Forwarder {
                 Ok(_) => {}
             }
         }
+        self.after_pump(io, id);
+    }
+
+    /// When a request counts as slow, and whether more of the client is read.
+    fn after_pump<D: Driver>(&mut self, io: &mut Io<'_, D>, id: ClientId) {
+        let config = &self.service.config;
+        let Some(client) = self.clients.get_mut(id) else { return };
+        let Some(exchange) = client.exchange.as_mut() else { return };
         if client.phase == Phase::Waiting {
             if client.side.is_over() && !exchange.request.is_done() {
                 // It ended within the request, before there was a back end to tell.
@@ -107,7 +121,7 @@ impl Forwarder {
     }
 
     /// The client broke the framing of its body: the back end must not take what it got for a whole request.
-    fn bad_request_body<D: Driver>(&mut self, io: &mut Io<'_, D>, id: ClientId) {
+    pub(super) fn bad_request_body<D: Driver>(&mut self, io: &mut Io<'_, D>, id: ClientId) {
         self.counters.inc(Counter::RequestsRefused);
         let Some(client) = self.clients.get(id) else { return };
         if client.phase >= Phase::Responding {

@@ -328,10 +328,13 @@ impl Forwarder {
     /// The client's connection ends, with or without an exchange.
     pub(super) fn close_client<D: Driver>(&mut self, io: &mut Io<'_, D>, id: ClientId, how: Close) {
         let Some(mut client) = self.clients.remove(id) else { return };
-        if let Some(exchange) = client.exchange.take() {
+        if let Some(mut exchange) = client.exchange.take() {
             self.counters.dec(Counter::RequestsActive);
             if let Some(link) = exchange.link {
                 self.drop_link(io, link);
+            }
+            if let Some(job) = exchange.job.take() {
+                self.end_job(io, job);
             }
             if let Some(backend) = &exchange.backend {
                 if exchange.trial {
@@ -433,6 +436,7 @@ impl Forwarder {
         for id in self.probes.ids() {
             self.drop_probe(io, id);
         }
+        self.close_legs(io);
     }
 }
 

@@ -1,6 +1,8 @@
 //! Time-outs. A timer in the wheel is not taken out when its deadline moves: it looks at the deadline when it fires and goes back in.
 
 use super::client::{ClientId, LinkId, Phase};
+use super::failure::{Blame, Failed};
+use super::job::Job;
 use super::side::Reading;
 use super::{Forwarder, Io, Timer, TimerKey};
 use crate::counters::Counter;
@@ -53,6 +55,7 @@ impl Forwarder {
             Timer::Health => self.on_health_timer(io),
             Timer::Accept => self.resume_accepting(io),
             Timer::Drain(key) => self.on_drain_timer(io, key),
+            Timer::Leg(leg) => self.on_leg_timer(io, leg),
         }
     }
 
@@ -89,7 +92,8 @@ impl Forwarder {
                 let slow_client = exchange
                     .is_some_and(|exchange| !exchange.request.is_done() && !exchange.awaits_continue());
                 let link = exchange.and_then(|exchange| self.links.get(exchange.link?));
-                let backend_reads = link.is_some_and(|link| io.driver.unsent(link.side.stream) == 0);
+                let backend_reads = link.is_some_and(|link| io.driver.unsent(link.side.stream) == 0)
+                    || exchange.and_then(|exchange| exchange.job.as_ref()).is_some_and(Job::has_room);
                 if self.moved_since(io, id) {
                     self.extend(io, id);
                 } else if slow_client && backend_reads {
@@ -129,10 +133,19 @@ impl Forwarder {
     }
 
     fn fail_exchange<D: Driver>(&mut self, io: &mut Io<'_, D>, id: ClientId, kind: FailureKind) {
-        let link = self.clients.get(id).and_then(|client| client.exchange.as_ref()?.link);
-        match link {
-            Some(link) => self.fail_link(io, link, kind),
-            None => self.answer(io, id, 502),
+        let Some(exchange) = self.clients.get(id).and_then(|client| client.exchange.as_ref()) else { return };
+        match (exchange.link, &exchange.job) {
+            (Some(link), _) => self.fail_link(io, link, kind),
+            (None, Some(job)) => {
+                let failed = job.failed(exchange, kind, Blame::Backend);
+                self.fail(io, id, failed);
+            }
+            // It waited for a leg to be connected.
+            (None, None) if exchange.backend.is_some() => {
+                let blame = Blame::Path;
+                self.fail(io, id, Failed { kind, is_given: false, nothing_back: true, blame });
+            }
+            (None, None) => self.answer(io, id, 502),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::arrived::Arrivals;
 use super::config::EndpointConfig;
+use super::mail::Mail;
 use super::socket::EndpointId;
 use super::trace::TraceFile;
 use crate::error::{Error, Result};
@@ -119,6 +120,25 @@ impl Endpoint {
         self.trouble.as_ref()?.take()
     }
 
+    /// Datagrams have arrived: opened where they lie, for code that reads them before the lease goes.
+    pub fn read_train<D: Driver>(
+        &mut self,
+        driver: &mut D,
+        now: Instant,
+        arrival: (SocketAddr, u32, Ecn),
+        lease: &mut Lease,
+        mail: &mut Mail,
+    ) {
+        let (from, segment, ecn) = arrival;
+        match driver.bytes_mut(lease) {
+            Some(bytes) => {
+                let train = proto::Train { from, bytes, segment: segment as usize, mark: ecn as u8 };
+                self.machine.handle(now, train, &mut |run: Run<'_>| mail.push(run));
+            }
+            None => debug_assert!(false, "a received train has one lease"),
+        }
+    }
+
     /// When it wants a turn: at once, at a time, or never.
     pub fn next_timeout(&self) -> Option<Instant> {
         let wants_now = self.machine.wants_to_send() && !self.is_stuffed;
@@ -129,19 +149,17 @@ impl Endpoint {
         [self.machine.next_timeout(), calls].into_iter().flatten().min()
     }
 
-    /// Runs what is due and hands trains to the driver, as many as the socket may hold.
-    pub fn drive<D: Driver>(
-        &mut self,
-        driver: &mut D,
-        now: Instant,
-        name: EndpointId,
-        arrivals: &mut Arrivals,
-    ) {
+    /// Runs what is due of calls. To be done before [`Endpoint::drive`].
+    pub fn drive_calls(&mut self, now: Instant, name: EndpointId, arrivals: &mut Arrivals) {
         if let Some(calls) = &mut self.calls
             && calls.next_timeout().is_some_and(|due| due <= now)
         {
             calls.handle_timeout(now, &mut self.machine, &mut |incoming| arrivals.push_told(name, incoming));
         }
+    }
+
+    /// Runs what is due and hands trains to the driver, as many as the socket may hold.
+    pub fn drive<D: Driver>(&mut self, driver: &mut D, now: Instant) {
         if self.machine.next_timeout().is_some_and(|due| due <= now) {
             self.machine.handle_timeout(now);
         }

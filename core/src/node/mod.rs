@@ -372,6 +372,7 @@ fn wait_readable(fd: &OwnedFd, timeout: Option<Duration>) -> rustix::io::Result<
 pub(crate) fn level_of(event: &ForwardEvent) -> LogLevel {
     match event {
         ForwardEvent::BackendEjected { .. }
+        | ForwardEvent::PathBroken { .. }
         | ForwardEvent::Saturated { .. }
         | ForwardEvent::AcceptPaused { .. } => LogLevel::Warn,
         _ => LogLevel::Info,

@@ -23,7 +23,7 @@ impl<D: Driver> Shard<D> {
         let now = self.time();
         config.machine.shard = self.index as u8;
         if config.machine.epoch == 0 {
-            config.machine.epoch = epoch();
+            config.machine.epoch = crate::messages::epoch();
         }
         let files = [config.trace_path.clone(), config.key_log_path.clone()];
         let endpoint = Endpoint::open(&mut self.driver, now, address, config)?;
@@ -289,12 +289,14 @@ impl<D: Driver> Shard<D> {
             }
             return;
         }
-        match self.sockets.iter().find(|(_, plain)| **plain == socket) {
-            Some((place, _)) => {
-                self.arrivals.push_plain(PlainTrain { socket: place.into(), from, segment, ecn, lease });
-            }
-            None => self.driver.release(lease),
+        let plain = self.sockets.iter().find(|(_, plain)| **plain == socket).map(|(place, _)| place);
+        if let Some(place) = plain {
+            return self.arrivals.push_plain(PlainTrain { socket: place.into(), from, segment, ecn, lease });
         }
+        let Some((forwarder, leg)) = self.owners.leg(socket) else { return self.driver.release(lease) };
+        self.with_forwarder(forwarder, |forwarder, io| {
+            forwarder.on_leg_train(io, leg, (from, segment, ecn), lease)
+        });
     }
 
     /// The owner has read what the turn before has brought.
@@ -314,7 +316,8 @@ impl<D: Driver> Shard<D> {
     pub(super) fn drive_endpoints(&mut self, now: Instant) {
         for (place, endpoint) in self.endpoints.iter_mut() {
             let (name, arrivals) = (place.into(), &mut self.arrivals);
-            endpoint.drive(&mut self.driver, now, name, arrivals);
+            endpoint.drive_calls(now, name, arrivals);
+            endpoint.drive(&mut self.driver, now);
             while let Some(event) = endpoint.poll_event(name, arrivals) {
                 self.connection_events.push((name, event));
             }
@@ -322,11 +325,17 @@ impl<D: Driver> Shard<D> {
                 self.log.push(LogLevel::Error, format!("endpoint {}: {words}", EndpointId::from(place)));
             }
         }
+        for place in 0..self.forwarders.len() {
+            if self.forwarders[place].as_ref().is_some_and(|forwarder| forwarder.has_legs()) {
+                self.with_forwarder_at(place as u16, now, |forwarder, io| forwarder.drive_legs(io));
+            }
+        }
     }
 
     /// When an endpoint wants a turn.
     pub(super) fn endpoints_due(&self) -> Option<Instant> {
-        self.endpoints.iter().filter_map(|(_, endpoint)| endpoint.next_timeout()).min()
+        let own = self.endpoints.iter().filter_map(|(_, endpoint)| endpoint.next_timeout());
+        own.chain(self.forwarders.iter().flatten().filter_map(|forwarder| forwarder.legs_due())).min()
     }
 
     pub(super) fn endpoint(&self, id: EndpointId) -> Result<&Endpoint> {
@@ -344,12 +353,6 @@ fn no_such_endpoint(id: EndpointId) -> Error {
 
 fn no_such_socket(id: SocketId) -> Error {
     Error::new(Code::NoSuchSocket, format!("there is no datagram socket {id}"))
-}
-
-/// Tells this run of the program from others: the time of its start, in nanoseconds.
-fn epoch() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(1, |since| since.as_nanos() as u64).max(1)
 }
 
 impl From<SendError> for Error {

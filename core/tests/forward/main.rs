@@ -6,6 +6,7 @@
 mod backend;
 mod front;
 mod gate;
+mod handler;
 mod wire;
 
 mod balance;
@@ -13,6 +14,7 @@ mod bodies;
 mod children;
 mod exchange;
 mod faults;
+mod messages;
 mod refuse;
 mod resources;
 mod setup;

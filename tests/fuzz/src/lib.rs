@@ -6,6 +6,7 @@
 pub mod chunks;
 pub mod datagram;
 pub mod heads;
+pub mod job;
 pub mod proxy;
 pub mod rpc;
 

@@ -55,6 +55,7 @@ class ServiceConfig:
     port: int
     stop_signal: str
     mode: str
+    transport: str
     local: bool
     local_port: int
     cores_local: int
@@ -84,6 +85,7 @@ class FrontConfig:
     console_certificate: Path | None
     console_key: Path | None
     insecure: bool
+    job_key_file: Path | None
     state_dir: Path
     event_log: Path | None
     event_log_bytes_max: int
@@ -155,6 +157,7 @@ def _front(reader: Reader, path: Path) -> dict[str, Any]:
         "console_certificate": reader.file("console_certificate"),
         "console_key": reader.file("console_key"),
         "insecure": reader.boolean("insecure", False),
+        "job_key_file": reader.file("job_key_file"),
         "state_dir": state_dir,
         "event_log": reader.file("event_log") or state_dir / "events.jsonl",
         "event_log_bytes_max": reader.integer("event_log_bytes_max", 16 << 20, 64 << 10, 1 << 32),
@@ -213,6 +216,7 @@ def _service(reader: Reader, nodes: int) -> ServiceConfig:
         port=reader.integer("port", 0, 0, 65535),
         stop_signal=reader.choice("stop_signal", ("TERM", "QUIT", "INT", "HUP", "USR1", "USR2"), "TERM"),
         mode=mode,
+        transport=reader.choice("transport", ("tcp", "messages"), "tcp"),
         local=reader.boolean("local", True),
         local_port=reader.integer("local_port", 0, 0, 65535),
         cores_local=reader.integer("cores_local", 0, 0, 4096),
@@ -232,6 +236,12 @@ def _service(reader: Reader, nodes: int) -> ServiceConfig:
     )
     for table in (scaling, deadlines):
         table.finish()
+    if service.transport == "messages" and (mode == "tcp" or service.forwarding["proxy_out"] != "off"):
+        raise reader.error(
+            "transport",
+            '"services.transport" is "messages", which carries HTTP requests only; set mode = "http" and '
+            'proxy_out = "off", or transport = "tcp"',
+        )
     if service.minimum > service.maximum:
         raise reader.error(
             "minimum",

@@ -29,6 +29,8 @@ pub struct Config {
     pub is_path_known: bool,
     /// An acknowledgement waits this long for something to ride on.
     pub acknowledgement_delay: Duration,
+    /// The acknowledgement of several packets waits this long, where answers go back at once that it can ride on; zero: it does not wait.
+    pub acknowledgement_pause: Duration,
     /// Stands in for the round trip until there is one.
     pub rtt_initial: Duration,
     /// A connection without a valid packet for this long is gone; zero: never.
@@ -72,6 +74,7 @@ impl Default for Config {
             packet_bytes_max: 1472,
             is_path_known: false,
             acknowledgement_delay: Duration::from_millis(5),
+            acknowledgement_pause: Duration::ZERO,
             rtt_initial: Duration::from_millis(100),
             idle_timeout: Duration::from_secs(60),
             keep_alive: Duration::ZERO,

@@ -2,11 +2,14 @@
 //!
 //! ```text
 //! clustercore-forward --listen 127.0.0.1:8080 --backend 127.0.0.2:80 --backend 127.0.0.3:80
-//!     [--mode http|tcp] [--policy p2c|levels|rr|least] [--medium-percent N --high-percent N]
+//!     [--job 127.0.0.2:7000] [--job-insecure yes] [--mode http|tcp] [--policy p2c|levels|rr|least] [--medium-percent N --high-percent N]
 //!     [--driver auto|uring|epoll] [--spin-us N] [--seconds N]
 //! ```
+//!
+//! `--job` names the job handler of the back end before it: requests go there in messages. `--job-insecure yes` lets them go in clear outside
+//! loopback.
 
-use clustercore::forward::{BackendConfig, ForwarderConfig, Mode};
+use clustercore::forward::{BackendConfig, ForwarderConfig, JobAddress, Mode};
 use clustercore::io::{DriverChoice, ListenOptions};
 use clustercore::proto::policy::{Policy, Thresholds};
 use clustercore::{Shard, counters};
@@ -23,7 +26,7 @@ fn main() {
 
 fn run() -> Result<(), Box<dyn Error>> {
     let mut listen: SocketAddr = "127.0.0.1:8080".parse()?;
-    let mut backends: Vec<SocketAddr> = Vec::new();
+    let mut backends: Vec<BackendConfig> = Vec::new();
     let mut driver = DriverChoice::Auto;
     let mut spin = Duration::ZERO;
     let mut end: Option<Instant> = None;
@@ -36,7 +39,12 @@ fn run() -> Result<(), Box<dyn Error>> {
         let value = arguments.next().ok_or_else(|| format!("{name} needs a value"))?;
         match name.as_str() {
             "--listen" => listen = value.parse()?,
-            "--backend" => backends.push(value.parse()?),
+            "--backend" => backends.push(BackendConfig::new(value.parse()?)),
+            "--job" => {
+                let backend = backends.last_mut().ok_or("--job without a --backend before it")?;
+                backend.job = Some(JobAddress { address: value.parse()?, key: None });
+            }
+            "--job-insecure" => config.job_insecure = value == "yes",
             "--driver" => driver = value.parse()?,
             "--spin-us" => spin = Duration::from_micros(value.parse()?),
             "--seconds" => end = Some(Instant::now() + Duration::from_secs(value.parse()?)),
@@ -62,8 +70,8 @@ fn run() -> Result<(), Box<dyn Error>> {
     }
     let mut shard = Shard::builder().driver(driver).spin(spin).build()?;
     let service = shard.add_forwarder(config)?;
-    for address in &backends {
-        shard.add_backend(service, BackendConfig::new(*address))?;
+    for backend in &backends {
+        shard.add_backend(service, backend.clone())?;
     }
     let address = shard.listen(service, listen, &ListenOptions::default())?;
     println!("listening on {address}, {} back ends, driver {}", backends.len(), shard.driver_report());

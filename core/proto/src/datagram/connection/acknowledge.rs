@@ -53,7 +53,7 @@ impl Acknowledging {
         number: u64,
         urgency: Urgency,
         mark: Codepoint,
-        delay: Duration,
+        (delay, pause): (Duration, Duration),
     ) {
         let is_next = self.numbers.highest().map_or(number == 0, |highest| number == highest + 1);
         if self.is_newest(number) {
@@ -69,10 +69,10 @@ impl Acknowledging {
         if urgency == Urgency::Asking {
             self.asking += 1;
             // A gap, the end of one, or congestion: the sender should know at once.
-            self.is_due_now |= !is_next || mark & 3 == 3 || self.asking >= ASKING_MAX;
-            if self.due.is_none() {
-                self.due = Some(now + delay);
-            }
+            let is_many = self.asking >= ASKING_MAX;
+            self.is_due_now |= !is_next || mark & 3 == 3 || is_many && pause.is_zero();
+            let due = now + if is_many { pause.min(delay) } else { delay };
+            self.due = Some(self.due.map_or(due, |before| before.min(due)));
         } else if urgency == Urgency::Lazy {
             self.lazy += 1;
             self.is_due_now |= self.lazy >= LAZY_MAX;

@@ -86,8 +86,8 @@ impl<P: Protector> Machine<P> {
         let frames = &packet[HEADER_BYTES..packet.len() - trailer];
         match self.on_frames(now, from, frames, place, shared, inbox) {
             Ok(urgency) => {
-                let delay = shared.config.acknowledgement_delay;
-                self.receive.acknowledging.on_packet(now, header.number, urgency, mark, delay);
+                let delays = (shared.config.acknowledgement_delay, shared.config.acknowledgement_pause);
+                self.receive.acknowledging.on_packet(now, header.number, urgency, mark, delays);
             }
             Err(Trouble::Later) => {
                 shared.stats.packets_deferred += 1;
