@@ -3,11 +3,14 @@
 use clustercore_codegen::generate;
 use prost_types::compiler::{CodeGeneratorRequest, CodeGeneratorResponse};
 use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 fn answer(parameter: &str, source: &str) -> CodeGeneratorResponse {
     let folder = std::env::temp_dir().join(format!("clustercore-codegen-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
-    let name = format!("case{}.proto", source.len());
+    // Tests run side by side: each has a file of its own.
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let name = format!("case{}.proto", NUMBER.fetch_add(1, Ordering::Relaxed));
     std::fs::write(folder.join(&name), source).unwrap();
     let mut compiler = protox::Compiler::new([&folder]).unwrap();
     compiler.include_imports(true).include_source_info(true).open_file(Path::new(&name)).unwrap();
