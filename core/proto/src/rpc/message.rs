@@ -36,7 +36,7 @@ pub enum Message<'a> {
         /// Count of its calls.
         sequence: u64,
     },
-    /// Replies that the caller has: pairs of slot and sequence, see [`settlements`].
+    /// Replies that the caller has: pairs of slot and sequence, each LEB128.
     Settled {
         /// The pairs.
         pairs: &'a [u8],
