@@ -41,6 +41,15 @@ def test_example_file_is_accepted() -> None:
     assert "listen {address}:{port};" in config.services[0].files["nginx.conf"]
 
 
+def test_messages_are_a_transport_of_http_services() -> None:
+    assert parse_config(GOOD, Path("services.toml")).services[0].transport == "tcp"
+    asked = GOOD + 'transport = "messages"\n'
+    assert parse_config(asked, Path("services.toml")).services[0].transport == "messages"
+    for more in ('mode = "tcp"\n', '[services.forwarding]\nproxy_out = "v1"\n'):
+        found = complaint(asked + more)
+        assert "carries HTTP requests only" in str(found) and found.line == 12
+
+
 def test_defaults_are_those_of_the_reference() -> None:
     service = parse_config(GOOD, Path("services.toml")).services[0]
     thresholds = service.thresholds

@@ -14,10 +14,10 @@ EVENTS: list[clustercore.Event] = [
     clustercore.BackendDrained("web", 1, True, 0),
     clustercore.BackendEjected("web", 1, 1.5, "2 probes in a row failed"),
     clustercore.BackendReturned("web", 1),
-    clustercore.PathBroken("web", 1, "silent"),
-    clustercore.PathRestored("web", 1),
     clustercore.Saturated("web", 4),
     clustercore.AcceptPaused("web", 24),
+    clustercore.PathBroken("web", 1, "silent"),
+    clustercore.PathRestored("web", 1),
 ]
 
 

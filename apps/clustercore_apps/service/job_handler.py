@@ -15,8 +15,6 @@ import sys
 import time
 from pathlib import Path
 
-import clustercore
-
 from clustercore_apps.address import Address
 from clustercore_apps.errors import AgentError, OperatorError
 from clustercore_apps.service.supervisor import PORT_POLL_SECONDS, Instance, Order, Supervisor
@@ -50,6 +48,9 @@ def read_public_key(path: Path | None) -> str:
     """The public key to the private one in a file; "" without a file. Raises `OperatorError`."""
     if path is None:
         return ""
+    # Here and not above: an agent without a key needs no native module.
+    import clustercore
+
     try:
         return clustercore.Key.load(path).public
     except (clustercore.ClusterError, OSError) as error:
