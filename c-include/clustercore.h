@@ -200,6 +200,14 @@ typedef enum clc_event_kind {
    * reached.
    */
   CLC_EVENT_KIND_ACCEPT_PAUSED = 5,
+  /**
+   * Messages to a back end's job handler do not get through: its requests go by TCP. `backend`, `cause` (a clc_path_trouble).
+   */
+  CLC_EVENT_KIND_PATH_BROKEN = 6,
+  /**
+   * Messages get through again. `backend`.
+   */
+  CLC_EVENT_KIND_PATH_RESTORED = 7,
 } clc_event_kind;
 
 /**
@@ -424,6 +432,22 @@ typedef enum clc_counter {
    * Tunnels opened (upgrade, CONNECT, TCP mode).
    */
   CLC_COUNTER_TUNNELS = 35,
+  /**
+   * Requests that went to a job handler in messages.
+   */
+  CLC_COUNTER_JOB_REQUESTS = 36,
+  /**
+   * Requests that went by TCP because messages to their back end's job handler did not get through.
+   */
+  CLC_COUNTER_JOB_FALLBACKS = 37,
+  /**
+   * Times the path of messages to a job handler broke.
+   */
+  CLC_COUNTER_PATHS_BROKEN = 38,
+  /**
+   * Bytes copied: bodies between client and messages.
+   */
+  CLC_COUNTER_COPIED_MESSAGES = 39,
 } clc_counter;
 
 /**
@@ -605,6 +629,40 @@ typedef enum clc_refuse_code {
 } clc_refuse_code;
 
 /**
+ * Why messages to a job handler do not get through.
+ */
+typedef enum clc_path_trouble {
+  /**
+   * Nobody answers there.
+   */
+  CLC_PATH_TROUBLE_UNREACHABLE = 1,
+  /**
+   * The handler refuses: it is full, our key is not let in, or it speaks another version.
+   */
+  CLC_PATH_TROUBLE_REFUSED = 2,
+  /**
+   * It acknowledges nothing any more.
+   */
+  CLC_PATH_TROUBLE_SILENT = 3,
+  /**
+   * It was started anew and knows nothing of us.
+   */
+  CLC_PATH_TROUBLE_RESTARTED = 4,
+  /**
+   * It has closed the connection.
+   */
+  CLC_PATH_TROUBLE_CLOSED = 5,
+  /**
+   * One of us broke the protocol.
+   */
+  CLC_PATH_TROUBLE_VIOLATION = 6,
+  /**
+   * There is no socket for it here, or no key.
+   */
+  CLC_PATH_TROUBLE_NO_SOCKET = 7,
+} clc_path_trouble;
+
+/**
  * Why.
  */
 typedef enum clc_reason {
@@ -749,6 +807,11 @@ typedef struct clc_endpoint clc_endpoint;
 typedef struct clc_forwarder clc_forwarder;
 
 /**
+ * Takes requests that front ends send in messages to an endpoint (docs/protocol/jobs.md). The shard's thread may call its functions.
+ */
+typedef struct clc_job_service clc_job_service;
+
+/**
  * A node: shards on threads of its own. Any thread may call it.
  */
 typedef struct clc_node clc_node;
@@ -853,6 +916,15 @@ typedef struct clc_backend_options {
    * 0.
    */
   uint32_t reserved;
+  /**
+   * Where its job handler listens, as `address`: requests go there in messages, and to `address` what cannot, and everything
+   * while messages do not get through. NULL: all go to `address`.
+   */
+  const char *job_address;
+  /**
+   * The handler's public key, text as of clc_key_public. NULL: messages are clear.
+   */
+  const char *job_public_key;
 } clc_backend_options;
 
 /**
@@ -1670,7 +1742,41 @@ typedef struct clc_forwarder_options {
    * CLC_SIGNAL_LATENCY both thresholds must be given.
    */
   uint32_t signal;
+  /**
+   * Our private key towards job handlers that have one, text as of clc_key_generate.
+   */
+  const char *job_private_key;
+  /**
+   * 1: clear messages to job handlers outside loopback, in so many words.
+   */
+  uint32_t job_insecure;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
 } clc_forwarder_options;
+
+/**
+ * A request that has come whole. It may be answered whenever its time has come, in any order.
+ */
+typedef struct clc_job_request {
+  /**
+   * The front end's connection.
+   */
+  struct clc_connection connection;
+  /**
+   * What the front end calls it.
+   */
+  uint32_t exchange;
+  /**
+   * 1: its response has no body, whatever its fields say (HEAD).
+   */
+  uint32_t is_head;
+  /**
+   * Head and body, HTTP/1.1; lent until the next clc_job_service_requests.
+   */
+  struct clc_bytes bytes;
+} clc_job_request;
 
 /**
  * A distribution of times in nanoseconds, to three digits. All 0 when `count` is.
@@ -1909,7 +2015,7 @@ typedef struct clc_event {
    */
   int32_t os_error;
   /**
-   * A clc_cause.
+   * A clc_cause, or a clc_path_trouble.
    */
   uint32_t cause;
   /**
@@ -2388,7 +2494,7 @@ clc_status clc_backend_options_init(struct clc_backend_options *options,
 /**
  * Appends a back end to the child list. `backend_out` may be NULL, else gets its key, which is never 0.
  *
- * Errors: NULL_ARGUMENT (also for the address), BAD_ADDRESS, UNKNOWN_STRUCT_SIZE, INVALID_ARGUMENT,
+ * Errors: NULL_ARGUMENT (also for the address), BAD_ADDRESS, BAD_KEY, UNKNOWN_STRUCT_SIZE, INVALID_ARGUMENT,
  * NO_SUCH_FORWARDER, CLOSED, WRONG_THREAD, FORKED. The shard's thread, or with a node any thread, may call this.
  *
  * # Safety
@@ -3102,6 +3208,58 @@ clc_status clc_resolve(const char *host,
                        struct clc_address *addresses_out,
                        size_t capacity,
                        size_t *addresses_len_out);
+
+/**
+ * Makes a service on an endpoint that accepts connections; nothing else may read the endpoint's messages. Requests of more than
+ * `request_bytes_max` bytes (0: 1 MiB) are refused, as are more than `requests_max` (0: 4096) that are not answered. Ends with
+ * clc_job_service_free.
+ *
+ * Errors: NULL_ARGUMENT, NO_SUCH_ENDPOINT, CLOSED, WRONG_THREAD, FORKED. The shard's thread may call this.
+ *
+ * # Safety
+ * `endpoint` is NULL or a live endpoint; `service_out` is NULL or writable.
+ */
+clc_status clc_job_service_new(struct clc_endpoint *endpoint,
+                               size_t request_bytes_max,
+                               size_t requests_max,
+                               struct clc_job_service **service_out);
+
+/**
+ * Takes the requests that have come whole, at most `capacity` of them. Call it after each turn, and again while it fills the array:
+ * what a turn has brought is gone with the next one.
+ *
+ * Errors: NULL_ARGUMENT, CLOSED, WRONG_STATE, WRONG_THREAD, FORKED. The shard's thread may call this.
+ *
+ * # Safety
+ * `service` is NULL or a live service; `requests_out` is NULL or has room for `capacity` requests; `requests_len_out` is NULL or
+ * writable.
+ */
+clc_status clc_job_service_requests(struct clc_job_service *service,
+                                    struct clc_job_request *requests_out,
+                                    size_t capacity,
+                                    size_t *requests_len_out);
+
+/**
+ * Answers a request with `response`: head and body, HTTP/1.1, of any length. It is copied and leaves with the next turns, as the
+ * front end takes it.
+ *
+ * Errors: NULL_ARGUMENT; NOT_CONNECTED when nobody waits for it any more; CLOSED, WRONG_STATE, WRONG_THREAD, FORKED. The shard's
+ * thread may call this.
+ *
+ * # Safety
+ * `service` is NULL or a live service; `request` is NULL or readable; `response` is readable.
+ */
+clc_status clc_job_service_answer(struct clc_job_service *service,
+                                  const struct clc_job_request *request,
+                                  struct clc_bytes response);
+
+/**
+ * Frees a service; its endpoint goes on. NULL is fine. Any thread may call this.
+ *
+ * # Safety
+ * `service` is NULL or a service that was not freed before; no other call on it is running.
+ */
+void clc_job_service_free(struct clc_job_service *service);
 
 /**
  * Makes a new private key: text of the form `clc-private-x25519 BASE64` in `private_out`, which has room for `capacity`

@@ -6,8 +6,9 @@ use crate::options::{self, Options, or};
 use crate::status::{boundary, null};
 use crate::text::{address, fixed, optional};
 use clustercore::BackendStatus;
-use clustercore::forward::BackendConfig;
+use clustercore::forward::{BackendConfig, JobAddress};
 use clustercore::proto::policy::{BackendKey, HealthState, Level, Thresholds};
+use clustercore::security::PublicKey;
 use clustercore::{Code, Error, Result};
 use std::ffi::c_char;
 use std::time::Duration;
@@ -30,11 +31,18 @@ pub struct clc_backend_options {
     pub in_flight_max: u32,
     /// 0.
     pub reserved: u32,
+    /// Where its job handler listens, as `address`: requests go there in messages, and to `address` what cannot, and everything
+    /// while messages do not get through. NULL: all go to `address`.
+    pub job_address: *const c_char,
+    /// The handler's public key, text as of clc_key_public. NULL: messages are clear.
+    pub job_public_key: *const c_char,
 }
 
 // SAFETY: C layout, the size first, integers and pointers that may be NULL.
 unsafe impl Options for clc_backend_options {
     const NAME: &'static str = "clc_backend_options";
+    // Before there were jobs, and now.
+    const SIZES: &'static [usize] = &[size_of::<Self>() - 2 * size_of::<*const c_char>(), size_of::<Self>()];
 }
 
 /// Where a back end of the child list stands.
@@ -173,7 +181,7 @@ pub unsafe extern "C" fn clc_backend_options_init(
 
 /// Appends a back end to the child list. `backend_out` may be NULL, else gets its key, which is never 0.
 ///
-/// Errors: NULL_ARGUMENT (also for the address), BAD_ADDRESS, UNKNOWN_STRUCT_SIZE, INVALID_ARGUMENT,
+/// Errors: NULL_ARGUMENT (also for the address), BAD_ADDRESS, BAD_KEY, UNKNOWN_STRUCT_SIZE, INVALID_ARGUMENT,
 /// NO_SUCH_FORWARDER, CLOSED, WRONG_THREAD, FORKED. The shard's thread, or with a node any thread, may call this.
 ///
 /// # Safety
@@ -430,6 +438,16 @@ unsafe fn config(options: *const clc_backend_options) -> Result<BackendConfig> {
     config.weight = or(options.weight, config.weight);
     config.cores = or(options.cores, config.cores);
     config.in_flight_max = or(options.in_flight_max, config.in_flight_max);
+    // SAFETY: as above; copied at once.
+    let key = unsafe { optional("job_public_key", options.job_public_key) }?;
+    let key = key.map(|text| PublicKey::parse(text).map(|key| *key.as_bytes())).transpose()?;
+    if !options.job_address.is_null() {
+        // SAFETY: as above.
+        let address = unsafe { address("job_address", options.job_address) }?;
+        config.job = Some(JobAddress { address, key });
+    } else if key.is_some() {
+        return Err(Error::new(Code::InvalidArgument, "job_public_key is given and job_address is not"));
+    }
     Ok(config)
 }
 

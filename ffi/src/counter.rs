@@ -85,6 +85,14 @@ pub enum clc_counter {
     ProxyRefused = 34,
     /// Tunnels opened (upgrade, CONNECT, TCP mode).
     Tunnels = 35,
+    /// Requests that went to a job handler in messages.
+    JobRequests = 36,
+    /// Requests that went by TCP because messages to their back end's job handler did not get through.
+    JobFallbacks = 37,
+    /// Times the path of messages to a job handler broke.
+    PathsBroken = 38,
+    /// Bytes copied: bodies between client and messages.
+    CopiedMessages = 39,
 }
 
 /// How many counters the loaded library has: their numbers are 0 to one less. Any thread may call this.

@@ -20,6 +20,13 @@ pub struct clc_endpoint {
     id: EndpointId,
 }
 
+impl clc_endpoint {
+    /// The shard that it is of, and its name there.
+    pub(crate) fn parts(&self) -> (&Arc<ShardCore>, EndpointId) {
+        (&self.core, self.id)
+    }
+}
+
 /// Opens an endpoint on an address such as `127.0.0.1:9000`; with port 0 the system chooses one. `options` may be NULL for the
 /// defaults. Ends with clc_endpoint_free.
 ///

@@ -22,6 +22,30 @@ pub enum clc_event_kind {
     /// Accepting has stopped for a while. `os_error` is the kernel's error number, or 0 when clients_max is
     /// reached.
     AcceptPaused = 5,
+    /// Messages to a back end's job handler do not get through: its requests go by TCP. `backend`, `cause` (a clc_path_trouble).
+    PathBroken = 6,
+    /// Messages get through again. `backend`.
+    PathRestored = 7,
+}
+
+/// Why messages to a job handler do not get through.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum clc_path_trouble {
+    /// Nobody answers there.
+    Unreachable = 1,
+    /// The handler refuses: it is full, our key is not let in, or it speaks another version.
+    Refused = 2,
+    /// It acknowledges nothing any more.
+    Silent = 3,
+    /// It was started anew and knows nothing of us.
+    Restarted = 4,
+    /// It has closed the connection.
+    Closed = 5,
+    /// One of us broke the protocol.
+    Violation = 6,
+    /// There is no socket for it here, or no key.
+    NoSocket = 7,
 }
 
 /// Why a back end was ejected.
@@ -75,7 +99,7 @@ pub struct clc_event {
     pub duration_ns: u64,
     /// The kernel's error number (EMFILE, ...).
     pub os_error: i32,
-    /// A clc_cause.
+    /// A clc_cause, or a clc_path_trouble.
     pub cause: u32,
     /// How many failures.
     pub failures: u32,
@@ -104,6 +128,10 @@ impl clc_event {
                 clc_event { duration_ns, cause: cause as u32, failures, failure: failure as u32, ..event }
             }
             ForwardEvent::BackendReturned { backend } => new(clc_event_kind::BackendReturned, backend.0),
+            ForwardEvent::PathBroken { backend, why } => {
+                clc_event { cause: why as u32, ..new(clc_event_kind::PathBroken, backend.0) }
+            }
+            ForwardEvent::PathRestored { backend } => new(clc_event_kind::PathRestored, backend.0),
             ForwardEvent::Saturated { in_flight } => {
                 clc_event { in_flight, ..new(clc_event_kind::Saturated, 0) }
             }
@@ -119,6 +147,7 @@ impl clc_event {
 pub(crate) fn record(id: ForwarderId, event: &ForwardEvent) -> LogRecord {
     let level = match event {
         ForwardEvent::BackendEjected { .. }
+        | ForwardEvent::PathBroken { .. }
         | ForwardEvent::Saturated { .. }
         | ForwardEvent::AcceptPaused { .. } => LogLevel::Warn,
         _ => LogLevel::Info,
@@ -166,6 +195,25 @@ mod tests {
         assert_eq!((seen.cause, seen.failures, seen.failure), (1, 5, 3));
         assert_eq!((seen.duration_ns, seen.os_error), (1_500_000_000, 0));
         assert_eq!(record(ForwarderId::new(2, 0), &event).level, LogLevel::Warn);
+    }
+
+    #[test]
+    fn a_broken_path_says_why_in_numbers_of_the_core() {
+        use clustercore::forward::PathTrouble;
+        let pairs = [
+            (PathTrouble::Unreachable, clc_path_trouble::Unreachable),
+            (PathTrouble::Refused, clc_path_trouble::Refused),
+            (PathTrouble::Silent, clc_path_trouble::Silent),
+            (PathTrouble::Restarted, clc_path_trouble::Restarted),
+            (PathTrouble::Closed, clc_path_trouble::Closed),
+            (PathTrouble::Violation, clc_path_trouble::Violation),
+            (PathTrouble::NoSocket, clc_path_trouble::NoSocket),
+        ];
+        for (why, number) in pairs {
+            let event = ForwardEvent::PathBroken { backend: BackendKey(3), why };
+            let seen = clc_event::new(ForwarderId::new(0, 0), &event);
+            assert_eq!((seen.kind, seen.backend, seen.cause), (6, 3, number as u32));
+        }
     }
 
     #[test]

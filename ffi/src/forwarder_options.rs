@@ -8,6 +8,7 @@ use crate::text::optional;
 use clustercore::Result;
 use clustercore::forward::{ForwarderConfig, Mode, ProxyProtocol};
 use clustercore::proto::policy::{Policy, ProbeConfig};
+use clustercore::security::PrivateKey;
 use std::ffi::c_char;
 use std::time::Duration;
 
@@ -129,11 +130,19 @@ pub struct clc_forwarder_options {
     /// A clc_signal: what the thresholds are compared with. The sampled ones are told by clc_forwarder_set_reading. With
     /// CLC_SIGNAL_LATENCY both thresholds must be given.
     pub signal: u32,
+    /// Our private key towards job handlers that have one, text as of clc_key_generate.
+    pub job_private_key: *const c_char,
+    /// 1: clear messages to job handlers outside loopback, in so many words.
+    pub job_insecure: u32,
+    /// 0.
+    pub reserved: u32,
 }
 
 // SAFETY: C layout, the size first, integers and pointers that may be NULL.
 unsafe impl Options for clc_forwarder_options {
     const NAME: &'static str = "clc_forwarder_options";
+    // Before there were jobs, and now.
+    const SIZES: &'static [usize] = &[size_of::<Self>() - 16, size_of::<Self>()];
 }
 
 /// Writes the defaults into `*options`, whose size is `struct_size`: sizeof(clc_forwarder_options). Strings are left
@@ -209,6 +218,10 @@ pub(crate) unsafe fn config(options: *const clc_forwarder_options) -> Result<For
     if let Some(path) = unsafe { optional("probe_path", options.probe_path) }? {
         config.probe_path = path.into();
     }
+    // SAFETY: as above.
+    if let Some(key) = unsafe { optional("job_private_key", options.job_private_key) }? {
+        config.job_key = Some(PrivateKey::parse(key)?);
+    }
     Ok(config)
 }
 
@@ -256,6 +269,7 @@ fn settings(options: &clc_forwarder_options) -> Result<ForwarderConfig> {
         rise: or(options.probe_rise, PROBE_RISE),
         fall: or(options.probe_fall, PROBE_FALL),
     });
+    config.job_insecure = one_of("job_insecure", options.job_insecure, &no_yes)?;
     let health_off = one_of("health_off", options.health_off, &no_yes)?;
     config.health = (!health_off).then_some(health);
     Ok(config)
@@ -307,7 +321,7 @@ mod tests {
 
     #[test]
     fn the_struct_has_no_padding_that_a_later_field_could_hide_in() {
-        assert_eq!(size_of::<clc_forwarder_options>(), 8 * (1 + 3 + 14) + 4 * 20);
-        assert_eq!(size_of::<crate::clc_backend_options>(), 8 * 3 + 4 * 4);
+        assert_eq!(size_of::<clc_forwarder_options>(), 8 * (2 + 3 + 14) + 4 * 22);
+        assert_eq!(size_of::<crate::clc_backend_options>(), 8 * 5 + 4 * 4);
     }
 }

@@ -17,6 +17,7 @@
 //! | `event`, `log` | what it has to say |
 //! | `scaler`, `auto_thresholds` | the machine that decides when to borrow a back end; thresholds that are learnt |
 //! | `pool`, `pool_options`, `lease` | the nodes that several services borrow from |
+//! | `job` | a service that takes requests in messages itself |
 //! | `key` | keys of endpoints in secure mode |
 
 // The names are those of the C interface.
@@ -36,6 +37,7 @@ mod fork;
 mod forwarder;
 mod forwarder_options;
 mod ip_port;
+mod job;
 mod key;
 mod latency;
 mod lease;
@@ -67,6 +69,7 @@ pub use event::*;
 pub use forwarder::*;
 pub use forwarder_options::*;
 pub use ip_port::*;
+pub use job::*;
 pub use key::*;
 pub use latency::*;
 pub use lease::*;

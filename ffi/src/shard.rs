@@ -45,6 +45,8 @@ pub(crate) struct State {
     sink: Option<Sink>,
     /// Of what the last turn has brought, how much was taken.
     pub cursor: Cursor,
+    /// Turns so far: what one has brought is taken once.
+    pub turns: u64,
     pub news: ConnectionNews,
     /// A message that is being written in place.
     pub claim: Option<(EndpointId, MessageClaim)>,
@@ -90,6 +92,7 @@ impl ShardCore {
         self.owner.get_or_init(|| std::thread::current().id());
         let (result, sink, records) = self.with_unclaimed(|state| {
             state.cursor = Cursor::default();
+            state.turns += 1;
             let result = turn(&mut state.shard);
             Ok((result, state.sink, state.collect()))
         })?;
@@ -164,6 +167,7 @@ impl clc_shard {
             lost: 0,
             sink: None,
             cursor: Cursor::default(),
+            turns: 0,
             news: ConnectionNews::default(),
             claim: None,
         };

@@ -84,7 +84,7 @@ impl LinkedService {
         self.active
     }
 
-    /// Takes what the last turn has brought to the endpoint. Call it after each turn.
+    /// Takes what the last turn has brought to the endpoint. Call it once after each turn.
     pub fn collect<D: Driver>(&mut self, shard: &mut Shard<D>) {
         self.look_after(shard);
         let mut said = Vec::new();
