@@ -109,10 +109,21 @@ impl Endpoint {
     /// An event of a connection, if there is one. Calls are told of it first.
     pub fn poll_event(&mut self, name: EndpointId, arrivals: &mut Arrivals) -> Option<proto::Event> {
         let event = self.machine.poll_event()?;
-        if let Some(calls) = &mut self.calls {
-            calls.on_event(&mut self.machine, &event, &mut |incoming| arrivals.push_told(name, incoming));
-        }
+        self.tell_calls(name, &event, arrivals);
         Some(event)
+    }
+
+    /// As [`Endpoint::poll_event`], but the end of a connection waits until its last words have left.
+    pub fn poll_event_but_gone(&mut self, name: EndpointId, arrivals: &mut Arrivals) -> Option<proto::Event> {
+        let event = self.machine.poll_event_but_gone()?;
+        self.tell_calls(name, &event, arrivals);
+        Some(event)
+    }
+
+    fn tell_calls(&mut self, name: EndpointId, event: &proto::Event, arrivals: &mut Arrivals) {
+        if let Some(calls) = &mut self.calls {
+            calls.on_event(&mut self.machine, event, &mut |incoming| arrivals.push_told(name, incoming));
+        }
     }
 
     /// What its trace or its key log has to say, once.

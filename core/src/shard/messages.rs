@@ -284,7 +284,7 @@ impl<D: Driver> Shard<D> {
             let (name, arrivals) = (place.into(), &mut self.arrivals);
             endpoint.on_datagrams(&mut self.driver, now, name, from, segment, ecn, lease, arrivals);
             // Who has connected is told before what it has sent is read.
-            while let Some(event) = endpoint.poll_event(name, arrivals) {
+            while let Some(event) = endpoint.poll_event_but_gone(name, arrivals) {
                 self.connection_events.push((name, event));
             }
             return;

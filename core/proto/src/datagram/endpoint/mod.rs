@@ -110,6 +110,12 @@ impl<S: Security> Endpoint<S> {
         self.events.pop_front()
     }
 
+    /// As [`Endpoint::poll_event`], but the end of a connection and what comes behind it stay until its last words have left: for an owner
+    /// that asks between [`Endpoint::handle`] and [`Endpoint::transmit`].
+    pub fn poll_event_but_gone(&mut self) -> Option<Event> {
+        if matches!(self.events.front(), Some(Event::Gone { .. })) { None } else { self.events.pop_front() }
+    }
+
     /// When [`Endpoint::handle_timeout`] is to be called; `None` for never.
     pub fn next_timeout(&self) -> Option<Instant> {
         self.wheel.next()
