@@ -1,4 +1,4 @@
-//! Inputs of fuzz targets for plain tests: those that are kept, and those from fixed seeds.
+//! What simulations and fuzz targets are run with: seeds, kept inputs, generated ones.
 
 use clustercore_proto::random::Random;
 use std::path::PathBuf;
@@ -28,4 +28,26 @@ pub fn generate(count: u64, len_max: u64, mut check: impl FnMut(&[u8])) {
         let input: Vec<u8> = (0..len).map(|_| random.below(bound) as u8).collect();
         check(&input);
     }
+}
+
+/// Runs a script of the test `target` with each seed: the one of `CLUSTERCORE_SEED`, or those from `CLUSTERCORE_SEED_FIRST` (0) on, as
+/// many as `CLUSTERCORE_SEEDS` says. What came of them; `None` for one seed alone, of which too little is known to be judged.
+pub fn seeds<T: std::fmt::Debug>(target: &str, count: u64, run: impl Fn(u64) -> T) -> Option<Vec<T>> {
+    let number = |name: &str| {
+        let value = std::env::var(name).ok()?;
+        Some(value.parse::<u64>().unwrap_or_else(|_| panic!("{name} is {value:?}, not a number")))
+    };
+    if let Some(seed) = number("CLUSTERCORE_SEED") {
+        println!("seed {seed}: {:?}", run(seed));
+        return None;
+    }
+    let first = number("CLUSTERCORE_SEED_FIRST").unwrap_or(0);
+    let count = number("CLUSTERCORE_SEEDS").unwrap_or(count);
+    let outcomes = (first..first + count).map(|seed| {
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(seed)));
+        outcome.unwrap_or_else(|_| {
+            panic!("seed {seed} failed; again: CLUSTERCORE_SEED={seed} cargo test -p clustercore-proto --test {target} seeds")
+        })
+    });
+    Some(outcomes.collect())
 }

@@ -192,31 +192,12 @@ fn unsettled(world: &World) -> Vec<String> {
 /// After healing, everything owed is there within this time of the world.
 const HEALED_WITHIN: Duration = Duration::from_secs(60);
 
-fn number_from(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(default)
-}
-
 #[test]
 fn seeds() {
-    if let Ok(seed) = std::env::var("CLUSTERCORE_SEED") {
-        let seed = seed.parse().expect("CLUSTERCORE_SEED is a number");
-        println!("seed {seed}: {} messages", run(seed));
-        return;
-    }
-    let first = number_from("CLUSTERCORE_SEED_FIRST", 0);
-    let count = number_from("CLUSTERCORE_SEEDS", 2000);
-    let mut delivered = 0;
-    for seed in first..first + count {
-        let result = std::panic::catch_unwind(|| run(seed));
-        match result {
-            Ok(messages) => delivered += messages,
-            Err(_) => panic!(
-                "seed {seed} failed; again: CLUSTERCORE_SEED={seed} cargo test -p clustercore-proto --test sim_datagram seeds"
-            ),
-        }
-    }
-    assert!(delivered > 100 * count as usize, "too little was delivered to have tried anything: {delivered}");
+    let Some(outcomes) = super::replay::seeds("sim_datagram", 2000, run) else { return };
+    let (count, delivered) = (outcomes.len(), outcomes.iter().sum::<usize>());
     println!("{count} seeds, {delivered} messages");
+    assert!(delivered > 100 * count, "too little was delivered to have tried anything: {delivered}");
 }
 
 /// Seeds that once failed.

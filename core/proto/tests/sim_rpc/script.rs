@@ -121,30 +121,14 @@ fn step(world: &mut World, random: &mut Random, callers: usize) {
     }
 }
 
-fn number_from(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(default)
-}
-
 #[test]
 fn seeds() {
-    if let Ok(seed) = std::env::var("CLUSTERCORE_SEED") {
-        let seed = seed.parse().expect("CLUSTERCORE_SEED is a number");
-        println!("seed {seed}: executed, not executed, unknown: {:?}", run(seed));
-        return;
-    }
-    let first = number_from("CLUSTERCORE_SEED_FIRST", 0);
-    let count = number_from("CLUSTERCORE_SEEDS", 1000);
-    let mut ended = [0; 3];
-    for seed in first..first + count {
-        match std::panic::catch_unwind(|| run(seed)) {
-            Ok(of_seed) => ended.iter_mut().zip(of_seed).for_each(|(sum, one)| *sum += one),
-            Err(_) => panic!(
-                "seed {seed} failed; again: CLUSTERCORE_SEED={seed} cargo test -p clustercore-proto --test sim_rpc seeds"
-            ),
-        }
-    }
+    let Some(outcomes) = super::replay::seeds("sim_rpc", 1000, run) else { return };
+    let count = outcomes.len();
+    let ended =
+        outcomes.into_iter().fold([0; 3], |sum: [usize; 3], one| [0, 1, 2].map(|at| sum[at] + one[at]));
     println!("{count} seeds; executed, not executed, unknown: {ended:?}");
-    let least = [30, 1, 1].map(|each| each * count as usize);
+    let least = [30, 1, 1].map(|each| each * count);
     assert!(ended.iter().zip(least).all(|(ended, least)| *ended > least), "too little was tried: {ended:?}");
 }
 
