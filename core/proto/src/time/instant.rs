@@ -29,9 +29,12 @@ impl Instant {
         Instant(NonZeroU64::MIN.saturating_add(nanos))
     }
 
-    /// Nanoseconds since the driver started.
+    /// Nanoseconds since the driver started; `u64::MAX` of the last moment, as other languages are told "never".
     pub const fn as_nanos(self) -> u64 {
-        self.0.get() - 1
+        match self.0.get() {
+            u64::MAX => u64::MAX,
+            stored => stored - 1,
+        }
     }
 
     /// Time from `earlier` to this moment; zero when `earlier` is in fact later.
@@ -86,6 +89,12 @@ mod tests {
         assert_eq!((Instant::from_nanos(0), Instant::default()), (Instant::ZERO, Instant::ZERO));
         assert_eq!(Instant::from_nanos(7).as_nanos(), 7);
         assert_eq!(Instant::from_nanos(u64::MAX), Instant::MAX);
+    }
+
+    #[test]
+    fn never_is_the_largest_number_in_every_language() {
+        assert_eq!(Instant::MAX.as_nanos(), u64::MAX);
+        assert_eq!(Instant::from_nanos(u64::MAX - 2).as_nanos(), u64::MAX - 2);
     }
 
     #[test]
