@@ -16,7 +16,7 @@
 //! ```
 //! # use clustercore_queue::{bell::Bell, mpsc};
 //! let bell = Bell::new();
-//! let (sender, mut receiver) = mpsc::ring(4);
+//! let (mut sender, mut receiver) = mpsc::ring(4);
 //! let doze = bell.prepare_sleep();
 //! assert!(receiver.is_empty()); // now the consumer may block
 //! sender.try_send(7).unwrap();

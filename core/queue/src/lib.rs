@@ -3,16 +3,16 @@
 //! | module | what it is | threads |
 //! | --- | --- | --- |
 //! | [`spsc`] | bounded ring, one producer, one consumer, items and chunks | 2 |
-//! | [`mpsc`] | bounded ring, many senders, one receiver, batches claimed in one step | n + 1 |
+//! | [`mpsc`] | bounded ring per sender, many senders, one receiver | n + 1 |
 //! | [`bell`] | decides who pays the system call that wakes a sleeping consumer | n + 1 |
 //! | [`lease`] | fixed-size buffers from one allocation, shared by reference count | n |
 //!
-//! Nothing here waits, allocates after construction, or makes a system call. Every bound is fixed in
+//! Nothing here waits, allocates after construction (that of a sender, too), or makes a system call. Every bound is fixed in
 //! the constructor. Positions are free-running counters that wrap; a position's slot is its low bits,
 //! which is why every capacity is rounded up to a power of two.
 //!
 //! All atomics come from `sync`, which swaps in `loom` under `--cfg loom`. Each ordering that data rests
-//! on has a loom test that fails when it is weakened; those of claims and holes in [`mpsc`] serve progress only:
+//! on has a loom test that fails when it is weakened:
 //! `RUSTFLAGS="--cfg loom" cargo test -p clustercore-queue --release --lib loom`.
 
 pub mod bell;

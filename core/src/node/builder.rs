@@ -102,7 +102,7 @@ impl NodeBuilder {
                 .name(format!("clustercore-{index}"))
                 .spawn(move || worker.run())
                 .map_err(|error| Error::from_io("start a shard's thread", &error))?;
-            let thread = Mutex::new(Some(thread));
+            let (commands, thread) = (Mutex::new(commands), Mutex::new(Some(thread)));
             links.push(ShardLink { index, commands, signals, bell, waker, thread });
             inlets.push(messages);
         }

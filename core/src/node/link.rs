@@ -15,7 +15,8 @@ use std::time::Duration;
 /// The node's end. The thread ends with it.
 pub(super) struct ShardLink {
     pub index: usize,
-    pub commands: mpsc::Sender<Command>,
+    /// Locked for as long as it takes to put a command in: all threads that share the node send by one lane, in one order.
+    pub commands: Mutex<mpsc::Sender<Command>>,
     pub signals: Arc<Signals>,
     pub bell: Arc<Bell>,
     pub waker: Waker,
@@ -25,7 +26,7 @@ pub(super) struct ShardLink {
 impl ShardLink {
     /// Whether the shard has ended, well or not.
     pub fn is_ended(&self) -> bool {
-        self.commands.is_closed()
+        lock(&self.commands).is_closed()
     }
 
     /// Sends a command and waits for its answer.
@@ -37,10 +38,11 @@ impl ShardLink {
             // The asker may have gone; then nobody wants the answer.
             let _ = reply.send(act(shard));
         });
-        match self.commands.try_send(command) {
+        let sent = lock(&self.commands).try_send(command);
+        match sent {
             Ok(()) => self.ring(),
             Err(mpsc::SendError::Full(_)) => {
-                let text = format!("{} commands wait for the shard already", self.commands.capacity());
+                let text = format!("{} commands wait for the shard already", lock(&self.commands).capacity());
                 return Err(Error::new(Code::QueueFull, text));
             }
             Err(mpsc::SendError::Closed(_)) => return Err(self.ended()),

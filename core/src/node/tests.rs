@@ -129,7 +129,7 @@ fn ends<T: Send + 'static>(what: impl FnOnce() -> T + Send + 'static) -> T {
 fn stall(node: &Node, index: usize) -> std::sync::mpsc::Sender<()> {
     let (gate, closed) = std::sync::mpsc::channel::<()>();
     let (reached, reach) = std::sync::mpsc::channel();
-    let commands = &node.shared.links[index].commands;
+    let mut commands = lock(&node.shared.links[index].commands);
     let block = Box::new(move |_: &mut Shard| {
         reached.send(()).unwrap();
         let _ = closed.recv_timeout(Duration::from_secs(20));
@@ -148,6 +148,7 @@ fn nobody_waits_for_an_answer_that_cannot_come() {
     let (commands, mut inbox) = mpsc::ring(4);
     let signals = Arc::new(Signals::default());
     let (bell, waker) = (Arc::new(Bell::new()), shard.waker().unwrap());
+    let commands = Mutex::new(commands);
     let link = ShardLink { index: 0, commands, signals, bell, waker, thread: Mutex::new(None) };
     let asker = std::thread::spawn(move || ends(move || link.ask(|_| ()).map_err(|error| error.code())));
     let came = (0..2000).any(|_| {

@@ -11,7 +11,7 @@ use super::{BATCH, CAPACITY, Wait, sum_of, transfer, until};
 pub fn ours(count: u64) -> f64 {
     let (sender, mut receiver) = mpsc::ring(CAPACITY);
     let senders = halves(count).map(|items| {
-        let sender = sender.clone();
+        let mut sender = sender.clone();
         move || {
             for item in items {
                 until(|| sender.try_send(item).ok());
@@ -24,7 +24,7 @@ pub fn ours(count: u64) -> f64 {
 pub fn ours_batches(count: u64) -> f64 {
     let (sender, mut receiver) = mpsc::ring(CAPACITY);
     let senders = halves(count).map(|items| {
-        let sender = sender.clone();
+        let mut sender = sender.clone();
         move || {
             let mut batch = vec![];
             for first in items.clone().step_by(BATCH as usize) {

@@ -40,8 +40,8 @@ pub fn spsc(count: u64) -> f64 {
 }
 
 pub fn mpsc(count: u64) -> f64 {
-    let (there, mut arrived) = mpsc::ring(2);
-    let (back, mut returned) = mpsc::ring(2);
+    let (mut there, mut arrived) = mpsc::ring(2);
+    let (mut back, mut returned) = mpsc::ring(2);
     let echo = move || {
         for _ in 0..count {
             back.try_send(until(|| arrived.recv().ok())).expect("room for one");

@@ -71,7 +71,7 @@ fn two_senders_wake_a_sleeper_once_each_at_most() {
     model.check(|| {
         let (sender, mut receiver) = mpsc::ring(2);
         let bell = Arc::new((Bell::new(), EventFd::new()));
-        let threads = [sender.clone(), sender].map(|sender| {
+        let threads = [sender.clone(), sender].map(|mut sender| {
             let bell = Arc::clone(&bell);
             thread::spawn(move || {
                 sender.try_send(1).unwrap();

@@ -1,71 +1,66 @@
-//! The receiving end: follow the stamps, give room back.
+//! The receiving end: the lanes in turn.
 
 use std::fmt;
 
-use super::{Shared, Stamp};
+use super::Shared;
+use crate::spsc::Consumer;
 use crate::sync::{Arc, Ordering};
 
-/// The one receiving end of a ring. One thread at a time; may move between threads.
+/// The one receiving end of a queue. One thread at a time; may move between threads.
 pub struct Receiver<T> {
     shared: Arc<Shared<T>>,
-    /// Where the next item is; nobody else writes `shared.head`.
-    pub(super) head: usize,
-    /// How many items `drain` takes before it gives their room back.
-    release_every: usize,
+    /// Those whose sender is there or which are not empty yet.
+    lanes: Vec<Consumer<T>>,
+    /// The lane whose turn it is, if there is one.
+    turn: usize,
+    /// How many items it may still give before the next one's turn.
+    left: usize,
 }
 
 impl<T> Receiver<T> {
     pub(super) fn new(shared: Arc<Shared<T>>) -> Self {
-        let release_every = (shared.slots.len() / 4).clamp(1, RELEASE_EVERY_MAX);
-        Self { shared, head: 0, release_every }
+        Self { shared, lanes: Vec::new(), turn: 0, left: TURN_MAX }
     }
 
-    /// Takes the oldest item. Never waits.
+    /// Takes an item, the oldest of its sender. Never waits.
     ///
     /// Errors: `Empty` when there is none now, `Closed` when there is none and all senders are gone.
     #[inline]
     pub fn recv(&mut self) -> Result<T, RecvError> {
-        loop {
-            match self.peek() {
-                Some(Found::Value) => return Ok(self.take_and_release()),
-                Some(Found::Hole) => self.release(1),
-                None if !self.is_closed() => return Err(RecvError::Empty),
-                // The senders are gone, and all they sent is visible now: look a last time.
-                None if self.peek().is_none() => return Err(RecvError::Closed),
-                None => {}
-            }
+        match self.next_item() {
+            Some(value) => Ok(value),
+            None if !self.is_closed() => Err(RecvError::Empty),
+            // The senders are gone, and all they sent is visible now: look a last time.
+            None => self.next_item().ok_or(RecvError::Closed),
         }
     }
 
-    /// Gives up to `count_max` items to `take`, oldest first. Returns how many; 0 is the time to ask
+    /// Gives up to `count_max` items to `take`, those of a sender in their order. Returns how many; 0 is the time to ask
     /// [`is_closed`](Self::is_closed).
     ///
-    /// Room goes back to the senders every quarter of the ring, at most 64 items, and at the end, also
-    /// when `take` panics.
+    /// A lane's room goes back to its sender at the end of its turn, also when `take` panics.
     #[inline]
     pub fn drain(&mut self, take: &mut impl FnMut(T), count_max: usize) -> usize {
-        let release_every = self.release_every;
-        let mut taken = Taken { receiver: self, passed: 0 };
-        let mut count = 0;
-        while count < count_max {
-            match taken.next() {
-                Some(Some(value)) => {
-                    count += 1;
-                    take(value);
-                }
-                Some(None) => {}
-                None => break,
-            }
-            if taken.passed == release_every {
-                taken.give_back();
-            }
+        self.let_join();
+        let (mut count, mut empty) = (0, 0);
+        while count < count_max && empty < self.lanes.len() {
+            let chunk_max = self.left.min(count_max - count);
+            let Some(chunk) = self.lanes[self.turn].read_chunk(chunk_max) else {
+                self.pass_empty(&mut empty);
+                continue;
+            };
+            let taken = chunk.len();
+            (count, empty) = (count + taken, 0);
+            chunk.drain().for_each(&mut *take);
+            self.count_turn(taken);
         }
         count
     }
 
     /// Whether nothing is there now. This is the look to take between `Bell::prepare_sleep` and blocking.
-    pub fn is_empty(&self) -> bool {
-        self.peek().is_none()
+    pub fn is_empty(&mut self) -> bool {
+        self.let_join();
+        self.lanes.iter_mut().all(Consumer::is_empty)
     }
 
     /// Whether all senders are gone. Everything they sent is visible to a `recv` after this said `true`.
@@ -74,64 +69,92 @@ impl<T> Receiver<T> {
         self.shared.senders.load(Ordering::Acquire) == 0
     }
 
-    /// Lets senders send no more. What is in the ring stays to be received, and an item may still come from a sender that
-    /// was about to send it; one that comes when nobody receives any longer stays in the ring until its last sender goes.
+    /// Lets senders send no more. What is in the queue stays to be received, and an item may still come from a sender that
+    /// was about to send it; one that comes when nobody receives any longer stays in its lane until its sender goes.
     pub fn close(&mut self) {
         // Release: pairs with the Acquire in `Sender::is_closed`.
         self.shared.receiver_gone.store(true, Ordering::Release);
     }
 
-    /// The number of items the ring holds: what was asked for, rounded up to a power of two.
+    /// The number of items that each sender may have in the queue: what was asked for, rounded up to a power of two.
     pub fn capacity(&self) -> usize {
-        self.shared.slots.len()
+        self.shared.capacity
+    }
+
+    /// The number of lanes known of, each as large as [`capacity`](Self::capacity).
+    pub fn lanes(&self) -> usize {
+        self.lanes.len()
     }
 
     #[inline]
-    fn peek(&self) -> Option<Found> {
-        self.found_at(self.head)
+    fn next_item(&mut self) -> Option<T> {
+        self.let_join();
+        let mut empty = 0;
+        while empty < self.lanes.len() {
+            if let Some(value) = self.lanes[self.turn].pop() {
+                self.count_turn(1);
+                return Some(value);
+            }
+            self.pass_empty(&mut empty);
+        }
+        None
     }
 
+    /// Takes the lanes that were opened since the last look.
     #[inline]
-    fn found_at(&self, position: usize) -> Option<Found> {
-        // Acquire: pairs with the Release of the stamp by the sender; the value is written.
-        let stamp = self.shared.slot(position).stamp.load(Ordering::Acquire);
-        if stamp == Stamp::filled(position) {
-            Some(Found::Value)
-        } else if stamp == Stamp::hole(position) {
-            Some(Found::Hole)
-        } else {
-            None
+    fn let_join(&mut self) {
+        if !self.shared.joining.is_empty() {
+            let Self { shared, lanes, .. } = self;
+            shared.joining.take(|lane| lanes.push(lane));
         }
     }
 
-    /// Moves the value at `head` out, which `peek` has found there.
+    /// Counts items of the lane whose turn it is.
     #[inline]
-    fn take_and_release(&mut self) -> T {
-        // SAFETY: stamped as filled, and released at once so that it is read once.
-        let value = unsafe { self.shared.slot(self.head).read() };
-        self.release(1);
-        value
+    fn count_turn(&mut self, taken: usize) {
+        self.left -= taken;
+        if self.left == 0 {
+            self.next_turn();
+        }
     }
 
-    /// Gives `count` emptied slots from `head` on back to the senders.
+    /// Goes on from a lane that has nothing, and lets it go if nothing can come any more. Counts those that stay in `empty`.
     #[inline]
-    fn release(&mut self, count: usize) {
-        self.head = self.head.wrapping_add(count);
-        // Release: our moves out of the slots before it come before the Acquire in `Sender::refresh_head`.
-        self.shared.head.store(self.head, Ordering::Release);
+    fn pass_empty(&mut self, empty: &mut usize) {
+        let lane = &mut self.lanes[self.turn];
+        // In this order: what a sender sent before it went is visible once it is seen gone.
+        if lane.is_abandoned() && lane.is_empty() {
+            self.lanes.swap_remove(self.turn);
+            self.left = TURN_MAX;
+            if self.turn == self.lanes.len() {
+                self.turn = 0;
+            }
+            return;
+        }
+        *empty += 1;
+        self.next_turn();
+    }
+
+    #[inline]
+    fn next_turn(&mut self) {
+        self.left = TURN_MAX;
+        self.turn += 1;
+        if self.turn >= self.lanes.len() {
+            self.turn = 0;
+        }
     }
 }
 
 impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
-        // The last owner of the ring drops what is left in it.
+        // The last owner of each lane drops what is left in it.
         self.close();
     }
 }
 
 impl<T> fmt::Debug for Receiver<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Receiver").field("head", &self.head).field("capacity", &self.capacity()).finish()
+        f.debug_struct("Receiver").field("lanes", &self.lanes()).field("capacity", &self.capacity()).finish()
     }
 }
 
@@ -155,47 +178,6 @@ impl fmt::Display for RecvError {
 
 impl std::error::Error for RecvError {}
 
-/// What lies at a stamped position.
-enum Found {
-    Value,
-    Hole,
-}
-
-/// Positions that a drain has passed and not given back yet.
-struct Taken<'a, T> {
-    receiver: &'a mut Receiver<T>,
-    passed: usize,
-}
-
-impl<T> Taken<'_, T> {
-    /// The next position: a value, a hole, or not stamped yet.
-    #[inline]
-    fn next(&mut self) -> Option<Option<T>> {
-        let position = self.receiver.head.wrapping_add(self.passed);
-        let found = self.receiver.found_at(position)?;
-        self.passed += 1;
-        match found {
-            // SAFETY: stamped as filled, and counted as passed so that it is read once.
-            Found::Value => Some(Some(unsafe { self.receiver.shared.slot(position).read() })),
-            Found::Hole => Some(None),
-        }
-    }
-
-    #[inline]
-    fn give_back(&mut self) {
-        let passed = std::mem::take(&mut self.passed);
-        self.receiver.release(passed);
-    }
-}
-
-impl<T> Drop for Taken<'_, T> {
-    #[inline]
-    fn drop(&mut self) {
-        if self.passed > 0 {
-            self.give_back();
-        }
-    }
-}
-
-/// Long enough to spare the senders' copy of `head`, short enough not to starve them.
-const RELEASE_EVERY_MAX: usize = 64;
+/// Items that one lane gives before the others are looked at: long enough that a look at another lane's line costs little per
+/// item, short enough that nobody waits long.
+pub const TURN_MAX: usize = 64;

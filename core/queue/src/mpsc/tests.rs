@@ -11,7 +11,7 @@ use super::*;
 
 #[test]
 fn full_ring_gives_the_item_back() {
-    let (sender, mut receiver) = ring(1);
+    let (mut sender, mut receiver) = ring(1);
     assert_eq!(sender.try_send(1), Ok(()));
     assert_eq!(sender.try_send(2), Err(SendError::Full(2)));
     assert_eq!(sender.try_send_many(&mut [2].into_iter()), Err(SendError::Full(())));
@@ -23,7 +23,7 @@ fn full_ring_gives_the_item_back() {
 
 #[test]
 fn batch_stops_where_the_ring_ends_and_leaves_the_rest() {
-    let (sender, mut receiver) = ring(4);
+    let (mut sender, mut receiver) = ring(4);
     sender.try_send(0).unwrap();
     let mut batch = vec![1, 2, 3, 4, 5].into_iter();
     assert_eq!(sender.try_send_many(&mut batch), Ok(3));
@@ -37,37 +37,52 @@ fn batch_stops_where_the_ring_ends_and_leaves_the_rest() {
 }
 
 #[test]
-fn positions_wrap() {
-    let (mut sender, mut receiver) = ring(4);
-    let near_the_end = usize::MAX - 5;
-    sender.shared.tail.store(near_the_end, Ordering::Relaxed);
-    sender.shared.head.store(near_the_end, Ordering::Relaxed);
-    receiver.head = near_the_end;
-    for round in 0..4 {
-        sender = sender.clone(); // a fresh handle, whose copies start at 0
-        assert_eq!(sender.try_send_many(&mut [round, round + 1, round + 2].into_iter()), Ok(3));
-        assert_eq!(receiver.recv(), Ok(round));
-        assert_eq!((receiver.recv(), receiver.recv()), (Ok(round + 1), Ok(round + 2)));
-        assert!(receiver.is_empty());
+fn lanes_join_and_go_with_their_senders() {
+    let (mut sender, mut receiver) = ring(2);
+    assert_eq!((receiver.recv(), receiver.lanes()), (Err(RecvError::Empty), 1));
+    let mut others = [sender.clone(), sender.clone()];
+    for (other, item) in others.iter_mut().zip([1, 2]) {
+        other.try_send(item).unwrap();
     }
+    assert!(!receiver.is_empty());
+    assert_eq!(receiver.lanes(), 3);
+    drop(others);
+    sender.try_send(3).unwrap();
+    let mut got: Vec<i32> = (0..3).map(|_| receiver.recv().unwrap()).collect();
+    got.sort_unstable();
+    assert_eq!(got, [1, 2, 3], "what a sender that has gone has left is there");
+    assert_eq!((receiver.recv(), receiver.lanes()), (Err(RecvError::Empty), 1));
+    drop(sender);
+    assert_eq!((receiver.recv(), receiver.lanes()), (Err(RecvError::Closed), 0));
 }
 
 #[test]
-fn handle_that_slept_through_many_laps_still_sends() {
-    let (sender, mut receiver) = ring(2);
-    let sleeper = sender.clone();
-    for item in 0..9 {
-        sender.try_send(item).unwrap();
-        assert_eq!(receiver.recv(), Ok(item));
+fn each_sender_has_room_of_its_own() {
+    let (mut sender, mut receiver) = ring(2);
+    let mut other = sender.clone();
+    assert_eq!(sender.try_send_many(&mut [1, 2, 3].into_iter()), Ok(2));
+    assert_eq!(sender.try_send(3), Err(SendError::Full(3)));
+    assert_eq!(other.try_send_many(&mut [4, 5].into_iter()), Ok(2));
+    assert_eq!(receiver.drain(&mut drop, 9), 4);
+}
+
+#[test]
+fn a_busy_lane_does_not_starve_the_others() {
+    let (mut sender, mut receiver) = ring(8 * TURN_MAX);
+    let mut others = [sender.clone(), sender.clone()];
+    sender.try_send_many(&mut (0..8 * TURN_MAX)).unwrap();
+    others.iter_mut().for_each(|other| other.try_send(usize::MAX).unwrap());
+    // One by one and in batches smaller than a turn, both.
+    let mut got: Vec<usize> = (0..TURN_MAX).map(|_| receiver.recv().unwrap()).collect();
+    for _ in 0..3 {
+        receiver.drain(&mut |item| got.push(item), 1);
     }
-    assert_eq!(sleeper.try_send_many(&mut [9, 10, 11].into_iter()), Ok(2));
-    assert_eq!(sender.try_send(11), Err(SendError::Full(11)));
-    assert_eq!((receiver.recv(), receiver.recv()), (Ok(9), Ok(10)));
+    assert_eq!(got.iter().filter(|&&item| item == usize::MAX).count(), 2);
 }
 
 #[test]
 fn a_closed_ring_is_emptied_and_takes_nothing_more() {
-    let (sender, mut receiver) = ring(4);
+    let (mut sender, mut receiver) = ring(4);
     sender.try_send(1).unwrap();
     sender.try_send(2).unwrap();
     receiver.close();
@@ -81,7 +96,7 @@ fn a_closed_ring_is_emptied_and_takes_nothing_more() {
 
 #[test]
 fn ends_see_each_other_go() {
-    let (sender, mut receiver) = ring(2);
+    let (mut sender, mut receiver) = ring(2);
     let other = sender.clone();
     sender.try_send(1).unwrap();
     drop(sender);
@@ -91,7 +106,7 @@ fn ends_see_each_other_go() {
     assert_eq!(receiver.recv(), Ok(1));
     assert_eq!(receiver.recv(), Err(RecvError::Closed));
 
-    let (sender, receiver) = ring(2);
+    let (mut sender, receiver) = ring(2);
     assert!(!sender.is_closed());
     drop(receiver);
     assert!(sender.is_closed());
@@ -126,9 +141,9 @@ impl Iterator for Liar<'_> {
 impl ExactSizeIterator for Liar<'_> {}
 
 #[test]
-fn holes_are_skipped_and_nothing_leaks() {
+fn a_source_that_ends_early_or_panics_sends_what_it_gave() {
     let token = Rc::new(());
-    let (sender, mut receiver) = ring(8);
+    let (mut sender, mut receiver) = ring(8);
     assert_eq!(sender.try_send_many(&mut Liar { left: 2, panics: false, token: &token }), Ok(2));
     sender.try_send(Rc::clone(&token)).unwrap();
     assert_eq!(receiver.drain(&mut drop, 9), 3);
@@ -142,24 +157,19 @@ fn holes_are_skipped_and_nothing_leaks() {
     }
     assert_eq!(receiver.recv(), Err(RecvError::Empty));
 
-    // Dropped with holes and items inside.
+    // Dropped with items inside, one lane of them never looked at.
+    let mut late = sender.clone();
     assert_eq!(sender.try_send_many(&mut Liar { left: 1, panics: false, token: &token }), Ok(1));
+    late.try_send(Rc::clone(&token)).unwrap();
     drop((sender, receiver));
+    assert_eq!(Rc::strong_count(&token), 2, "a lane's items stay until its sender goes");
+    drop(late);
     assert_eq!(Rc::strong_count(&token), 1);
 }
 
 #[test]
-fn closed_is_said_after_trailing_holes() {
-    let token = Rc::new(());
-    let (sender, mut receiver) = ring(8);
-    sender.try_send_many(&mut Liar { left: 0, panics: false, token: &token }).unwrap();
-    drop(sender);
-    assert_eq!(receiver.recv(), Err(RecvError::Closed));
-}
-
-#[test]
 fn panicking_taker_loses_one_item() {
-    let (sender, mut receiver) = ring(4);
+    let (mut sender, mut receiver) = ring(4);
     sender.try_send_many(&mut (0..4)).unwrap();
     let drained = catch_unwind(AssertUnwindSafe(|| receiver.drain(&mut |item| assert!(item < 1), 4)));
     assert!(drained.is_err());
@@ -171,17 +181,16 @@ fn panicking_taker_loses_one_item() {
 
 #[derive(Clone, Debug)]
 enum Op {
-    Send(usize, u32),
-    SendMany(usize, Vec<u32>),
+    Send(usize),
+    SendMany(usize, usize),
     Recv,
     Drain(usize),
 }
 
 fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
-        (0..3usize, any::<u32>()).prop_map(|(from, item)| Op::Send(from, item)),
-        (0..3usize, prop::collection::vec(any::<u32>(), 0..12))
-            .prop_map(|(from, items)| Op::SendMany(from, items)),
+        (0..3usize).prop_map(Op::Send),
+        (0..3usize, 0..12usize).prop_map(|(from, count)| Op::SendMany(from, count)),
         Just(Op::Recv),
         (0..12usize).prop_map(Op::Drain),
     ]
@@ -190,40 +199,55 @@ fn op() -> impl Strategy<Value = Op> {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
+    /// The model is a bounded deque per sender; what comes out is the front of one of them.
     #[test]
-    fn behaves_like_a_bounded_deque(capacity in 1..10usize, ops in prop::collection::vec(op(), 0..80)) {
+    fn behaves_like_bounded_deques(capacity in 1..10usize, ops in prop::collection::vec(op(), 0..80)) {
         let (sender, mut receiver) = ring(capacity);
-        let senders = [sender.clone(), sender.clone(), sender];
+        let mut senders = [sender.clone(), sender.clone(), sender];
         let capacity = receiver.capacity();
-        let mut model = VecDeque::new();
+        let mut model = [const { VecDeque::new() }; 3];
+        let mut serial = 0usize;
         for op in ops {
             match op {
-                Op::Send(from, item) => {
-                    let fits = model.len() < capacity;
+                Op::Send(from) => {
+                    let item = (from, serial);
+                    serial += 1;
+                    let fits = model[from].len() < capacity;
                     let expected = if fits { Ok(()) } else { Err(SendError::Full(item)) };
                     prop_assert_eq!(senders[from].try_send(item), expected);
                     if fits {
-                        model.push_back(item);
+                        model[from].push_back(item);
                     }
                 }
-                Op::SendMany(from, items) => {
-                    let count = items.len().min(capacity - model.len());
+                Op::SendMany(from, wanted) => {
+                    let items: Vec<_> = (serial..).take(wanted).map(|serial| (from, serial)).collect();
+                    serial += wanted;
+                    let count = items.len().min(capacity - model[from].len());
                     let full = count == 0 && !items.is_empty();
                     let expected = if full { Err(SendError::Full(())) } else { Ok(count) };
                     let mut source = items.iter().copied();
                     prop_assert_eq!(senders[from].try_send_many(&mut source), expected);
                     prop_assert_eq!(source.len(), items.len() - count);
-                    model.extend(&items[..count]);
+                    model[from].extend(&items[..count]);
                 }
-                Op::Recv => prop_assert_eq!(receiver.recv(), model.pop_front().ok_or(RecvError::Empty)),
+                Op::Recv => match receiver.recv() {
+                    Ok(item) => prop_assert_eq!(Some(item), model[item.0].pop_front()),
+                    Err(error) => {
+                        prop_assert_eq!(error, RecvError::Empty);
+                        prop_assert!(model.iter().all(VecDeque::is_empty));
+                    }
+                },
                 Op::Drain(max) => {
                     let mut got = vec![];
                     let count = receiver.drain(&mut |item| got.push(item), max);
-                    prop_assert_eq!(count, max.min(model.len()));
-                    prop_assert_eq!(got, model.drain(..count).collect::<Vec<_>>());
+                    prop_assert_eq!(count, max.min(model.iter().map(VecDeque::len).sum()));
+                    prop_assert_eq!(got.len(), count);
+                    for item in got {
+                        prop_assert_eq!(Some(item), model[item.0].pop_front());
+                    }
                 }
             }
-            prop_assert_eq!(receiver.is_empty(), model.is_empty());
+            prop_assert_eq!(receiver.is_empty(), model.iter().all(VecDeque::is_empty));
         }
     }
 }
@@ -234,7 +258,7 @@ fn three_senders_keep_their_order_and_lose_nothing() {
     let (sender, mut receiver) = ring(32);
     thread::scope(|scope| {
         for from in 0..3 {
-            let sender = sender.clone();
+            let mut sender = sender.clone();
             scope.spawn(move || {
                 let mut items = (0..EACH).map(|n| Box::new((from, n))).collect::<Vec<_>>().into_iter();
                 let mut turn = 0;
@@ -274,27 +298,35 @@ fn three_senders_keep_their_order_and_lose_nothing() {
 }
 
 #[test]
-fn one_handle_may_be_shared() {
-    const EACH: u32 = 20_000;
+fn senders_come_and_go_while_others_send() {
+    const EACH: u32 = 200;
+    const ROUNDS: u32 = 60;
     let (sender, mut receiver) = ring(16);
     thread::scope(|scope| {
         for _ in 0..2 {
-            let sender = &sender;
+            let opener = sender.clone();
             scope.spawn(move || {
-                for item in 1..=EACH {
-                    while sender.try_send(Box::new(item)).is_err() {
-                        thread::yield_now();
+                for _ in 0..ROUNDS {
+                    let mut sender = opener.clone();
+                    for item in 1..=EACH {
+                        while sender.try_send(Box::new(item)).is_err() {
+                            thread::yield_now();
+                        }
                     }
                 }
             });
         }
+        drop(sender);
         let (mut count, mut sum) = (0, 0);
-        while count < 2 * EACH {
+        loop {
             match receiver.recv() {
                 Ok(item) => (count, sum) = (count + 1, sum + u64::from(*item)),
-                Err(_) => thread::yield_now(),
+                Err(RecvError::Empty) => thread::yield_now(),
+                Err(RecvError::Closed) => break,
             }
         }
-        assert_eq!(sum, u64::from(EACH) * u64::from(EACH + 1));
+        assert_eq!(count, 2 * ROUNDS * EACH);
+        assert_eq!(sum, u64::from(ROUNDS) * u64::from(EACH) * u64::from(EACH + 1));
+        assert_eq!(receiver.lanes(), 0);
     });
 }
