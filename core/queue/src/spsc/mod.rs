@@ -32,7 +32,7 @@ pub fn ring<T>(capacity: usize) -> (Producer<T>, Consumer<T>) {
         slots,
     });
     let producer = Producer { shared: Arc::clone(&shared), slots: producer_view, tail: 0, head_seen: 0 };
-    (producer, Consumer { shared, slots: consumer_view, head: 0, tail_seen: 0, used_up: false })
+    (producer, Consumer { shared, slots: consumer_view, head: 0, tail_seen: 0, slip: Slip::default() })
 }
 
 /// The writing end of a ring. One thread at a time; may move between threads.
@@ -140,26 +140,24 @@ pub struct Consumer<T> {
     head: usize,
     /// The producer's position when last looked at; the real one is here or further on.
     tail_seen: usize,
-    /// Whether `pop` has found items since it last paused: an idle consumer that polls does not pause.
-    used_up: bool,
+    /// How `pop` keeps its distance to the producer.
+    slip: Slip,
 }
 
 impl<T> Consumer<T> {
     /// Takes the oldest item, or `None` when there is none now.
     ///
-    /// When the items known of are used up it pauses once (one processor hint, some 20 ns) before it looks
-    /// for more: a consumer on the producer's heels fights it for two cache lines per item, and falling
-    /// back by a few items costs less (the "temporal slipping" of FastForward).
+    /// When the items known of are used up it pauses (1 to 16 processor hints of some 20 ns, longer while it finds
+    /// few) before it looks for more: a consumer on the producer's heels fights it for two cache lines per item,
+    /// and falling back by a few items costs less (the "temporal slipping" of FastForward). One that polls an empty ring does not pause.
     #[inline]
     pub fn pop(&mut self) -> Option<T> {
         if self.tail_seen == self.head {
-            if std::mem::take(&mut self.used_up) {
-                std::hint::spin_loop();
+            self.slip.pause();
+            match self.ready_for(1) {
+                0 => return None,
+                found => self.slip.found(found),
             }
-            if self.ready_for(1) == 0 {
-                return None;
-            }
-            self.used_up = true;
         }
         // SAFETY: `ready_for` or this test found the slot at `head` inside `head..tail`: filled, ours, released below.
         let value = unsafe { self.slots.read(self.head) };
@@ -217,6 +215,41 @@ impl<T> Consumer<T> {
         self.shared.head.store(self.head, Ordering::Release);
     }
 }
+
+/// The distance a consumer keeps to its producer: a pause before it looks for more, longer while that pays.
+#[derive(Default)]
+struct Slip {
+    /// Hints of the next pause; 0 when nothing has been found since the last one.
+    due: u32,
+    /// Hints of the last pause.
+    last: u32,
+}
+
+impl Slip {
+    #[inline]
+    fn pause(&mut self) {
+        for _ in 0..std::mem::take(&mut self.due) {
+            std::hint::spin_loop();
+        }
+    }
+
+    /// Notes how many items a look found.
+    #[inline]
+    fn found(&mut self, items: usize) {
+        self.last = match items {
+            // The producer is slow by itself: a longer pause brought no more, and who waits for an item wants it at once.
+            1 if self.last > 1 => 1,
+            0..FEW => (2 * self.last).clamp(1, LONGEST),
+            _ => (self.last / 2).max(1),
+        };
+        self.due = self.last;
+    }
+}
+
+/// Items found at a look that make the next pause longer.
+const FEW: usize = 16;
+/// Hints of the longest pause.
+const LONGEST: u32 = 16;
 
 impl<T> Drop for Consumer<T> {
     fn drop(&mut self) {
