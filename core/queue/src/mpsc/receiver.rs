@@ -45,7 +45,7 @@ impl<T> Receiver<T> {
         let (mut count, mut empty) = (0, 0);
         while count < count_max && empty < self.lanes.len() {
             let chunk_max = self.left.min(count_max - count);
-            let Some(chunk) = self.lanes[self.turn].read_chunk(chunk_max) else {
+            let Some(chunk) = self.lanes[self.turn].read_chunk_apart(chunk_max) else {
                 self.pass_empty(&mut empty);
                 continue;
             };

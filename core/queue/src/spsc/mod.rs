@@ -174,6 +174,20 @@ impl<T> Consumer<T> {
         (count > 0).then(|| ReadChunk::new(self, count))
     }
 
+    /// As [`read_chunk`](Self::read_chunk), and keeps its distance to the producer as [`pop`](Self::pop) does.
+    #[inline]
+    pub(crate) fn read_chunk_apart(&mut self, count_max: usize) -> Option<ReadChunk<'_, T>> {
+        if self.tail_seen == self.head {
+            self.slip.pause();
+            match self.ready_for(1) {
+                0 => return None,
+                found => self.slip.found(found),
+            }
+        }
+        let count = self.tail_seen.wrapping_sub(self.head).min(count_max);
+        (count > 0).then(|| ReadChunk::new(self, count))
+    }
+
     /// How many items could be popped now, at least; the producer may be adding some.
     pub fn ready(&mut self) -> usize {
         self.ready_for(usize::MAX)
@@ -247,7 +261,7 @@ impl Slip {
 }
 
 /// Items found at a look that make the next pause longer.
-const FEW: usize = 16;
+const FEW: usize = 64;
 /// Hints of the longest pause.
 const LONGEST: u32 = 16;
 
