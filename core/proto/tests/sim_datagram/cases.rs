@@ -68,6 +68,23 @@ fn a_call_and_its_reply_are_two_packets() {
 }
 
 #[test]
+fn a_train_whose_last_packet_is_shorter_leaves_whole() {
+    let config = Config { is_path_known: true, send_buffer_bytes: 8 << 20, ..Config::default() };
+    let (mut world, link) = world(config, Conditions::default());
+    // Until window and pacing allow the longest trains.
+    let mut counts = (0, 0);
+    for _ in 0..100 {
+        let before = world.nodes[0].endpoint.stats();
+        while world.send(link, 0, ORDERED, 1000).is_ok() {}
+        world.run_for(Duration::from_millis(50));
+        let after = world.nodes[0].endpoint.stats();
+        counts = (after.packets_sent - before.packets_sent, after.trains_sent - before.trains_sent);
+    }
+    assert!(counts.0 > 45 * counts.1, "{} packets in {} trains", counts.0, counts.1);
+    settle(&mut world, 5);
+}
+
+#[test]
 fn a_slow_reader_slows_its_sender_and_loses_nothing() {
     let config = Config {
         receive_window: 100_000,

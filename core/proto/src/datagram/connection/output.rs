@@ -108,8 +108,9 @@ impl<P: Protector> Machine<P> {
         }
         send.pace_due = None;
         let written = writer.pop()?;
+        // The last packet may be shorter than the others.
         let packets = (allowed / stride).max(1);
-        if packets >= u64::from(written.count) {
+        if allowed >= len || packets >= u64::from(written.count) {
             return Some(written);
         }
         let (head, tail) = cut(written, packets as u32, shared.pool);
