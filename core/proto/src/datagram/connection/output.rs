@@ -93,8 +93,10 @@ impl<P: Protector> Machine<P> {
             send.probe_credit = send.probe_credit.saturating_sub(allowed.div_ceil(stride) as u32);
         } else if len > room {
             *is_limited = true;
-            // Waiting for a whole train costs nothing while something is under way.
-            if in_flight > 0 && room < self.path.control.window() / 2 {
+            // Waiting for a whole train costs nothing while something is under way; of a window of few packets it would idle half.
+            let window = self.path.control.window();
+            let worth = if window < SMALL_WINDOW * stride { (window / 8).max(stride) } else { window / 2 };
+            if in_flight > 0 && room < worth {
                 return None;
             }
             allowed = room.max(stride);
@@ -407,6 +409,8 @@ fn cut(written: Written, packets: u32, pool: &mut crate::datagram::pool::Pool) -
     (head, tail)
 }
 
+/// Packets of a window that longer trains than a part of it would leave idle.
+const SMALL_WINDOW: u64 = 32;
 /// What a UDP datagram of IPv4 can carry.
 const TRAIN_BYTES_LIMIT: usize = 65_507;
 /// An acknowledgement of one range takes less.
