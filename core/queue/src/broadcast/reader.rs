@@ -113,9 +113,14 @@ impl<T> Reader<T> {
     #[inline]
     fn ready(&mut self, count_max: usize) -> usize {
         if self.seen < self.position.saturating_add(count_max as u64) {
-            if self.seen <= self.position && std::mem::take(&mut self.used_up) {
-                // Falls back by a few events rather than fight the writer for each: see `spsc::Consumer::pop`.
-                std::hint::spin_loop();
+            if self.seen <= self.position {
+                if std::mem::take(&mut self.used_up) {
+                    // Falls back by a few events rather than fight the writer for each: see `spsc::Consumer::pop`.
+                    std::hint::spin_loop();
+                } else {
+                    // Spinning: the event's line comes along with the position's, rather than after it.
+                    self.view.prefetch(self.position as usize);
+                }
             }
             // Acquire: pairs with the Release of those who publish; the events below are filled.
             let published = self.shared.published.load(Ordering::Acquire);

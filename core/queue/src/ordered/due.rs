@@ -1,11 +1,19 @@
 //! A heap of deadlines, with bounded memory although entries go without telling it.
 
-/// One deadline. Ordered by it, then by arrival.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// One deadline.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Due {
     pub deadline_ns: u64,
     pub arrival: u64,
     pub index: u32,
+}
+
+impl Due {
+    /// What is compared, as one number so that no branch hangs on its halves: the deadline, then the arrival.
+    #[inline]
+    fn key(&self) -> u128 {
+        u128::from(self.deadline_ns) << 64 | u128::from(self.arrival)
+    }
 }
 
 /// The earliest deadline on top; four children per node.
@@ -49,7 +57,7 @@ impl Heap {
         self.nodes.push(due);
         while hole > 0 {
             let parent = (hole - 1) / CHILDREN;
-            if self.nodes[parent] <= due {
+            if self.nodes[parent].key() <= due.key() {
                 break;
             }
             self.nodes[hole] = self.nodes[parent];
@@ -73,8 +81,8 @@ impl Heap {
         loop {
             let first = hole * CHILDREN + 1;
             let end = (first + CHILDREN).min(self.nodes.len());
-            let Some(child) = (first..end).min_by_key(|child| self.nodes[*child]) else { break };
-            if self.nodes[child] >= due {
+            let Some(child) = (first..end).min_by_key(|child| self.nodes[*child].key()) else { break };
+            if self.nodes[child].key() >= due.key() {
                 break;
             }
             self.nodes[hole] = self.nodes[child];
