@@ -207,7 +207,7 @@ fn visit(ring: &Ring<Counted>, shape: &Shape, mut random: Random) {
 fn ordered_round(mut random: Random, shape: &Shape) -> u64 {
     let options = ordered::Options {
         capacity: random.below(200) as usize + 1,
-        ring_capacity: 1 << random.below(8),
+        lane_capacity: 1 << random.below(8),
         ..ordered::Options::default()
     };
     let (sender, mut receiver) = ordered::queue(options);

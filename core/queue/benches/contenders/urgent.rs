@@ -9,7 +9,7 @@ use clustercore_queue::ordered::{Event, Options, Order, Receiver, queue};
 use super::{BATCH, CAPACITY, Wait, transfer, until};
 
 fn options(order: Order) -> Options {
-    Options { capacity: CAPACITY, ring_capacity: CAPACITY, order, ..Options::default() }
+    Options { capacity: CAPACITY, lane_capacity: CAPACITY, order, ..Options::default() }
 }
 
 fn event(item: u64) -> Event<u64> {

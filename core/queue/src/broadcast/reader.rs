@@ -5,6 +5,7 @@ use std::fmt;
 use super::batch::Batch;
 use super::shared::Shared;
 use super::{Crowded, WhenFull};
+use crate::spsc::Slip;
 use crate::sync::{Arc, Ordering, View, fence};
 
 /// One reader of a ring. One thread at a time; may move between threads. Dropping it unsubscribes.
@@ -20,8 +21,7 @@ pub struct Reader<T> {
     /// Whether it may be overrun and must pin what it reads.
     pub(super) pins: bool,
     is_multi: bool,
-    /// Whether events were found since it last paused.
-    used_up: bool,
+    slip: Slip,
     missed: u64,
 }
 
@@ -41,7 +41,7 @@ impl<T> Reader<T> {
             seen: start,
             pins,
             is_multi,
-            used_up: false,
+            slip: Slip::default(),
             missed: 0,
         };
         reader.settle(false);
@@ -95,8 +95,7 @@ impl<T> Reader<T> {
 
     /// Whether nothing is there now. This is the look to take between `Bell::prepare_sleep` and blocking.
     pub fn is_empty(&mut self) -> bool {
-        self.used_up = false;
-        self.ready(1) == 0
+        self.seen <= self.position && self.look() == 0
     }
 
     /// How many published events this reader has not read yet; those it has been overrun by count, too.
@@ -112,28 +111,35 @@ impl<T> Reader<T> {
     /// Events ready as far as known, at most `count_max`, looking for more only when they are fewer than that.
     #[inline]
     fn ready(&mut self, count_max: usize) -> usize {
-        if self.seen < self.position.saturating_add(count_max as u64) {
-            if self.seen <= self.position {
-                if std::mem::take(&mut self.used_up) {
-                    // Falls back by a few events rather than fight the writer for each: see `spsc::Consumer::pop`.
-                    std::hint::spin_loop();
-                } else {
-                    // Spinning: the event's line comes along with the position's, rather than after it.
-                    self.view.prefetch(self.position as usize);
-                }
+        if self.seen <= self.position {
+            if self.slip.is_due() {
+                // Keeps its distance rather than fight the writer for each event.
+                self.slip.pause();
+            } else {
+                // Spinning: the event's line comes along with the position's, rather than after it.
+                self.view.prefetch(self.position as usize);
             }
-            // Acquire: pairs with the Release of those who publish; the events below are filled.
-            let published = self.shared.published.load(Ordering::Acquire);
-            self.seen = self.seen.max(published);
-            if self.is_multi && self.seen <= self.position {
-                self.seen = self.shared.filled_from(self.seen);
-            }
-            if self.seen <= self.position {
+            let found = self.look();
+            if found == 0 {
                 return 0;
             }
-            self.used_up = true;
+            self.slip.found(found);
+        } else if self.seen < self.position.saturating_add(count_max as u64) {
+            self.look();
         }
         count_max.min((self.seen - self.position) as usize)
+    }
+
+    /// Looks for more. Returns how many events are known of now.
+    #[inline]
+    fn look(&mut self) -> usize {
+        // Acquire: pairs with the Release of those who publish; the events below are filled.
+        let published = self.shared.published.load(Ordering::Acquire);
+        self.seen = self.seen.max(published);
+        if self.is_multi && self.seen <= self.position {
+            self.seen = self.shared.filled_from(self.seen);
+        }
+        self.seen.saturating_sub(self.position) as usize
     }
 
     /// Moves up until no writer can be about to use our slots again: see `room`.

@@ -27,17 +27,16 @@ pub(super) struct Heap {
 impl Heap {
     /// For `capacity` entries, and as many that are stale.
     pub(super) fn new(capacity: usize) -> Self {
-        Self { nodes: vec![], nodes_max: capacity * 2 }
+        Self { nodes: Vec::with_capacity(capacity * 2), nodes_max: capacity * 2 }
     }
 
     pub(super) fn is_full(&self) -> bool {
         self.nodes.len() >= self.nodes_max
     }
 
-    /// Replaces all. Takes the memory it will ever need.
+    /// Replaces all.
     pub(super) fn build(&mut self, nodes: impl Iterator<Item = Due>) {
         self.nodes.clear();
-        self.nodes.reserve_exact(self.nodes_max);
         self.nodes.extend(nodes);
         for parent in (0..self.nodes.len().div_ceil(CHILDREN)).rev() {
             self.sift_down(parent);

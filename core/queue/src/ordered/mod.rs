@@ -5,11 +5,12 @@
 //! either, take the same few steps however many there are. By deadline there is a heap beside them, built when that order is
 //! asked for. So [`Store::set_order`] loses nothing, and costs nothing but that heap.
 //!
-//! [`queue`] puts it behind an [`mpsc`](crate::mpsc) ring: producers never touch the store and never wait for one another there; the
-//! one consumer moves what has arrived into the store before it takes the next out.
+//! [`queue`] puts it behind [`mpsc`](crate::mpsc), a lane per sender: producers never touch the store and never wait for one
+//! another; the one consumer moves what has arrived into the store before it takes the next out.
 //!
-//! Bounds: the store's capacity, fixed at the start, plus the ring's. Memory per entry: 40 bytes and the value, and
-//! 48 bytes for the heap.
+//! Bounds: the store's capacity, and `lane_capacity` for each sender. Memory per entry of the store, taken at the start: 40
+//! bytes and the value, and 48 bytes for the heap. What "arrives first" means between senders is the order in which the
+//! receiver comes by their lanes.
 //!
 //! ```
 //! use clustercore_queue::ordered::{Event, Order, Options, queue};
@@ -71,7 +72,7 @@ pub enum Order {
 /// What happens to an event that finds the store full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WhenFull {
-    /// It comes back. Behind a ring: it stays in the ring until there is room, and senders see the ring full.
+    /// It comes back. In a [`queue`]: it stays in its sender's lane until there is room, and the sender sees the lane full.
     #[default]
     Refuse,
     /// It is discarded.
@@ -87,8 +88,8 @@ pub enum WhenFull {
 pub struct Options {
     /// Events the store holds: `1..=` [`CAPACITY_MAX`].
     pub capacity: usize,
-    /// Events on their way to the store, rounded up as [`mpsc::ring`](crate::mpsc::ring) does.
-    pub ring_capacity: usize,
+    /// Events of one sender on their way to the store, rounded up as [`mpsc::ring`](crate::mpsc::ring) does.
+    pub lane_capacity: usize,
     /// The order at the start.
     pub order: Order,
     /// What happens to an event that finds the store full.
@@ -96,9 +97,9 @@ pub struct Options {
 }
 
 impl Default for Options {
-    /// 1024 events, as many on their way, by arrival, refuse when full.
+    /// 1024 events, as many of each sender on their way, by arrival, refuse when full.
     fn default() -> Self {
-        Self { capacity: 1024, ring_capacity: 1024, order: Order::default(), when_full: WhenFull::default() }
+        Self { capacity: 1024, lane_capacity: 1024, order: Order::default(), when_full: WhenFull::default() }
     }
 }
 

@@ -1,4 +1,4 @@
-//! A store behind a ring: many producers, one consumer.
+//! A store behind lanes: many producers, one consumer.
 
 use std::fmt;
 
@@ -10,40 +10,40 @@ use crate::mpsc::{self, SendError};
 /// Panics when a capacity is 0 or beyond its limit.
 pub fn queue<T>(options: Options) -> (Sender<T>, Receiver<T>) {
     let store = Store::new(options.capacity, options.order, options.when_full);
-    let (sender, receiver) = mpsc::ring(options.ring_capacity);
-    (Sender { ring: sender }, Receiver { ring: receiver, store })
+    let (sender, receiver) = mpsc::ring(options.lane_capacity);
+    (Sender { lanes: sender }, Receiver { lanes: receiver, store })
 }
 
 /// A sending end. Clone one per thread.
 ///
 /// What is sent is seen by the receiver's next call; nobody is woken: ring the [`Bell`](crate::bell::Bell) yourself.
 pub struct Sender<T> {
-    ring: mpsc::Sender<Event<T>>,
+    lanes: mpsc::Sender<Event<T>>,
 }
 
 impl<T> Sender<T> {
     /// Sends one event.
     ///
-    /// Errors: `Full` when the ring is, whatever the store's policy: the receiver does not keep up. `Closed` when it is gone. Both
+    /// Errors: `Full` when the lane is, whatever the store's policy: the receiver does not keep up. `Closed` when it is gone. Both
     /// give the event back.
     #[inline]
     pub fn try_send(&mut self, event: Event<T>) -> Result<(), SendError<Event<T>>> {
-        self.ring.try_send(event)
+        self.lanes.try_send(event)
     }
 
-    /// Sends events of `events` in one step, as many as there is room for. Returns how many; errors as of the ring.
+    /// Sends events of `events` in one step, as many as there is room for. Returns how many; errors as of [`try_send`](Self::try_send), with nothing in them.
     #[inline]
     pub fn try_send_many<I>(&mut self, events: &mut I) -> Result<usize, SendError<()>>
     where
         I: ExactSizeIterator<Item = Event<T>>,
     {
-        self.ring.try_send_many(events)
+        self.lanes.try_send_many(events)
     }
 }
 
 impl<T> Clone for Sender<T> {
     fn clone(&self) -> Self {
-        Self { ring: self.ring.clone() }
+        Self { lanes: self.lanes.clone() }
     }
 }
 
@@ -55,7 +55,7 @@ impl<T> fmt::Debug for Sender<T> {
 
 /// The receiving end: one thread at a time.
 pub struct Receiver<T> {
-    ring: mpsc::Receiver<Event<T>>,
+    lanes: mpsc::Receiver<Event<T>>,
     store: Store<T>,
 }
 
@@ -84,7 +84,7 @@ impl<T> Receiver<T> {
 
     /// Moves what has arrived into the store: at most a store's capacity, so that it ends. What the store discards goes to `discarded`.
     ///
-    /// Returns how many have arrived. Under [`WhenFull::Refuse`] what finds no room stays in the ring.
+    /// Returns how many have arrived. Under [`WhenFull::Refuse`] what finds no room stays in its lane.
     #[inline]
     pub fn arrive(&mut self, discarded: &mut impl FnMut(Event<T>)) -> usize {
         let capacity = self.store.capacity();
@@ -101,7 +101,7 @@ impl<T> Receiver<T> {
             // Refused it cannot be: no more are taken than there is room for.
             Ok(Some(event)) | Err(event) => discarded(event),
         };
-        self.ring.drain(&mut put, count_max)
+        self.lanes.drain(&mut put, count_max)
     }
 
     /// The next event in the order of now, among all that have arrived.
@@ -120,19 +120,19 @@ impl<T> Receiver<T> {
         self.store.set_when_full(when_full);
     }
 
-    /// Events in the store; there may be more in the ring.
+    /// Events in the store; there may be more in the lanes.
     pub fn stored(&self) -> usize {
         self.store.len()
     }
 
-    /// Whether nothing is there, neither in the store nor in the ring. The look to take between `Bell::prepare_sleep` and blocking.
+    /// Whether nothing is there, neither in the store nor in a lane. The look to take between `Bell::prepare_sleep` and blocking.
     pub fn is_empty(&mut self) -> bool {
-        self.store.is_empty() && self.ring.is_empty()
+        self.store.is_empty() && self.lanes.is_empty()
     }
 
     /// Whether all senders are gone. All they sent comes out of a `pop` after this said `true`.
     pub fn is_closed(&self) -> bool {
-        self.ring.is_closed()
+        self.lanes.is_closed()
     }
 
     /// What has happened in the store so far.

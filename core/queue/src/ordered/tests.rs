@@ -12,8 +12,8 @@ fn event(value: u32, priority: u8, deadline_ns: u64) -> Event<u32> {
 }
 
 #[test]
-fn refused_event_stays_in_the_ring() {
-    let (mut sender, mut receiver) = queue(Options { capacity: 1, ring_capacity: 1, ..Options::default() });
+fn refused_event_stays_in_its_lane() {
+    let (mut sender, mut receiver) = queue(Options { capacity: 1, lane_capacity: 1, ..Options::default() });
     sender.try_send(Event::new(1)).unwrap();
     assert_eq!(receiver.arrive(&mut |_| panic!("discarded")), 1);
     sender.try_send(Event::new(2)).unwrap();
@@ -147,7 +147,7 @@ proptest! {
 #[test]
 fn order_changes_under_two_senders_lose_nothing() {
     const EVENTS: u32 = 50_000;
-    let (sender, mut receiver) = queue(Options { capacity: 100, ring_capacity: 64, ..Options::default() });
+    let (sender, mut receiver) = queue(Options { capacity: 100, lane_capacity: 64, ..Options::default() });
     thread::scope(|scope| {
         for half in 0..2 {
             let mut sender = sender.clone();
