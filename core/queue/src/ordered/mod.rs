@@ -90,6 +90,9 @@ pub struct Options {
     pub capacity: usize,
     /// Events of one sender on their way to the store, rounded up as [`mpsc::ring`](crate::mpsc::ring) does.
     pub lane_capacity: usize,
+    /// How many events [`Receiver::pop`] takes from the store before it looks for arrivals again, at least 1: so many may come out
+    /// before an urgent one that has just arrived, and a look at the lanes is paid for as many.
+    pub look_every: usize,
     /// The order at the start.
     pub order: Order,
     /// What happens to an event that finds the store full.
@@ -97,9 +100,15 @@ pub struct Options {
 }
 
 impl Default for Options {
-    /// 1024 events, as many of each sender on their way, by arrival, refuse when full.
+    /// 1024 events, as many of each sender on their way, a look every 32, by arrival, refuse when full.
     fn default() -> Self {
-        Self { capacity: 1024, lane_capacity: 1024, order: Order::default(), when_full: WhenFull::default() }
+        Self {
+            capacity: 1024,
+            lane_capacity: 1024,
+            look_every: 32,
+            order: Order::default(),
+            when_full: WhenFull::default(),
+        }
     }
 }
 

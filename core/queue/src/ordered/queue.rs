@@ -7,11 +7,15 @@ use crate::mpsc::{self, SendError};
 
 /// A queue for any number of producers and one consumer.
 ///
-/// Panics when a capacity is 0 or beyond its limit.
+/// Panics when a capacity is 0 or beyond its limit, or `look_every` is 0.
 pub fn queue<T>(options: Options) -> (Sender<T>, Receiver<T>) {
+    assert!(options.look_every > 0, "look_every is 0, at least 1 is needed");
     let store = Store::new(options.capacity, options.order, options.when_full);
     let (sender, receiver) = mpsc::ring(options.lane_capacity);
-    (Sender { lanes: sender }, Receiver { lanes: receiver, store })
+    (
+        Sender { lanes: sender },
+        Receiver { lanes: receiver, store, look_every: options.look_every, until_look: 0 },
+    )
 }
 
 /// A sending end. Clone one per thread.
@@ -57,14 +61,20 @@ impl<T> fmt::Debug for Sender<T> {
 pub struct Receiver<T> {
     lanes: mpsc::Receiver<Event<T>>,
     store: Store<T>,
+    look_every: usize,
+    /// Events that `pop` may take before it looks for arrivals.
+    until_look: usize,
 }
 
 impl<T> Receiver<T> {
-    /// Takes the next event in the order of now, among all that have arrived. What the store discards on the way is dropped
-    /// and counted.
+    /// Takes the next event in the order of now, among those that had arrived at the last look: see [`Options::look_every`]. `None` when
+    /// there is none at all. What the store discards on the way is dropped and counted.
     #[inline]
     pub fn pop(&mut self) -> Option<Event<T>> {
-        self.arrive(&mut drop);
+        if self.until_look == 0 || self.store.is_empty() {
+            self.arrive(&mut drop);
+        }
+        self.until_look -= 1;
         self.store.pop()
     }
 
@@ -87,6 +97,7 @@ impl<T> Receiver<T> {
     /// Returns how many have arrived. Under [`WhenFull::Refuse`] what finds no room stays in its lane.
     #[inline]
     pub fn arrive(&mut self, discarded: &mut impl FnMut(Event<T>)) -> usize {
+        self.until_look = self.look_every;
         let capacity = self.store.capacity();
         let count_max = match self.store.when_full() {
             WhenFull::Refuse => capacity - self.store.len(),

@@ -42,6 +42,21 @@ fn discarded_event_is_handed_out_and_counted() {
 }
 
 #[test]
+fn urgent_event_waits_for_the_next_look_and_no_longer() {
+    let (mut sender, mut receiver) =
+        queue(Options { look_every: 2, order: Order::Priority, ..Options::default() });
+    assert_eq!(
+        sender.try_send_many(&mut [event(1, 1, 0), event(2, 1, 0), event(3, 1, 0)].into_iter()),
+        Ok(3)
+    );
+    assert_eq!(receiver.pop().map(|event| event.value), Some(1));
+    sender.try_send(event(9, 9, 0)).unwrap();
+    assert_eq!(receiver.pop().map(|event| event.value), Some(2));
+    assert_eq!(receiver.pop().map(|event| event.value), Some(9));
+    assert_eq!(receiver.pop().map(|event| event.value), Some(3));
+}
+
+#[test]
 #[should_panic(expected = "capacity is 0")]
 fn no_capacity_is_refused() {
     let _ = Store::<u8>::new(0, Order::Arrival, WhenFull::Refuse);
