@@ -13,7 +13,8 @@
 //! them stay until then, so a pool of leases wants that many buffers more.
 //!
 //! Bounds: `capacity` events, `readers_max` readers. Memory per reader: its seat, one padded cache line (128 bytes
-//! on x86-64), taken at the start, and its handle. A writer looks at all seats that were ever taken when it has used
+//! on x86-64), taken at the start, and its handle of 72
+//! bytes. A writer looks at all seats that were ever taken when it has used
 //! up the room it knows of, at best once per lap; while the ring stays full it looks at the slowest reader alone.
 //!
 //! Nobody is woken here: ring the [`Bell`](crate::bell::Bell) of each sleeping thread after publishing. One bell per

@@ -171,6 +171,13 @@ fn every_event_is_dropped_once() {
     }
 }
 
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn reader_takes_what_the_documentation_says() {
+    assert_eq!(size_of::<crossbeam_utils::CachePadded<AtomicU64>>(), 128);
+    assert_eq!(size_of::<Reader<u64>>(), 72);
+}
+
 /// Writers with batches of all sizes, readers that come and go: each sees every event from where it joined, or counts it as
 /// missed; each writer's in order.
 fn many_threads(when_full: WhenFull) {

@@ -160,3 +160,13 @@ impl<T> Lists<T> {
 
 /// The index that means "none".
 const NONE: u32 = u32::MAX;
+
+#[cfg(all(test, target_pointer_width = "64", not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entry_takes_what_the_documentation_says() {
+        assert_eq!(size_of::<Entry<u64>>() - size_of::<u64>(), 48);
+    }
+}

@@ -8,7 +8,7 @@
 //! [`queue`] puts it behind [`mpsc`](crate::mpsc), a lane per sender: producers never touch the store and never wait for one
 //! another; the one consumer moves what has arrived into the store before it takes the next out.
 //!
-//! Bounds: the store's capacity, and `lane_capacity` for each sender. Memory per entry of the store, taken at the start: 40
+//! Bounds: the store's capacity, and `lane_capacity` for each sender. Memory per entry of the store, taken at the start: 48
 //! bytes and the value, and 48 bytes for the heap. What "arrives first" means between senders is the order in which the
 //! receiver comes by their lanes.
 //!
