@@ -156,6 +156,24 @@ fn reader_that_leaves_gives_its_slots_free() {
     });
 }
 
+#[test]
+fn seat_is_handed_on_with_all_that_was_read_from_it() {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(3);
+    model.check(|| {
+        let (mut writer, ring) = single(options(2, 1, WhenFull::Refuse));
+        let mut first = ring.subscribe().unwrap();
+        write_all(&mut writer, 0..2);
+        let one = thread::spawn(move || first.for_each(1, |event| assert_eq!(**event, 0)));
+        let other = thread::spawn(move || drop(writer.publish(Box::new(2))));
+        if let Ok(mut second) = ring.subscribe_oldest() {
+            second.for_each(1, |event| assert!(**event < 3));
+        }
+        one.join().unwrap();
+        other.join().unwrap();
+    });
+}
+
 /// Two writers, one event or batch each, and a reader: all arrive, each writer's in order.
 fn two_writers(capacity: usize, when_full: WhenFull) {
     let mut model = loom::model::Builder::new();
