@@ -5,8 +5,23 @@
 #![forbid(unsafe_code)]
 
 pub mod event;
+pub mod predicate;
+pub mod principal;
+pub mod qos;
 pub mod value;
+
+mod id;
+mod routes;
+mod scheduler;
+mod seen;
+mod slots;
+mod timers;
 
 pub use clustercore_proto::time::{Duration, Instant};
 pub use event::{Event, EventBuilder, EventError, EventLimits, Reliability};
+pub use id::{ChannelId, ConsumerProxyId, DeliveryId, GroupId, SupplierProxyId};
+pub use predicate::{Filter, Predicate};
+pub use principal::{Denied, Principal, Right, Rights};
+pub use qos::{Qos, Settings};
+pub use scheduler::Discipline;
 pub use value::{Fields, Value};
