@@ -88,6 +88,12 @@ impl<F: Fn(&Event) -> Result<bool, Undecided> + Send + Sync> Predicate for Closu
     }
 }
 
+impl fmt::Debug for dyn Predicate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text())
+    }
+}
+
 impl fmt::Debug for Mapping {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?} where {}", self.change, self.filter.text())

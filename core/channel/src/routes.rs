@@ -21,6 +21,8 @@ pub(crate) struct Routes {
     epoch: u64,
     /// Filters evaluated.
     pub evaluations: u64,
+    /// Routes that rejected the event of this round, and whether because a filter failed.
+    rejecting: Vec<(u32, bool)>,
 }
 
 struct FilterEntry {
@@ -101,6 +103,16 @@ impl Routes {
         index
     }
 
+    /// A queue that joined a route a second time, the same one or another, leaves it once.
+    pub fn leave_once(&mut self, queue: u32, index: u32) {
+        let queues = &mut self.routes[index].queues;
+        if queues.iter().filter(|it| **it == queue).count() < 2 {
+            return self.leave(queue, index);
+        }
+        let last = queues.iter().rposition(|it| *it == queue).expect("it is there twice");
+        queues.remove(last);
+    }
+
     /// A queue leaves its route.
     pub fn leave(&mut self, queue: u32, index: u32) {
         let route = &mut self.routes[index];
@@ -132,8 +144,20 @@ impl Routes {
     }
 
     /// The next event is another one: verdicts are forgotten.
+    #[inline]
     pub fn begin(&mut self) {
         self.epoch += 1;
+        self.rejecting.clear();
+    }
+
+    /// What was collected holds: rejections are counted. Without it, the same event may be collected again.
+    #[inline]
+    pub fn commit(&mut self) {
+        for (route, is_failed) in self.rejecting.drain(..) {
+            let route = &mut self.routes[route];
+            route.rejected += 1;
+            route.failed += u64::from(is_failed);
+        }
     }
 
     /// Whether a filter holds for the event of this round; `None` when it failed.
@@ -183,10 +207,7 @@ impl Routes {
         for filter in route.interest.filters.into_iter().flatten() {
             let verdict = self.holds(filter, event);
             if verdict != Some(true) {
-                let route = &mut self.routes[index];
-                route.rejected += 1;
-                route.failed += u64::from(verdict.is_none());
-                return;
+                return self.rejecting.push((index, verdict.is_none()));
             }
         }
         wanted.extend_from_slice(&self.routes[index].queues);
@@ -228,6 +249,7 @@ mod tests {
         let mut wanted = Vec::new();
         routes.begin();
         routes.collect(event, &mut wanted);
+        routes.commit();
         wanted.sort_unstable();
         wanted
     }

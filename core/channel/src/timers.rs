@@ -93,6 +93,11 @@ impl<K: Copy> Timers<K> {
         self.pop_due(target)
     }
 
+    /// When a timer fires, rounded up to a tick.
+    pub fn at(&self, handle: u32) -> Instant {
+        Instant::from_nanos(self.entries[handle as usize].tick.saturating_mul(TICK_NS))
+    }
+
     /// When to look again.
     pub fn next(&self) -> Option<Instant> {
         let (level, slot, _) = self.earliest()?;
@@ -230,7 +235,11 @@ mod tests {
                     assert_eq!(fired, expected, "seed {seed}");
                 }
                 let next = model.iter().map(|(tick, ..)| *tick).min();
-                assert_eq!(timers.next(), next.map(|tick| Instant::from_nanos(tick * TICK_NS)), "seed {seed}");
+                assert_eq!(
+                    timers.next(),
+                    next.map(|tick| Instant::from_nanos(tick * TICK_NS)),
+                    "seed {seed}"
+                );
                 assert_eq!(timers.len(), model.len());
             }
         }
