@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod channel;
+pub mod engine;
 pub mod event;
 pub mod predicate;
 pub mod principal;
@@ -24,6 +25,7 @@ mod timers;
 
 pub use channel::{Channel, ChannelConfig};
 pub use clustercore_proto::time::{Duration, Instant};
+pub use engine::{Engine, EngineConfig, EngineError};
 pub use event::{Event, EventBuilder, EventError, EventLimits, Reliability};
 pub use id::{ChannelId, ConsumerProxyId, DeliveryId, GroupId, SupplierProxyId};
 pub use output::{Handed, Output, Pushed, Refusal};

@@ -76,11 +76,6 @@ impl Routes {
         }
     }
 
-    /// The filter of a number.
-    pub fn filter(&self, index: u32) -> &Filter {
-        &self.filters[index].filter
-    }
-
     /// A queue joins the route of its interest. Filters are those of its group and its own.
     pub fn join(&mut self, queue: u32, types: &[TypePattern], filters: [Option<&Filter>; 2]) -> u32 {
         let filters = filters.map(|filter| filter.map(|filter| self.add_filter(filter)));

@@ -121,7 +121,9 @@ mod tests {
     #[test]
     fn a_change_of_discipline_loses_nobody() {
         let mut scheduler = Scheduler::new(Discipline::Priority);
-        [(1, 5), (2, 250), (3, 100)].map(|(member, priority)| scheduler.enter(member, priority));
+        for (member, priority) in [(1, 5), (2, 250), (3, 100)] {
+            scheduler.enter(member, priority);
+        }
         scheduler.set(Discipline::RoundRobin);
         scheduler.enter(4, 255);
         let order: Vec<u32> = std::iter::from_fn(|| scheduler.next()).collect();

@@ -197,7 +197,9 @@ mod tests {
         seen.enter(&event(2, Some(103)), false);
         let sight = |seen: &Seen, number| seen.look(&event(99, Some(number)));
         let expected = [(100, Sight::Repeat), (101, Sight::New), (103, Sight::Repeat), (104, Sight::New)];
-        expected.map(|(number, is)| assert_eq!(sight(&seen, number), is, "{number}"));
+        for (number, is) in expected {
+            assert_eq!(sight(&seen, number), is, "{number}");
+        }
         assert_eq!(sight(&seen, 39), Sight::Repeat);
         assert_eq!(sight(&seen, 40), Sight::New);
     }

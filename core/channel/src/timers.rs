@@ -52,6 +52,7 @@ impl<K: Copy> Timers<K> {
         }
     }
 
+    #[cfg(test)]
     pub fn len(&self) -> usize {
         self.len
     }

@@ -262,6 +262,7 @@ impl Channel {
                 self.ready(now, delivery);
             }
         }
+        self.refill(now);
         Ok(())
     }
 
@@ -437,6 +438,16 @@ impl Channel {
             let Some(victim) = victim else { return };
             self.settle(now, victim, Verdict::Discarded);
         }
+    }
+
+    /// The specification of a consumer proxy.
+    pub fn consumer_proxy(&self, id: ConsumerProxyId) -> Option<&ConsumerProxySpec> {
+        self.check_consumer(id).ok().map(|()| &self.intakes[id.index].spec)
+    }
+
+    /// The specification of a supplier proxy.
+    pub fn supplier_proxy(&self, id: SupplierProxyId) -> Option<&SupplierProxySpec> {
+        self.check_supplier(id).ok().map(|()| &self.outlets[id.index].spec)
     }
 
     /// Ids and specifications of all supplier proxies.

@@ -31,7 +31,7 @@ struct World {
 
 fn filter(modulus: u64) -> Option<Filter> {
     let holds = move |event: &Event| match event.field("number") {
-        Some(Value::Int(number)) if number % 7 != 0 => Ok(number as u64 % modulus == 0),
+        Some(Value::Int(number)) if number % 7 != 0 => Ok((number as u64).is_multiple_of(modulus)),
         _ => Err(Undecided),
     };
     (modulus != 1).then(|| Closure::shared(format!("number % {modulus} == 0"), holds))
@@ -308,6 +308,7 @@ impl World {
                 queue.members[member].is_connected = is;
                 if !is {
                     queue.disconnect(now, member);
+                    self.model.refill(now);
                 }
                 self.channel.set_connected(now, proxy, is).unwrap();
             }
