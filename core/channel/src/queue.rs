@@ -1,12 +1,13 @@
 //! What waits for one consumer, or for one group of consumers.
 
+use crate::channel::Verdict;
 use crate::delivery::{Chain, Deliveries, List, NONE, State};
 use crate::event::Text;
 use crate::predicate::Change;
-use crate::qos::{Discard, Order, Settings};
+use crate::qos::{Acknowledgement, Discard, Order, Settings};
 use crate::stats::QueueStats;
 use clustercore_proto::time::Instant;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 /// A bounded queue. Its deliveries hang in chains: by age those that nobody works on, by turn those of one state.
 #[derive(Debug)]
@@ -29,6 +30,9 @@ pub(crate) struct Queue {
     pub unwritten: List,
     pub urgent: List,
     pub ready_len: u32,
+    /// The quick lane: events that only wait for their turn, in order. What may expire, be acknowledged, wait for its time or
+    /// go by priority is a delivery instead; both are one queue, by offset.
+    pub plain: VecDeque<Plain>,
     /// By priority, or all in one, the highest last.
     levels: Vec<(u8, List)>,
     deadlines: BTreeMap<(Instant, u64), u32>,
@@ -36,6 +40,22 @@ pub(crate) struct Queue {
     ranks: BTreeMap<(u8, u64), u32>,
     /// Ordering keys of which one is under way; the others wait.
     keys: HashMap<Text, List>,
+}
+
+/// An event of the quick lane.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plain {
+    pub offset: u64,
+    pub kept: u32,
+}
+
+/// What gives way.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Victim {
+    /// A delivery.
+    Delivery(u32),
+    /// The first of the quick lane.
+    Plain,
 }
 
 impl Queue {
@@ -55,6 +75,7 @@ impl Queue {
             unwritten: List::EMPTY,
             urgent: List::EMPTY,
             ready_len: 0,
+            plain: VecDeque::new(),
             levels: Vec::new(),
             deadlines: BTreeMap::new(),
             ranks: BTreeMap::new(),
@@ -68,16 +89,62 @@ impl Queue {
         self.len >= self.settings.length_max || self.bytes + size as u64 > self.settings.bytes_max
     }
 
-    /// Which delivery gives way to one of this priority; `None` for the one that comes.
-    pub fn victim(&self, priority: u8) -> Option<u32> {
+    /// What gives way to one of this priority; `None` for the one that comes.
+    pub fn victim(&self, all: &Deliveries, priority: u8) -> Option<Victim> {
         match self.settings.discard {
-            Discard::Oldest => Some(self.age.head).filter(|head| *head != NONE),
+            Discard::Oldest => self.oldest(all),
             Discard::Newest | Discard::Refuse => None,
             Discard::LowestPriority => {
                 let (&(lowest, _), &index) = self.ranks.first_key_value()?;
-                (lowest <= priority).then_some(index)
+                (lowest <= priority).then_some(Victim::Delivery(index))
             }
         }
+    }
+
+    fn oldest(&self, all: &Deliveries) -> Option<Victim> {
+        let first = self.plain.front().map_or(u64::MAX, |plain| plain.offset);
+        match self.age.head {
+            NONE => (!self.plain.is_empty()).then_some(Victim::Plain),
+            head if all[head].offset < first => Some(Victim::Delivery(head)),
+            _ => Some(Victim::Plain),
+        }
+    }
+
+    /// The newest that nobody works on; [`Victim::Plain`] stands for the last of the quick lane here.
+    pub fn newest(&self, all: &Deliveries) -> Option<Victim> {
+        let last = self.plain.back().map(|plain| plain.offset);
+        match self.age.tail {
+            NONE => last.map(|_| Victim::Plain),
+            tail if last.is_none_or(|last| all[tail].offset > last) => Some(Victim::Delivery(tail)),
+            _ => Some(Victim::Plain),
+        }
+    }
+
+    /// One event less, and how it ended.
+    #[inline]
+    pub fn count_out(&mut self, size: u64, verdict: Verdict) {
+        self.len -= 1;
+        self.bytes -= size;
+        match verdict {
+            Verdict::Settled => self.stats.settled += 1,
+            Verdict::Expired => self.stats.expired += 1,
+            Verdict::Discarded => self.stats.discarded += 1,
+            Verdict::Dead => self.stats.dead += 1,
+            Verdict::Dropped => self.stats.dropped += 1,
+        }
+    }
+
+    /// The settings allow the quick lane.
+    #[inline]
+    pub fn is_plain(&self) -> bool {
+        let Settings { order, discard, acknowledgement, .. } = self.settings;
+        is_plain(order, discard, acknowledgement) && self.mappings.is_empty()
+    }
+
+    /// Something may be handed over.
+    #[inline]
+    pub fn has_ready(&self) -> bool {
+        self.ready_len > 0 || !self.plain.is_empty()
     }
 
     /// Nobody works on it.
@@ -202,6 +269,8 @@ impl Queue {
     pub fn check_invariants(&self, all: &Deliveries) {
         let ages: Vec<u32> = self.age.iter(all, Chain::Age).collect();
         assert!(ages.is_sorted_by_key(|it| all[*it].offset), "by age");
+        assert!(self.plain.is_empty() || self.is_plain());
+        assert!(self.plain.iter().is_sorted_by_key(|it| it.offset), "the quick lane by age");
         let ready = ages.iter().filter(|it| all[**it].state == State::Ready).count();
         assert_eq!(ready, self.ready_len as usize, "the ready ones are counted");
         let chained: usize = self.levels.iter().map(|(_, list)| list.iter(all, Chain::Turn).count()).sum();
@@ -215,4 +284,9 @@ impl Queue {
         let sum = settled + expired + discarded + dead + dropped + u64::from(self.len);
         assert_eq!(queued, sum, "every event is accounted for: {:?}, {} in the queue", self.stats, self.len);
     }
+}
+
+/// Nothing is looked at but the order of acceptance.
+pub(crate) fn is_plain(order: Order, discard: Discard, acknowledgement: Acknowledgement) -> bool {
+    order == Order::Fifo && discard != Discard::LowestPriority && acknowledgement == Acknowledgement::None
 }

@@ -1,12 +1,13 @@
 //! Events come in: pushed by suppliers, or pulled from them.
 
 use super::proxy::{Arrival, Mode, expiry_after};
-use super::{Channel, Key};
+use super::{Channel, Kept, Key, Verdict};
 use crate::delivery::{Delivery, State};
 use crate::event::{Event, Reliability};
 use crate::id::ConsumerProxyId;
 use crate::output::{Output, Pushed, Refusal};
-use crate::qos::Discard;
+use crate::qos::{Discard, Settings};
+use crate::queue::{Plain, Victim};
 use crate::seen::Sight;
 use crate::timers::NO_TIMER;
 use clustercore_proto::time::{Duration, Instant};
@@ -272,15 +273,8 @@ impl Channel {
         }
         let size = self.kept[kept].event.size();
         self.queues[queue].stats.queued += 1;
-        while self.queues[queue].is_full_for(size) {
-            let fits_alone = size as u64 <= self.queues[queue].settings.bytes_max;
-            match self.queues[queue].victim(priority).filter(|_| fits_alone) {
-                Some(victim) => self.settle(now, victim, Verdict::Discarded),
-                None => {
-                    self.queues[queue].stats.discarded += 1;
-                    return None;
-                }
-            }
+        if !self.make_room_in(now, queue, size, priority) {
+            return None;
         }
         let delivery = Delivery::new(kept, queue, offset, priority, expiry);
         let (index, _) = self.deliveries.insert(delivery);
@@ -290,10 +284,52 @@ impl Channel {
         place.bytes += size as u64;
         Some(index)
     }
-}
 
-use super::{Kept, Verdict};
-use crate::qos::Settings;
+    /// An event for the quick lane of a queue.
+    #[inline]
+    pub(super) fn offer_plain(&mut self, now: Instant, queue: u32, kept: u32, size: usize) {
+        let offset = self.kept[kept].offset;
+        let place = &mut self.queues[queue];
+        place.stats.queued += 1;
+        if place.is_full_for(size) && !self.make_room_in(now, queue, size, 0) {
+            return;
+        }
+        self.kept[kept].refs += 1;
+        let place = &mut self.queues[queue];
+        place.len += 1;
+        place.bytes += size as u64;
+        place.plain.push_back(Plain { offset, kept });
+        // Where others wait already, their turn has been asked for, or something else stands in its way.
+        if place.plain.len() == 1 {
+            self.wake(queue);
+        }
+    }
+
+    /// Makes room in a queue, as its policy says; false when the one that comes gives way, which is counted.
+    fn make_room_in(&mut self, now: Instant, queue: u32, size: usize, priority: u8) -> bool {
+        while self.queues[queue].is_full_for(size) {
+            let fits_alone = size as u64 <= self.queues[queue].settings.bytes_max;
+            match self.queues[queue].victim(&self.deliveries, priority).filter(|_| fits_alone) {
+                Some(victim) => self.discard(now, queue, victim),
+                None => {
+                    self.queues[queue].stats.discarded += 1;
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    pub(super) fn discard(&mut self, now: Instant, queue: u32, victim: Victim) {
+        match victim {
+            Victim::Delivery(index) => self.settle(now, index, Verdict::Discarded),
+            Victim::Plain => {
+                let plain = self.queues[queue].plain.pop_front().expect("chosen just now");
+                self.settle_plain(queue, plain, Verdict::Discarded);
+            }
+        }
+    }
+}
 
 /// How long a supplier who had nothing is left alone at least.
 const PULL_RHYTHM_MIN: Duration = Duration::from_millis(10);

@@ -17,6 +17,14 @@ impl Channel {
             let has_time = matches!(it.state, State::InFlight | State::Held | State::Waiting);
             assert!(!has_time || it.timer != NO_TIMER, "{it:?} waits for a time");
         }
+        for (index, _, queue) in self.queues.iter() {
+            for plain in &queue.plain {
+                assert_eq!(self.kept[plain.kept].offset, plain.offset);
+                refs[plain.kept as usize] += 1;
+                lens[index as usize].0 += 1;
+                lens[index as usize].1 += self.kept[plain.kept].event.size() as u64;
+            }
+        }
         self.retained.iter().for_each(|kept| refs[*kept as usize] += 1);
         self.pending.iter().for_each(|it| refs[it.kept as usize] += 1);
         let mut bytes = 0;

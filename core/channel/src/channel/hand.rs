@@ -4,9 +4,10 @@ use super::proxy::{Mode, Outlet};
 use super::{Channel, Kept, Key, Verdict};
 use crate::delivery::{Chain, Deliveries, NONE, State};
 use crate::event::Text;
-use crate::id::SupplierProxyId;
+use crate::id::{DeliveryId, SupplierProxyId};
 use crate::output::{Handed, Output};
 use crate::qos::{Acknowledgement, Settings};
+use crate::queue::Plain;
 use crate::scheduler::Discipline;
 use crate::slots::Slots;
 use crate::timers::NO_TIMER;
@@ -20,10 +21,21 @@ pub struct Batch<'a> {
     pub name: &'a Text,
     /// Each has to be acknowledged.
     pub is_acknowledged: bool,
-    picked: &'a [u32],
+    picked: &'a [Pick],
     deliveries: &'a Deliveries,
     kept: &'a Slots<Kept>,
 }
+
+/// An event of a batch: a delivery, or from the quick lane.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pick {
+    delivery: u32,
+    kept: u32,
+    offset: u64,
+}
+
+/// The name of what is done when it is handed over.
+const NOT_ACKNOWLEDGED: DeliveryId = DeliveryId { index: NONE, generation: 0 };
 
 impl<'a> Batch<'a> {
     /// How many; at least one.
@@ -36,11 +48,14 @@ impl<'a> Batch<'a> {
     #[inline]
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Handed<'a>> {
         let (deliveries, kept) = (self.deliveries, self.kept);
-        self.picked.iter().map(move |&index| {
-            let (delivery, kept) = (&deliveries[index], &kept[deliveries[index].event]);
-            let generation = deliveries.generation(index).expect("a delivery that is being handed over");
-            let name = (index, generation).into();
-            Handed { event: &kept.event, delivery: name, offset: delivery.offset, tries: delivery.tries }
+        self.picked.iter().map(move |pick| {
+            let event = &kept[pick.kept].event;
+            if pick.delivery == NONE {
+                return Handed { event, delivery: NOT_ACKNOWLEDGED, offset: pick.offset, tries: 0 };
+            }
+            let generation = deliveries.generation(pick.delivery).expect("it is being handed over");
+            let tries = deliveries[pick.delivery].tries;
+            Handed { event, delivery: (pick.delivery, generation).into(), offset: pick.offset, tries }
         })
     }
 }
@@ -103,6 +118,7 @@ impl Channel {
             return None;
         }
         if !self.is_open(proxy.index) {
+            self.outlets[proxy.index].is_waiting = true;
             return Some(0);
         }
         self.outlets[proxy.index].is_blocked = false;
@@ -134,7 +150,7 @@ impl Channel {
         let outlet = &self.outlets[index];
         let queue = &self.queues[outlet.queue];
         let has_window = self.window(outlet, &queue.settings) > 0;
-        queue.ready_len > 0
+        queue.has_ready()
             && outlet.spec.mode == Mode::Push
             && !outlet.is_blocked
             && now >= outlet.paced_until
@@ -165,7 +181,7 @@ impl Channel {
         }
         let queue = &self.queues[outlet.queue];
         if outlet.spec.mode == Mode::Pull {
-            let has_window = self.window(outlet, &queue.settings) > 0 && queue.ready_len > 0;
+            let has_window = self.window(outlet, &queue.settings) > 0 && queue.has_ready();
             if self.is_open(index) && (has_window || !queue.urgent.is_empty()) {
                 self.outlets[index].is_waiting = false;
                 let proxy = self.outlet_id(index);
@@ -216,15 +232,23 @@ impl Channel {
         picked.clear();
         let urgent_len = self.pick_urgent(now, queue, &mut picked);
         while picked.len() - urgent_len < max {
-            let Some(delivery) = self.queues[queue].first_ready() else { break };
+            let place = &mut self.queues[queue];
+            let ready = if place.ready_len > 0 { place.first_ready() } else { None };
+            let before = ready.map_or(u64::MAX, |index| self.deliveries[index].offset);
+            if let Some(Plain { offset, kept }) = place.plain.front().copied().filter(|it| it.offset < before)
+            {
+                place.plain.pop_front();
+                picked.push(Pick { delivery: NONE, kept, offset });
+                continue;
+            }
+            let Some(delivery) = ready else { break };
             if self.deliveries[delivery].expiry <= now {
                 self.settle(now, delivery, Verdict::Expired);
                 continue;
             }
-            self.queues[queue].leave_ready(&mut self.deliveries, delivery);
-            self.queues[queue].leave_age(&mut self.deliveries, delivery);
-            self.deliveries[delivery].state = State::Picked;
-            picked.push(delivery);
+            place.leave_ready(&mut self.deliveries, delivery);
+            place.leave_age(&mut self.deliveries, delivery);
+            self.pick(delivery, &mut picked);
         }
         let mut taken = 0;
         if !picked.is_empty() {
@@ -243,7 +267,7 @@ impl Channel {
         taken
     }
 
-    fn pick_urgent(&mut self, now: Instant, queue: u32, picked: &mut Vec<u32>) -> usize {
+    fn pick_urgent(&mut self, now: Instant, queue: u32, picked: &mut Vec<Pick>) -> usize {
         loop {
             let head = self.queues[queue].urgent.head;
             if head == NONE {
@@ -254,38 +278,48 @@ impl Channel {
                 continue;
             }
             self.queues[queue].urgent.remove(&mut self.deliveries, Chain::Turn, head);
-            self.deliveries[head].state = State::Picked;
-            picked.push(head);
+            self.pick(head, picked);
         }
     }
 
-    fn put_back(&mut self, queue: u32, left: &[u32], urgent_len: usize) {
-        for &delivery in left[..urgent_len].iter().rev() {
+    fn pick(&mut self, delivery: u32, picked: &mut Vec<Pick>) {
+        let it = &mut self.deliveries[delivery];
+        it.state = State::Picked;
+        picked.push(Pick { delivery, kept: it.event, offset: it.offset });
+    }
+
+    fn put_back(&mut self, queue: u32, left: &[Pick], urgent_len: usize) {
+        for &Pick { delivery, .. } in left[..urgent_len].iter().rev() {
             let head = self.queues[queue].urgent.head;
             self.queues[queue].urgent.insert_before(&mut self.deliveries, Chain::Turn, delivery, head);
             self.deliveries[delivery].state = State::Urgent;
         }
-        for &delivery in &left[urgent_len..] {
+        for &Pick { delivery, kept, offset } in left[urgent_len..].iter().rev() {
+            if delivery == NONE {
+                self.queues[queue].plain.push_front(Plain { offset, kept });
+                continue;
+            }
             self.queues[queue].enter_age(&mut self.deliveries, delivery);
             self.queues[queue].enter_ready(&mut self.deliveries, delivery);
         }
     }
 
     #[inline]
-    fn handed(&mut self, now: Instant, index: u32, settings: &Settings, gone: &[u32], urgent_len: usize) {
+    fn handed(&mut self, now: Instant, index: u32, settings: &Settings, gone: &[Pick], urgent_len: usize) {
         let queue = self.outlets[index].queue;
-        for (place, &delivery) in gone.iter().enumerate() {
+        self.queues[queue].stats.delivered += gone.len() as u64;
+        for (place, &Pick { delivery, kept, offset }) in gone.iter().enumerate() {
+            if delivery == NONE {
+                self.settle_plain(queue, Plain { offset, kept }, Verdict::Settled);
+                continue;
+            }
             let it = &mut self.deliveries[delivery];
             it.tries = it.tries.saturating_add(1);
-            let is_again = it.tries > 1;
-            let stats = &mut self.queues[queue].stats;
-            stats.delivered += 1;
-            stats.redelivered += u64::from(is_again);
+            self.queues[queue].stats.redelivered += u64::from(it.tries > 1);
             if settings.acknowledgement == Acknowledgement::None || place < urgent_len {
                 self.settle(now, delivery, Verdict::Settled);
                 continue;
             }
-            let it = &mut self.deliveries[delivery];
             (it.state, it.holder) = (State::InFlight, index);
             let outlet = &mut self.outlets[index];
             outlet.in_flight += 1;

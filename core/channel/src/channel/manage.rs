@@ -7,8 +7,8 @@ use crate::event::Text;
 use crate::id::{ConsumerProxyId, GroupId, SupplierProxyId};
 use crate::output::Refusal;
 use crate::predicate::{Change, Filter, Mapping};
-use crate::qos::{Level, Qos, QosError, Settings, validate};
-use crate::queue::Queue;
+use crate::qos::{Discard, Level, Qos, QosError, Settings, validate};
+use crate::queue::{Queue, Victim, is_plain};
 use crate::scheduler::Discipline;
 use crate::stats::{IntakeStats, QueueStats};
 use clustercore_proto::time::Instant;
@@ -231,6 +231,9 @@ impl Channel {
             let Some(head) = heads.into_iter().find(|head| *head != NONE) else { break };
             self.settle(now, head, Verdict::Dropped);
         }
+        while let Some(plain) = self.queues[queue].plain.pop_front() {
+            self.settle_plain(queue, plain, Verdict::Dropped);
+        }
     }
 
     /// A consumer's connection comes or goes. When it goes, what it has not acknowledged waits for the next try at once.
@@ -343,6 +346,8 @@ impl Channel {
             self.outlets[member].spec.qos = qos;
         }
         self.reset_all(now);
+        // What could not give way at an earlier change may now.
+        self.shrink(now, queue);
         Ok(())
     }
 
@@ -413,6 +418,10 @@ impl Channel {
                 }
             }
             if settings != self.queues[queue].settings {
+                let Settings { order, discard, acknowledgement, .. } = settings;
+                if !is_plain(order, discard, acknowledgement) {
+                    self.leave_plain(queue);
+                }
                 self.queues[queue].set(&mut self.deliveries, settings);
                 self.shrink(now, queue);
                 self.unstall(queue);
@@ -430,13 +439,17 @@ impl Channel {
             if place.len <= length_max && place.bytes <= bytes_max {
                 return;
             }
-            let newest = Some(place.age.tail).filter(|tail| *tail != NONE);
             let victim = match place.settings.discard {
-                crate::qos::Discard::Newest => newest,
-                _ => place.victim(u8::MAX),
+                Discard::Newest => place.newest(&self.deliveries),
+                _ => place.victim(&self.deliveries, u8::MAX),
             };
             let Some(victim) = victim else { return };
-            self.settle(now, victim, Verdict::Discarded);
+            if place.settings.discard == Discard::Newest && victim == Victim::Plain {
+                let plain = self.queues[queue].plain.pop_back().expect("chosen just now");
+                self.settle_plain(queue, plain, Verdict::Discarded);
+            } else {
+                self.discard(now, queue, victim);
+            }
         }
     }
 

@@ -123,7 +123,7 @@ pub struct Channel {
     replaying: Vec<u32>,
     outputs: VecDeque<Output>,
     wanted: Vec<u32>,
-    picked: Vec<u32>,
+    picked: Vec<hand::Pick>,
     unwanted: u64,
 }
 

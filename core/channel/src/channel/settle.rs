@@ -1,10 +1,11 @@
 //! The end of a delivery, and the ways to it.
 
-use super::{Channel, Key};
-use crate::delivery::{Chain, NONE, State};
+use super::{Channel, Kept, Key};
+use crate::delivery::{Chain, Delivery, NONE, State};
 use crate::id::{DeliveryId, SupplierProxyId};
 use crate::output::Output;
 use crate::qos::Acknowledgement;
+use crate::queue::Plain;
 use crate::timers::NO_TIMER;
 use clustercore_proto::time::Instant;
 use std::fmt;
@@ -165,16 +166,7 @@ impl Channel {
         }
         let size = self.kept[event].event.size() as u64;
         let place = &mut self.queues[queue];
-        place.len -= 1;
-        place.bytes -= size;
-        let stats = &mut place.stats;
-        match verdict {
-            Verdict::Settled => stats.settled += 1,
-            Verdict::Expired => stats.expired += 1,
-            Verdict::Discarded => stats.discarded += 1,
-            Verdict::Dead => stats.dead += 1,
-            Verdict::Dropped => stats.dropped += 1,
-        }
+        place.count_out(size, verdict);
         let key = holds_key.then(|| self.kept[event].event.key().cloned()).flatten();
         if let Some(key) = key
             && let Some(next) = place.pass_key(&mut self.deliveries, &key)
@@ -186,7 +178,28 @@ impl Channel {
         self.unstall(queue);
     }
 
+    /// The same for an event of the quick lane, which is out of it already.
+    #[inline]
+    pub(super) fn settle_plain(&mut self, queue: u32, plain: Plain, verdict: Verdict) {
+        let size = self.kept[plain.kept].event.size() as u64;
+        self.queues[queue].count_out(size, verdict);
+        self.unkeep(plain.kept);
+        self.unstall(queue);
+    }
+
+    /// The quick lane of a queue whose settings do not allow it any more becomes deliveries.
+    pub(super) fn leave_plain(&mut self, queue: u32) {
+        for Plain { offset, kept } in std::mem::take(&mut self.queues[queue].plain) {
+            let Kept { priority, expiry, .. } = self.kept[kept];
+            let (index, _) = self.deliveries.insert(Delivery::new(kept, queue, offset, priority, expiry));
+            let place = &mut self.queues[queue];
+            place.enter_age(&mut self.deliveries, index);
+            place.enter_ready(&mut self.deliveries, index);
+        }
+    }
+
     /// Suppliers that waited for room in a queue may try again.
+    #[inline]
     pub(super) fn unstall(&mut self, queue: u32) {
         if self.queues[queue].stalled.is_empty() {
             return;

@@ -22,7 +22,9 @@ impl Channel {
             if intake.stalled_on.is_some() || self.is_intake_suspended(index) {
                 continue;
             }
+            let is_alone = self.intake_turns.len() == 0;
             let quantum = self.intake_turns.quantum(self.intakes[index].settings.weight);
+            let quantum = if is_alone { u32::MAX } else { quantum };
             for _ in 0..quantum {
                 if done == events_max || !self.spread_one(now, index) {
                     break;
@@ -46,19 +48,24 @@ impl Channel {
             self.finish(intake_id, &arrival);
             return true;
         }
-        let event = arrival.event.clone();
+        let arrival = self.intakes[index].buffer.pop_front().expect("looked at just now");
+        let size = arrival.event.size();
         let mut wanted = std::mem::take(&mut self.wanted);
         wanted.clear();
         self.routes.begin();
-        self.routes.collect(&event, &mut wanted);
-        if let Some(queue) = self.full_one(&wanted, event.size()) {
+        self.routes.collect(&arrival.event, &mut wanted);
+        if let Some(queue) = self.full_one(&wanted, size) {
+            self.intakes[index].buffer.push_front(arrival);
             self.stall(index, queue);
             self.wanted = wanted;
             return false;
         }
         self.routes.commit();
-        let arrival = self.take_arrival(index, 0);
-        self.intakes[index].stats.spread += 1;
+        self.buffered -= 1;
+        self.buffered_bytes -= size as u64;
+        let intake = &mut self.intakes[index];
+        intake.bytes -= size as u64;
+        intake.stats.spread += 1;
         let is_retained = self.is_retaining();
         if wanted.is_empty() && !is_retained {
             self.unwanted += 1;
@@ -91,9 +98,17 @@ impl Channel {
         if self.is_retaining() {
             self.retain(kept);
         }
+        let it = &self.kept[kept];
+        let is_plain = !waits && it.expiry == Instant::MAX && it.start <= now;
+        let size = it.event.size();
         let mut deliveries = Vec::new();
         for queue in wanted.drain(..) {
-            if self.queues[queue].cursor.is_some() {
+            let place = &self.queues[queue];
+            if place.cursor.is_some() {
+                continue;
+            }
+            if is_plain && place.is_plain() {
+                self.offer_plain(now, queue, kept, size);
                 continue;
             }
             let Some(delivery) = self.offer(now, queue, kept) else { continue };

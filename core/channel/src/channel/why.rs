@@ -120,7 +120,7 @@ impl Channel {
         say(is_full, Reason::WindowFull { in_flight, max });
         let unwritten = queue.unwritten.iter(&self.deliveries, Chain::Turn).count() as u32;
         say(unwritten > 0, Reason::Unwritten { events: unwritten });
-        if queue.ready_len == 0 {
+        if !queue.has_ready() {
             let events = queue.members.iter().map(|it| self.outlets[*it].in_flight).sum();
             say(events > 0 && !is_full, Reason::InFlight { events });
             let timed = queue.age.iter(&self.deliveries, Chain::Age);
@@ -133,7 +133,7 @@ impl Channel {
             say(events > 0, Reason::KeyBusy { events: events as u32, keys: keys as u32 });
         }
         say(!is_pull && outlet.paced_until > now, Reason::Paced { until: outlet.paced_until });
-        let has_work = queue.ready_len > 0;
+        let has_work = queue.has_ready();
         say(is_pull && has_work, Reason::NotPulled);
         if has_work && reasons.is_empty() {
             reasons.push(Reason::Turn);
