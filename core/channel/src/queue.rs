@@ -47,6 +47,7 @@ pub(crate) struct Queue {
 pub(crate) struct Plain {
     pub offset: u64,
     pub kept: u32,
+    pub size: u32,
 }
 
 /// What gives way.

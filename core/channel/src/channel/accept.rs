@@ -298,7 +298,7 @@ impl Channel {
         let place = &mut self.queues[queue];
         place.len += 1;
         place.bytes += size as u64;
-        place.plain.push_back(Plain { offset, kept });
+        place.plain.push_back(Plain { offset, kept, size: size as u32 });
         // Where others wait already, their turn has been asked for, or something else stands in its way.
         if place.plain.len() == 1 {
             self.wake(queue);

@@ -31,6 +31,7 @@ pub struct Batch<'a> {
 pub(super) struct Pick {
     delivery: u32,
     kept: u32,
+    size: u32,
     offset: u64,
 }
 
@@ -235,10 +236,11 @@ impl Channel {
             let place = &mut self.queues[queue];
             let ready = if place.ready_len > 0 { place.first_ready() } else { None };
             let before = ready.map_or(u64::MAX, |index| self.deliveries[index].offset);
-            if let Some(Plain { offset, kept }) = place.plain.front().copied().filter(|it| it.offset < before)
+            if let Some(Plain { offset, kept, size }) =
+                place.plain.front().copied().filter(|it| it.offset < before)
             {
                 place.plain.pop_front();
-                picked.push(Pick { delivery: NONE, kept, offset });
+                picked.push(Pick { delivery: NONE, kept, size, offset });
                 continue;
             }
             let Some(delivery) = ready else { break };
@@ -285,7 +287,7 @@ impl Channel {
     fn pick(&mut self, delivery: u32, picked: &mut Vec<Pick>) {
         let it = &mut self.deliveries[delivery];
         it.state = State::Picked;
-        picked.push(Pick { delivery, kept: it.event, offset: it.offset });
+        picked.push(Pick { delivery, kept: it.event, size: 0, offset: it.offset });
     }
 
     fn put_back(&mut self, queue: u32, left: &[Pick], urgent_len: usize) {
@@ -294,9 +296,9 @@ impl Channel {
             self.queues[queue].urgent.insert_before(&mut self.deliveries, Chain::Turn, delivery, head);
             self.deliveries[delivery].state = State::Urgent;
         }
-        for &Pick { delivery, kept, offset } in left[urgent_len..].iter().rev() {
+        for &Pick { delivery, kept, size, offset } in left[urgent_len..].iter().rev() {
             if delivery == NONE {
-                self.queues[queue].plain.push_front(Plain { offset, kept });
+                self.queues[queue].plain.push_front(Plain { offset, kept, size });
                 continue;
             }
             self.queues[queue].enter_age(&mut self.deliveries, delivery);
@@ -308,9 +310,12 @@ impl Channel {
     fn handed(&mut self, now: Instant, index: u32, settings: &Settings, gone: &[Pick], urgent_len: usize) {
         let queue = self.outlets[index].queue;
         self.queues[queue].stats.delivered += gone.len() as u64;
-        for (place, &Pick { delivery, kept, offset }) in gone.iter().enumerate() {
+        let (mut plain_len, mut plain_bytes) = (0, 0);
+        for (place, &Pick { delivery, kept, size, .. }) in gone.iter().enumerate() {
             if delivery == NONE {
-                self.settle_plain(queue, Plain { offset, kept }, Verdict::Settled);
+                plain_len += 1;
+                plain_bytes += u64::from(size);
+                self.unkeep(kept);
                 continue;
             }
             let it = &mut self.deliveries[delivery];
@@ -325,6 +330,13 @@ impl Channel {
             outlet.in_flight += 1;
             outlet.flight.insert_before(&mut self.deliveries, Chain::Turn, delivery, NONE);
             self.set_timer(delivery, now + settings.acknowledge_timeout);
+        }
+        if plain_len > 0 {
+            let place = &mut self.queues[queue];
+            place.len -= plain_len;
+            place.bytes -= plain_bytes;
+            place.stats.settled += u64::from(plain_len);
+            self.unstall(queue);
         }
     }
 }

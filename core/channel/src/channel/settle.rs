@@ -181,15 +181,14 @@ impl Channel {
     /// The same for an event of the quick lane, which is out of it already.
     #[inline]
     pub(super) fn settle_plain(&mut self, queue: u32, plain: Plain, verdict: Verdict) {
-        let size = self.kept[plain.kept].event.size() as u64;
-        self.queues[queue].count_out(size, verdict);
+        self.queues[queue].count_out(plain.size.into(), verdict);
         self.unkeep(plain.kept);
         self.unstall(queue);
     }
 
     /// The quick lane of a queue whose settings do not allow it any more becomes deliveries.
     pub(super) fn leave_plain(&mut self, queue: u32) {
-        for Plain { offset, kept } in std::mem::take(&mut self.queues[queue].plain) {
+        for Plain { offset, kept, .. } in std::mem::take(&mut self.queues[queue].plain) {
             let Kept { priority, expiry, .. } = self.kept[kept];
             let (index, _) = self.deliveries.insert(Delivery::new(kept, queue, offset, priority, expiry));
             let place = &mut self.queues[queue];
