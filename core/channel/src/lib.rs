@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod event;
+pub mod filter;
 pub mod predicate;
 pub mod principal;
 pub mod qos;
@@ -19,6 +20,7 @@ mod timers;
 
 pub use clustercore_proto::time::{Duration, Instant};
 pub use event::{Event, EventBuilder, EventError, EventLimits, Reliability};
+pub use filter::{FilterError, FilterFailure, FilterLimits, Filters};
 pub use id::{ChannelId, ConsumerProxyId, DeliveryId, GroupId, SupplierProxyId};
 pub use predicate::{Filter, Predicate};
 pub use principal::{Denied, Principal, Right, Rights};
