@@ -6,6 +6,8 @@
 
 pub mod event;
 pub mod filter;
+#[cfg(feature = "journal")]
+pub mod journal;
 pub mod predicate;
 pub mod principal;
 pub mod qos;
