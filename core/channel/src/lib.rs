@@ -7,6 +7,9 @@
 pub mod channel;
 pub mod engine;
 pub mod event;
+pub mod filter;
+#[cfg(feature = "journal")]
+pub mod journal;
 pub mod predicate;
 pub mod principal;
 pub mod qos;
@@ -27,6 +30,7 @@ pub use channel::{Channel, ChannelConfig};
 pub use clustercore_proto::time::{Duration, Instant};
 pub use engine::{Engine, EngineConfig, EngineError};
 pub use event::{Event, EventBuilder, EventError, EventLimits, Reliability};
+pub use filter::{FilterError, FilterFailure, FilterLimits, Filters};
 pub use id::{ChannelId, ConsumerProxyId, DeliveryId, GroupId, SupplierProxyId};
 pub use output::{Handed, Output, Pushed, Refusal};
 pub use predicate::{Filter, Predicate};
