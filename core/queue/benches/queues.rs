@@ -9,7 +9,7 @@ mod contenders;
 
 use std::process::Command;
 
-use contenders::{lone, many, one, ping};
+use contenders::{events, lone, many, one, ping, urgent};
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -48,6 +48,7 @@ fn main() {
 type Run = fn(u64) -> f64;
 
 /// One question: our answer, that of others, and that of the bare machine where there is one.
+#[derive(Clone)]
 struct Case {
     name: &'static str,
     unit: &'static str,
@@ -74,7 +75,41 @@ struct Samples {
     floor: Vec<f64>,
 }
 
-fn cases() -> [Case; 9] {
+fn cases() -> Vec<Case> {
+    let mut cases = rings().to_vec();
+    cases.extend(event_queues());
+    cases
+}
+
+/// The event queue: one ring for many readers, and the ordered ones.
+fn event_queues() -> [Case; 10] {
+    [
+        Case::new("events_1_1_item", events::ours, &[("disruptor", one::disruptor)]),
+        Case::new("events_1_1_batch_64", events::ours_batches, &[("disruptor", one::disruptor_chunks)]),
+        Case::new("events_1_3_item", events::ours_to_three, &[("disruptor", events::disruptor_to_three)]),
+        Case::new(
+            "events_1_3_batch_64",
+            events::ours_batches_to_three,
+            &[("disruptor", events::disruptor_batches_to_three)],
+        ),
+        Case::new("events_3_1_item", events::ours_from_three, &[("disruptor", events::disruptor_from_three)]),
+        Case::new(
+            "events_3_1_batch_16",
+            events::ours_batches_from_three,
+            &[("disruptor", events::disruptor_batches_from_three)],
+        ),
+        Case::one_way("one_way_events", ping::events, &[("atomics", ping::atomics)]),
+        Case::new("priority_2_producers_item", urgent::ours, &[("Mutex<BinaryHeap>", urgent::heap)]),
+        Case::new(
+            "priority_2_producers_batch_16",
+            urgent::ours_batches,
+            &[("Mutex<BinaryHeap>", urgent::heap_batches)],
+        ),
+        Case::new("deadline_2_producers_item", urgent::ours_deadline, &[("Mutex<BinaryHeap>", urgent::heap)]),
+    ]
+}
+
+fn rings() -> [Case; 9] {
     [
         Case::new(
             "spsc_item",

@@ -4,6 +4,8 @@
 //! | --- | --- | --- |
 //! | [`spsc`] | bounded ring, one producer, one consumer, items and chunks | 2 |
 //! | [`mpsc`] | bounded ring per sender, many senders, one receiver | n + 1 |
+//! | [`broadcast`] | bounded ring written once and read in place by many, who come and go | n + m |
+//! | [`ordered`] | bounded queue by arrival, priority or deadline, changed while filled | n + 1 |
 //! | [`bell`] | decides who pays the system call that wakes a sleeping consumer | n + 1 |
 //! | [`lease`] | fixed-size buffers from one allocation, shared by reference count | n |
 //!
@@ -16,7 +18,9 @@
 //! `RUSTFLAGS="--cfg loom" cargo test -p clustercore-queue --release --lib loom`.
 
 pub mod bell;
+pub mod broadcast;
 pub mod lease;
 pub mod mpsc;
+pub mod ordered;
 pub mod spsc;
 mod sync;

@@ -60,7 +60,7 @@ pub(crate) struct Slots<T> {
 
 // SAFETY: slots are reached only through the unsafe methods of `View`, whose callers promise exclusive
 // access (`write`, `read`) or say so where they use the pointers of `parts`; moving a `T` to another
-// thread that way needs `T: Send`.
+// thread that way needs `T: Send`. Who shares slots between threads (`shared_parts`) asks for `T: Sync` itself.
 unsafe impl<T: Send> Sync for Slots<T> {}
 // SAFETY: as above; the box itself may move freely.
 unsafe impl<T: Send> Send for Slots<T> {}
@@ -103,6 +103,16 @@ unsafe impl<T: Send> Sync for View<T> {}
 unsafe impl<T: Send> Send for View<T> {}
 
 impl<T> View<T> {
+    /// Another one of the same slots.
+    pub(crate) fn copy(&self) -> Self {
+        Self {
+            base: self.base,
+            mask: self.mask,
+            #[cfg(loom)]
+            witnesses: self.witnesses,
+        }
+    }
+
     /// How many slots there are.
     #[inline]
     pub(crate) fn len(&self) -> usize {
@@ -148,6 +158,43 @@ impl<T> View<T> {
             self.touch(position.wrapping_add(offset));
         }
         [(self.pointer(position), until_end), (self.base, count - until_end)]
+    }
+
+    /// As [`parts`](Self::parts), to be read only, also by several threads at once.
+    ///
+    /// Say it again with [`still_reads`](Self::still_reads) when the reading ends.
+    #[inline]
+    pub(crate) fn shared_parts(&self, position: usize, count: usize) -> [(*const T, usize); 2] {
+        debug_assert!(count <= self.len());
+        self.still_reads(position, count);
+        let until_end = count.min(self.len() - (position & self.mask));
+        [(self.pointer(position), until_end), (self.base, count - until_end)]
+    }
+
+    /// Says that the calling thread reads these slots at this moment, too: a model then sees a write in between.
+    #[inline]
+    pub(crate) fn still_reads(&self, position: usize, count: usize) {
+        #[cfg(loom)]
+        for offset in 0..count {
+            // SAFETY: as many witnesses as slots, alive with them, per the contract of the callers.
+            let witness = unsafe { &*self.witnesses.wrapping_add(position.wrapping_add(offset) & self.mask) };
+            witness.reads();
+        }
+        #[cfg(not(loom))]
+        let _ = (position, count);
+    }
+
+    /// Starts to bring the slot of `position` near, for a look that is going to follow. A hint: reads nothing.
+    #[inline]
+    pub(crate) fn prefetch(&self, position: usize) {
+        #[cfg(all(target_arch = "x86_64", not(miri)))]
+        {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            // SAFETY: x86-64 has the instruction, and it faults on no address.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(self.pointer(position).cast_const().cast::<i8>()) };
+        }
+        #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+        let _ = position;
     }
 
     #[inline]

@@ -94,7 +94,7 @@ pub fn simulations(quick: bool) -> Result<Outcome> {
 pub fn simulate(seed: u64) -> Result<()> {
     let mut test =
         process::cargo(["test", "--quiet", "--package", "clustercore-proto", "--package", "clustercore"]);
-    test.args(["--test", "sim*"]).env("CLUSTERCORE_SEED", seed.to_string());
+    test.args(["--package", "clustercore-channel", "--test", "sim*"]).env("CLUSTERCORE_SEED", seed.to_string());
     process::run(&mut test, 10 * MINUTE)
         .with_context(|| format!("reproduce with `cargo xtask sim --seed {seed}`"))
 }

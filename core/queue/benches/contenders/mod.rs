@@ -1,9 +1,11 @@
 //! The runs that are compared: each takes a count and returns nanoseconds per item.
 
+pub mod events;
 pub mod lone;
 pub mod many;
 pub mod one;
 pub mod ping;
+pub mod urgent;
 
 use std::hint;
 use std::process::{Command, Stdio};

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use clustercore_queue::{mpsc, spsc};
+use clustercore_queue::{broadcast, mpsc, spsc};
 use crossbeam::queue::ArrayQueue;
 use crossbeam::utils::CachePadded;
 
@@ -48,6 +48,25 @@ pub fn mpsc(count: u64) -> f64 {
         }
     };
     round_trips(count, echo, |item| there.try_send(item).is_ok(), || returned.recv().ok())
+}
+
+pub fn events(count: u64) -> f64 {
+    let options = broadcast::Options { capacity: 64, readers_max: 1, ..broadcast::Options::default() };
+    let (mut there, entrance) = broadcast::single(options);
+    let mut arrived = entrance.subscribe().expect("a free seat");
+    let (mut back, entrance) = broadcast::single(options);
+    let mut returned = entrance.subscribe().expect("a free seat");
+    fn take(reader: &mut broadcast::Reader<u64>) -> Option<u64> {
+        let mut item = None;
+        reader.for_each(1, |event| item = Some(*event));
+        item
+    }
+    let echo = move || {
+        for _ in 0..count {
+            back.publish(until(|| take(&mut arrived))).expect("room for one");
+        }
+    };
+    round_trips(count, echo, |item| there.publish(item).is_ok(), || take(&mut returned))
 }
 
 pub fn rtrb(count: u64) -> f64 {

@@ -232,7 +232,7 @@ impl<T> Consumer<T> {
 
 /// The distance a consumer keeps to its producer: a pause before it looks for more, longer while that pays.
 #[derive(Default)]
-struct Slip {
+pub(crate) struct Slip {
     /// Hints of the next pause; 0 when nothing has been found since the last one.
     due: u32,
     /// Hints of the last pause.
@@ -240,8 +240,14 @@ struct Slip {
 }
 
 impl Slip {
+    /// Whether something has been found since the last pause.
     #[inline]
-    fn pause(&mut self) {
+    pub(crate) fn is_due(&self) -> bool {
+        self.due > 0
+    }
+
+    #[inline]
+    pub(crate) fn pause(&mut self) {
         for _ in 0..std::mem::take(&mut self.due) {
             std::hint::spin_loop();
         }
@@ -249,7 +255,7 @@ impl Slip {
 
     /// Notes how many items a look found.
     #[inline]
-    fn found(&mut self, items: usize) {
+    pub(crate) fn found(&mut self, items: usize) {
         self.last = match items {
             // The producer is slow by itself: a longer pause brought no more, and who waits for an item wants it at once.
             1 if self.last > 1 => 1,

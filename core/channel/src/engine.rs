@@ -1,0 +1,372 @@
+//! The channels of a server, and the faces through which people reach them.
+//!
+//! A server starts with a default channel; others come and go while it runs. Nobody reaches a channel but through a face
+//! that his rights open: [`Emit`], [`Consume`], [`Administer`]. A proxy belongs to the name that made it; others, but for
+//! administrators, are told that there is no such proxy. Suppliers and consumers who need nothing special share the
+//! default push proxies that each channel has.
+
+use crate::channel::{Attached, Batch, Channel, ChannelConfig, ConsumerProxySpec, ManageError, Mode};
+use crate::channel::{Reason, SettleError, SupplierProxySpec};
+use crate::event::{Event, Text};
+use crate::id::{ChannelId, ConsumerProxyId, DeliveryId, SupplierProxyId};
+use crate::output::{Output, Pushed, Refusal};
+use crate::principal::{Denied, Principal, Right};
+use crate::slots::Slots;
+use clustercore_proto::time::Instant;
+use std::fmt;
+
+/// What an engine is made with.
+#[derive(Clone, Debug)]
+pub struct EngineConfig {
+    /// Channels at most, the default one included.
+    pub channels_max: u32,
+    /// Name of the default channel.
+    pub default_name: Text,
+    /// What the default channel is made with.
+    pub default_channel: ChannelConfig,
+}
+
+impl Default for EngineConfig {
+    fn default() -> EngineConfig {
+        let default_channel = ChannelConfig::default();
+        EngineConfig { channels_max: 256, default_name: "default".into(), default_channel }
+    }
+}
+
+/// Why a channel cannot be reached, made or deleted.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum EngineError {
+    /// The principal has no right to it.
+    Denied(Denied),
+    /// No such channel, or it was deleted.
+    NoSuchChannel,
+    /// A channel of this name is there already.
+    NameTaken {
+        /// The name.
+        name: Text,
+    },
+    /// A name is 1 to 255 bytes without control characters.
+    Name,
+    /// There are as many channels as there may be.
+    TooMany {
+        /// The limit.
+        max: u32,
+    },
+    /// The default channel stays.
+    IsDefault,
+    /// The channel could not be made.
+    Manage(ManageError),
+}
+
+/// The channels of a server.
+pub struct Engine {
+    config: EngineConfig,
+    channels: Slots<Entry>,
+    default: ChannelId,
+}
+
+struct Entry {
+    channel: Channel,
+    shared: ConsumerProxyId,
+}
+
+impl Engine {
+    /// An engine with its default channel.
+    ///
+    /// Errors: `Name`, `Manage` for what the default channel is made with.
+    pub fn new(config: EngineConfig) -> Result<Engine, EngineError> {
+        let default = (0, 0).into();
+        let mut engine = Engine { config, channels: Slots::new(), default };
+        let (name, channel) = (engine.config.default_name.clone(), engine.config.default_channel.clone());
+        engine.default = engine.insert(name, channel)?;
+        Ok(engine)
+    }
+
+    /// The default channel.
+    pub fn default_channel(&self) -> ChannelId {
+        self.default
+    }
+
+    /// Creates a channel.
+    ///
+    /// Errors: `Denied` without the right to administer it, `NameTaken`, `Name`, `TooMany`, `Manage`.
+    pub fn create(
+        &mut self,
+        who: &Principal,
+        name: impl Into<Text>,
+        config: ChannelConfig,
+    ) -> Result<ChannelId, EngineError> {
+        let name = name.into();
+        who.check(Right::Administer, &name)?;
+        self.insert(name, config)
+    }
+
+    fn insert(&mut self, name: Text, config: ChannelConfig) -> Result<ChannelId, EngineError> {
+        if name.is_empty() || name.len() > 255 || name.chars().any(char::is_control) {
+            return Err(EngineError::Name);
+        }
+        if self.find(&name).is_some() {
+            return Err(EngineError::NameTaken { name });
+        }
+        if self.channels.len() as u64 >= u64::from(self.config.channels_max) {
+            return Err(EngineError::TooMany { max: self.config.channels_max });
+        }
+        let qos = config.qos;
+        let mut channel = Channel::new(name, config);
+        channel.set_qos(Instant::ZERO, qos)?;
+        let spec = ConsumerProxySpec { name: "shared".into(), ..ConsumerProxySpec::default() };
+        let shared = channel.create_consumer_proxy(spec)?;
+        Ok(self.channels.insert(Entry { channel, shared }).into())
+    }
+
+    /// Deletes a channel with everything in it.
+    ///
+    /// Errors: `NoSuchChannel`, `Denied`, `IsDefault`.
+    pub fn delete(&mut self, who: &Principal, id: ChannelId) -> Result<(), EngineError> {
+        self.entry(who, id, Right::Administer)?;
+        if id == self.default {
+            return Err(EngineError::IsDefault);
+        }
+        self.channels.remove(id.index);
+        Ok(())
+    }
+
+    /// The channel of this name.
+    pub fn find(&self, name: &str) -> Option<ChannelId> {
+        let mut all = self.channels.iter();
+        let found = all.find(|(.., entry)| &**entry.channel.name() == name);
+        found.map(|(index, generation, _)| (index, generation).into())
+    }
+
+    /// The channels that a principal may do anything with.
+    pub fn list(&self, who: &Principal) -> Vec<(ChannelId, &Text)> {
+        let all =
+            self.channels.iter().map(|(index, generation, it)| ((index, generation), it.channel.name()));
+        let rights = [Right::Emit, Right::Consume, Right::Administer];
+        let seen = all.filter(|(_, name)| rights.iter().any(|right| who.may(*right, name)));
+        seen.map(|(id, name)| (id.into(), name)).collect()
+    }
+
+    /// The machine of a channel, for the server itself: time, outputs, deliveries.
+    pub fn machine(&mut self, id: ChannelId) -> Option<&mut Channel> {
+        let is_there = self.channels.generation(id.index) == Some(id.generation);
+        is_there.then(|| &mut self.channels[id.index].channel)
+    }
+
+    /// When [`Engine::handle_timeout`] is to be called at the latest.
+    pub fn next_timeout(&self) -> Option<Instant> {
+        self.channels.iter().filter_map(|(.., entry)| entry.channel.next_timeout()).min()
+    }
+
+    /// Does what is due in every channel.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        for index in self.channels.indices() {
+            self.channels[index].channel.handle_timeout(now);
+        }
+    }
+
+    /// What some channel wants done.
+    pub fn poll_output(&mut self) -> Option<(ChannelId, Output)> {
+        for index in self.channels.indices() {
+            let id = (index, self.channels.generation(index)?).into();
+            if let Some(output) = self.channels[index].channel.poll_output() {
+                return Some((id, output));
+            }
+        }
+        None
+    }
+
+    /// The face for suppliers.
+    ///
+    /// Errors: `NoSuchChannel`, `Denied`.
+    pub fn emit<'a>(&'a mut self, who: &'a Principal, id: ChannelId) -> Result<Emit<'a>, EngineError> {
+        let entry = self.entry(who, id, Right::Emit)?;
+        Ok(Emit { who, shared: entry.shared, channel: &mut entry.channel })
+    }
+
+    /// The face for consumers.
+    ///
+    /// Errors: as [`Engine::emit`].
+    pub fn consume<'a>(&'a mut self, who: &'a Principal, id: ChannelId) -> Result<Consume<'a>, EngineError> {
+        let entry = self.entry(who, id, Right::Consume)?;
+        Ok(Consume { who, channel: &mut entry.channel })
+    }
+
+    /// The face for administrators: both admins, groups, every proxy.
+    ///
+    /// Errors: as [`Engine::emit`].
+    pub fn administer(&mut self, who: &Principal, id: ChannelId) -> Result<&mut Channel, EngineError> {
+        Ok(&mut self.entry(who, id, Right::Administer)?.channel)
+    }
+
+    fn entry(&mut self, who: &Principal, id: ChannelId, right: Right) -> Result<&mut Entry, EngineError> {
+        if self.channels.generation(id.index) != Some(id.generation) {
+            return Err(EngineError::NoSuchChannel);
+        }
+        let entry = &mut self.channels[id.index];
+        who.check(right, entry.channel.name())?;
+        Ok(entry)
+    }
+}
+
+/// What a supplier may do.
+pub struct Emit<'a> {
+    who: &'a Principal,
+    shared: ConsumerProxyId,
+    channel: &'a mut Channel,
+}
+
+impl Emit<'_> {
+    /// The default push proxy, which all suppliers share.
+    pub fn shared(&self) -> ConsumerProxyId {
+        self.shared
+    }
+
+    /// Makes a proxy of one's own: for pull, for other quality of service.
+    ///
+    /// Errors: as [`Channel::create_consumer_proxy`].
+    pub fn connect(&mut self, spec: ConsumerProxySpec) -> Result<ConsumerProxyId, ManageError> {
+        self.channel.create_consumer_proxy(ConsumerProxySpec { owner: self.who.name.clone(), ..spec })
+    }
+
+    /// See [`Channel::push`].
+    pub fn push(&mut self, now: Instant, proxy: ConsumerProxyId, events: &[Event]) -> Pushed {
+        match self.check(proxy) {
+            Ok(()) => self.channel.push(now, proxy, events),
+            Err(_) => Pushed { refusal: Some(Refusal::NoSuchProxy), ..Pushed::default() },
+        }
+    }
+
+    /// See [`Channel::pulled`].
+    pub fn pulled(&mut self, now: Instant, proxy: ConsumerProxyId, events: &[Event]) -> Pushed {
+        match self.check(proxy) {
+            Ok(()) => self.channel.pulled(now, proxy, events),
+            Err(_) => Pushed { refusal: Some(Refusal::NoSuchProxy), ..Pushed::default() },
+        }
+    }
+
+    /// See [`Channel::remove_consumer_proxy`]; the shared one stays.
+    pub fn disconnect(&mut self, now: Instant, proxy: ConsumerProxyId) -> Result<(), ManageError> {
+        self.check(proxy)?;
+        if proxy == self.shared {
+            return Err(ManageError::NoSuchProxy);
+        }
+        self.channel.remove_consumer_proxy(now, proxy)
+    }
+
+    fn check(&self, proxy: ConsumerProxyId) -> Result<(), ManageError> {
+        let owner = self.channel.consumer_proxy(proxy).map(|spec| &spec.owner);
+        check_owner(self.who, self.channel.name(), owner)
+    }
+}
+
+/// What a consumer may do.
+pub struct Consume<'a> {
+    who: &'a Principal,
+    channel: &'a mut Channel,
+}
+
+impl Consume<'_> {
+    /// Makes a proxy of one's own; without anything said in the specification it is the default push proxy of this consumer.
+    ///
+    /// Errors: as [`Channel::create_supplier_proxy`].
+    pub fn connect(&mut self, now: Instant, spec: SupplierProxySpec) -> Result<Attached, ManageError> {
+        self.channel.create_supplier_proxy(now, SupplierProxySpec { owner: self.who.name.clone(), ..spec })
+    }
+
+    /// See [`Channel::pull`]. `None` when there is no such proxy of this consumer's.
+    pub fn pull(
+        &mut self,
+        now: Instant,
+        proxy: SupplierProxyId,
+        events_max: u32,
+        sink: &mut impl FnMut(Batch<'_>) -> usize,
+    ) -> Option<usize> {
+        self.check(proxy).ok()?;
+        let is_pull = self.channel.supplier_proxy(proxy)?.mode == Mode::Pull;
+        if is_pull { self.channel.pull(now, proxy, events_max, sink) } else { Some(0) }
+    }
+
+    /// See [`Channel::acknowledge`].
+    pub fn acknowledge(
+        &mut self,
+        now: Instant,
+        proxy: SupplierProxyId,
+        delivery: DeliveryId,
+    ) -> Result<(), SettleError> {
+        self.check(proxy).map_err(|_| SettleError::NotInFlight)?;
+        self.channel.acknowledge(now, proxy, delivery)
+    }
+
+    /// See [`Channel::reject`].
+    pub fn reject(
+        &mut self,
+        now: Instant,
+        proxy: SupplierProxyId,
+        delivery: DeliveryId,
+        is_for_good: bool,
+    ) -> Result<(), SettleError> {
+        self.check(proxy).map_err(|_| SettleError::NotInFlight)?;
+        self.channel.reject(now, proxy, delivery, is_for_good)
+    }
+
+    /// See [`Channel::why`].
+    pub fn why(&self, now: Instant, proxy: SupplierProxyId) -> Option<Vec<Reason>> {
+        self.check(proxy).ok()?;
+        self.channel.why(now, proxy)
+    }
+
+    /// See [`Channel::suspend_supplier_proxy`].
+    pub fn suspend(&mut self, proxy: SupplierProxyId, is_suspended: bool) -> Result<(), ManageError> {
+        self.check(proxy)?;
+        self.channel.suspend_supplier_proxy(proxy, is_suspended)
+    }
+
+    /// See [`Channel::remove_supplier_proxy`].
+    pub fn disconnect(&mut self, now: Instant, proxy: SupplierProxyId) -> Result<(), ManageError> {
+        self.check(proxy)?;
+        self.channel.remove_supplier_proxy(now, proxy)
+    }
+
+    fn check(&self, proxy: SupplierProxyId) -> Result<(), ManageError> {
+        let owner = self.channel.supplier_proxy(proxy).map(|spec| &spec.owner);
+        check_owner(self.who, self.channel.name(), owner)
+    }
+}
+
+fn check_owner(who: &Principal, channel: &str, owner: Option<&Text>) -> Result<(), ManageError> {
+    let is_his = owner.is_some_and(|owner| owner.is_empty() || *owner == who.name);
+    let is_open = is_his || (owner.is_some() && who.may(Right::Administer, channel));
+    if is_open { Ok(()) } else { Err(ManageError::NoSuchProxy) }
+}
+
+impl From<Denied> for EngineError {
+    fn from(denied: Denied) -> EngineError {
+        EngineError::Denied(denied)
+    }
+}
+
+impl From<ManageError> for EngineError {
+    fn from(error: ManageError) -> EngineError {
+        EngineError::Manage(error)
+    }
+}
+
+impl fmt::Display for EngineError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            EngineError::Denied(denied) => denied.fmt(f),
+            EngineError::NoSuchChannel => write!(f, "there is no such channel (any more): list them"),
+            EngineError::NameTaken { name } => write!(f, "there is a channel {name:?} already: use it"),
+            EngineError::Name => write!(f, "a channel's name is 1 to 255 bytes without control characters"),
+            EngineError::TooMany { max } => write!(f, "there are {max} channels, the limit: delete some"),
+            EngineError::IsDefault => write!(f, "the default channel cannot be deleted"),
+            EngineError::Manage(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for EngineError {}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,215 @@
+//! Makes an event and holds it to its limits.
+
+use super::{Bytes, Event, EventError, EventLimits, Field, FieldValue, Header, Parts, RESERVED};
+use super::{Reliability, Text, kind_hash};
+use clustercore_proto::time::Instant;
+use std::sync::Arc;
+
+/// Collects the parts of an event. Nothing is checked before [`EventBuilder::build`].
+#[derive(Clone, Debug)]
+pub struct EventBuilder {
+    parts: Parts,
+    fields: Vec<Field>,
+}
+
+impl EventBuilder {
+    pub(super) fn new(id: Text, source: Text, kind: Text) -> EventBuilder {
+        let none: Text = Arc::default();
+        let parts = Parts {
+            id,
+            source,
+            domain: none.clone(),
+            kind,
+            name: none.clone(),
+            content_type: none.clone(),
+            schema: none,
+            time: None,
+            header: Header::default(),
+            key: None,
+            sequence: None,
+            fields: Box::default(),
+            body: Arc::default(),
+            kind_hash: 0,
+            size: 0,
+        };
+        EventBuilder { parts, fields: Vec::new() }
+    }
+
+    pub(super) fn from_parts(mut parts: Parts) -> EventBuilder {
+        let fields = std::mem::take(&mut parts.fields).into_vec();
+        EventBuilder { parts, fields }
+    }
+
+    /// Another id.
+    pub fn id(mut self, id: impl Into<Text>) -> EventBuilder {
+        self.parts.id = id.into();
+        self
+    }
+
+    /// The trade that the type belongs to.
+    pub fn domain(mut self, domain: impl Into<Text>) -> EventBuilder {
+        self.parts.domain = domain.into();
+        self
+    }
+
+    /// What the event is about.
+    pub fn name(mut self, name: impl Into<Text>) -> EventBuilder {
+        self.parts.name = name.into();
+        self
+    }
+
+    /// The media type of the body.
+    pub fn content_type(mut self, content_type: impl Into<Text>) -> EventBuilder {
+        self.parts.content_type = content_type.into();
+        self
+    }
+
+    /// The schema of the body, a URI.
+    pub fn schema(mut self, schema: impl Into<Text>) -> EventBuilder {
+        self.parts.schema = schema.into();
+        self
+    }
+
+    /// When it happened.
+    pub fn time(mut self, time: Instant) -> EventBuilder {
+        self.parts.time = Some(time);
+        self
+    }
+
+    /// Its priority; more is more urgent.
+    pub fn priority(mut self, priority: u8) -> EventBuilder {
+        self.parts.header.priority = Some(priority);
+        self
+    }
+
+    /// From when on nobody wants it.
+    pub fn expiry(mut self, expiry: Instant) -> EventBuilder {
+        self.parts.header.expiry = Some(expiry);
+        self
+    }
+
+    /// Before when nobody gets it.
+    pub fn start(mut self, start: Instant) -> EventBuilder {
+        self.parts.header.start = Some(start);
+        self
+    }
+
+    /// What is promised of it.
+    pub fn reliability(mut self, reliability: Reliability) -> EventBuilder {
+        self.parts.header.reliability = Some(reliability);
+        self
+    }
+
+    /// Its ordering key. An empty one is none.
+    pub fn key(mut self, key: impl Into<Text>) -> EventBuilder {
+        self.parts.key = Some(key.into()).filter(|key| !key.is_empty());
+        self
+    }
+
+    /// Its number among those of its source.
+    pub fn sequence(mut self, sequence: u64) -> EventBuilder {
+        self.parts.sequence = Some(sequence);
+        self
+    }
+
+    /// One more field.
+    pub fn field(mut self, name: impl Into<Text>, value: impl Into<FieldValue>) -> EventBuilder {
+        self.fields.push(Field { name: name.into(), value: value.into() });
+        self
+    }
+
+    /// Its body.
+    pub fn body(mut self, body: impl Into<Bytes>) -> EventBuilder {
+        self.parts.body = body.into();
+        self
+    }
+
+    /// The event, when it keeps to `limits`.
+    ///
+    /// Errors: the first thing that is wrong with it.
+    pub fn build(self, limits: &EventLimits) -> Result<Event, EventError> {
+        let EventBuilder { mut parts, fields } = self;
+        let mut size = FRAME_BYTES + parts.body.len();
+        for (what, text, required) in [
+            ("id", &parts.id, true),
+            ("source", &parts.source, true),
+            ("type", &parts.kind, true),
+            ("domain", &parts.domain, false),
+            ("name", &parts.name, false),
+            ("content type", &parts.content_type, false),
+            ("schema", &parts.schema, false),
+        ] {
+            if required && text.is_empty() {
+                return Err(EventError::Missing { what });
+            }
+            size += check_text(what, text, limits.attribute_bytes_max)?;
+        }
+        if let Some(key) = &parts.key {
+            size += check_text("ordering key", key, limits.attribute_bytes_max)?;
+        }
+        if fields.len() > limits.fields_max {
+            return Err(EventError::TooManyFields { len: fields.len(), max: limits.fields_max });
+        }
+        for (index, field) in fields.iter().enumerate() {
+            size += check_field(field, limits)?;
+            if fields[..index].iter().any(|earlier| earlier.name == field.name) {
+                return Err(EventError::FieldTwice { name: field.name.to_string() });
+            }
+        }
+        check_len("body", parts.body.len(), limits.body_bytes_max)?;
+        check_len("the whole", size, limits.event_bytes_max)?;
+        parts.fields = fields.into_boxed_slice();
+        parts.kind_hash = kind_hash(&parts.domain, &parts.kind);
+        parts.size = size;
+        Ok(Event(Arc::new(parts)))
+    }
+}
+
+fn check_field(field: &Field, limits: &EventLimits) -> Result<usize, EventError> {
+    let name = &field.name;
+    check_len("the name of a field", name.len(), limits.field_name_bytes_max)?;
+    if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit()) {
+        return Err(EventError::FieldName { name: name.to_string() });
+    }
+    if RESERVED.contains(&&**name) {
+        return Err(EventError::FieldReserved { name: name.to_string() });
+    }
+    let len = match &field.value {
+        FieldValue::Text(text) => check_text("a field", text, limits.field_bytes_max)?,
+        FieldValue::Bytes(bytes) => {
+            check_len("a field", bytes.len(), limits.field_bytes_max)?;
+            bytes.len()
+        }
+        _ => 8,
+    };
+    Ok(name.len() + len)
+}
+
+/// The text's bytes.
+fn check_text(what: &'static str, text: &str, max: usize) -> Result<usize, EventError> {
+    check_len(what, text.len(), max)?;
+    match text.chars().find(|character| character.is_control()) {
+        Some(character) => Err(EventError::ControlCharacter { what, character: character.into() }),
+        None => Ok(text.len()),
+    }
+}
+
+fn check_len(what: &'static str, len: usize, max: usize) -> Result<(), EventError> {
+    if len > max { Err(EventError::TooLong { what, len, max }) } else { Ok(()) }
+}
+
+macro_rules! field_value_from {
+    ($($type:ty => $variant:ident),*) => {$(
+        impl From<$type> for FieldValue {
+            fn from(value: $type) -> FieldValue {
+                FieldValue::$variant(value.into())
+            }
+        }
+    )*};
+}
+
+field_value_from!(bool => Bool, i64 => Int, i32 => Int, u32 => Int, f64 => Float, Instant => Time);
+field_value_from!(&str => Text, String => Text, Text => Text, &[u8] => Bytes, Vec<u8> => Bytes, Bytes => Bytes);
+
+/// What an event counts for beyond its content.
+const FRAME_BYTES: usize = 64;
