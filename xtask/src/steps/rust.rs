@@ -8,6 +8,9 @@ use super::Outcome;
 use crate::setup::CARGO_DENY;
 use crate::{artefacts, process, workspace};
 
+/// Features that are off by default and have tests of their own.
+const FEATURES: &str = "clustercore-channel/journal";
+
 pub fn format(_quick: bool) -> Result<Outcome> {
     process::run(&mut process::cargo(["fmt", "--all", "--check"]), MINUTE)?;
     // Packages that cannot be members of the workspace.
@@ -21,7 +24,8 @@ pub fn format(_quick: bool) -> Result<Outcome> {
 
 pub fn lints(_quick: bool) -> Result<Outcome> {
     let mut clippy =
-        process::cargo(["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"]);
+        process::cargo(["clippy", "--quiet", "--workspace", "--all-targets", "--features", FEATURES]);
+    clippy.args(["--", "-D", "warnings"]);
     passed(process::run(&mut clippy, 15 * MINUTE))
 }
 
@@ -36,7 +40,7 @@ pub fn unit(_quick: bool) -> Result<Outcome> {
         println!("cargo-nextest is not installed; using cargo test");
         process::cargo(["test", "--quiet", "--no-fail-fast", "--lib", "--bins", "--tests"])
     };
-    test.args(["--workspace", "--exclude", "clustercore-python"]);
+    test.args(["--workspace", "--exclude", "clustercore-python", "--features", FEATURES]);
     passed(process::run(&mut test, 20 * MINUTE))
 }
 
@@ -94,7 +98,8 @@ pub fn simulations(quick: bool) -> Result<Outcome> {
 pub fn simulate(seed: u64) -> Result<()> {
     let mut test =
         process::cargo(["test", "--quiet", "--package", "clustercore-proto", "--package", "clustercore"]);
-    test.args(["--package", "clustercore-channel", "--test", "sim*"]).env("CLUSTERCORE_SEED", seed.to_string());
+    test.args(["--package", "clustercore-channel", "--test", "sim*"])
+        .env("CLUSTERCORE_SEED", seed.to_string());
     process::run(&mut test, 10 * MINUTE)
         .with_context(|| format!("reproduce with `cargo xtask sim --seed {seed}`"))
 }
