@@ -1,7 +1,7 @@
 //! The channels of a server, and the faces through which people reach them.
 //!
 //! A server starts with a default channel; others come and go while it runs. Nobody reaches a channel but through a face
-//! that his rights open: [`Emit`], [`Consume`], [`Administer`]. A proxy belongs to the name that made it; others, but for
+//! that his rights open: [`Emit`], [`Consume`], [`Engine::administer`]. A proxy belongs to the name that made it; others, but for
 //! administrators, are told that there is no such proxy. Suppliers and consumers who need nothing special share the
 //! default push proxies that each channel has.
 
