@@ -230,6 +230,23 @@ fn two_writers_overrun() {
 }
 
 #[test]
+fn room_found_by_one_writer_is_safe_for_the_other() {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(2);
+    model.check(|| {
+        let (mut writer, ring) = multi(options(2, 1, WhenFull::Refuse));
+        let mut reader = ring.subscribe().unwrap();
+        writer.publish_from(&mut vec![Box::new(0), Box::new(1)]).unwrap();
+        let mut second = writer.clone();
+        let one = thread::spawn(move || reader.for_each(2, |event| assert!(**event < 2)));
+        let other = thread::spawn(move || drop(second.publish(Box::new(2))));
+        drop(writer.publish(Box::new(3)));
+        one.join().unwrap();
+        other.join().unwrap();
+    });
+}
+
+#[test]
 fn second_reader_may_rely_on_what_the_first_found() {
     let mut model = loom::model::Builder::new();
     model.preemption_bound = Some(2);

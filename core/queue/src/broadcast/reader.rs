@@ -148,7 +148,7 @@ impl<T> Reader<T> {
         loop {
             // SeqCst: pairs with the fence in `Shared::make_room`. Either that writer sees where we are, or we see its floor.
             fence(Ordering::SeqCst);
-            // Acquire: with the floor comes what is published, which is never below it.
+            // Acquire: with the floor comes what is published, which is never below it, so that we find it now and not later.
             let floor = self.shared.gate.floor.load(Ordering::Acquire);
             if floor <= self.position {
                 return;

@@ -42,7 +42,8 @@ impl<T> Shared<T> {
                 let full_step = known.saturating_sub(self.capacity()) + at_once as u64;
                 passed = passed.max(target.max(full_step).min(published));
             }
-            // Release: pairs with the Acquire in `Reader::settle`: who sees the floor sees all published below it. The fence orders
+            // Release: pairs with the Acquire in `Reader::settle`: who sees the floor sees all published below it. That serves progress
+            // only, no reader reads on the strength of it. The fence orders
             // it before the looks below. The greatest wins, among many writers.
             self.gate.floor.fetch_max(passed, Ordering::Release);
             // SeqCst: pairs with the fence in `Reader::settle`.

@@ -42,8 +42,9 @@ impl Seats {
     pub(super) fn take(&self, position: u64) -> Option<usize> {
         let word = position << 1;
         let index = self.seats.iter().position(|seat| {
-            // Acquire: pairs with the Release in `leave`. Relaxed: just a taken seat.
-            seat.compare_exchange(VACANT, word, Ordering::Acquire, Ordering::Relaxed).is_ok()
+            // Relaxed, both: the fence of `Reader::join` makes it an Acquire that pairs with the Release in `leave`, so that
+            // our `set` hands on what was read from this seat before us.
+            seat.compare_exchange(VACANT, word, Ordering::Relaxed, Ordering::Relaxed).is_ok()
         })?;
         // Relaxed: ordered before a writer's look by the fences of `Reader::join` and `Shared::make_room`.
         self.high_water.fetch_max(index + 1, Ordering::Relaxed);

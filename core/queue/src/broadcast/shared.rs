@@ -85,18 +85,34 @@ impl<T> Shared<T> {
         if self.ends.is_empty() { published } else { self.filled_from(published) }
     }
 
-    /// Follows the batches of many writers from `start`, the end of one of them, to the first gap.
+    /// Follows the batches of many writers from `start`, the end of one of them, to the first gap or a lap further on.
+    ///
+    /// `start` may be old: writers may have gone round the ring since. Then the slot tells of a batch a lap or more ahead, between which
+    /// and `start` there may be gaps, and the way starts again at what is published by now.
     #[inline]
     pub(super) fn filled_from(&self, start: u64) -> u64 {
         let mut filled = start;
         while filled - start < self.capacity() {
             // Acquire: pairs with the Release in `SharedWriter`; the batch that starts here is filled.
             let end = self.ends[filled as usize & (self.ends.len() - 1)].load(Ordering::Acquire);
-            // An end from an earlier lap is at most `filled`: all batches of that lap had ended by here.
+            // From an earlier lap, at most `filled`: all batches of that lap had ended by here.
             if end <= filled {
                 break;
             }
-            filled = end;
+            if end - filled <= self.capacity() {
+                filled = end;
+                continue;
+            }
+            // Acquire: as in `published_now`. Above `filled`: who fills a slot again has seen more published than it frees.
+            let published = self.published.load(Ordering::Acquire);
+            debug_assert!(
+                published > filled,
+                "published {published}, and a batch ends at {end} after {filled}"
+            );
+            if published <= filled {
+                break;
+            }
+            filled = published;
         }
         if filled > start {
             // Release: hands what was acquired above on to those who start here. The greatest wins, so that a

@@ -172,6 +172,22 @@ fn every_event_is_dropped_once() {
 }
 
 #[test]
+fn gap_is_found_from_a_start_that_a_lap_has_passed() {
+    let (mut writer, ring) = multi(options(4, WhenFull::Refuse));
+    for event in 0..4 {
+        writer.publish(event).unwrap();
+    }
+    // A writer that is suspended between its claim and its publication: a gap at 4.
+    ring.shared.claimed.fetch_add(1, Ordering::Relaxed);
+    writer.publish(5).unwrap();
+    assert_eq!(ring.counters().published, 4);
+    for start in 0..=4 {
+        assert_eq!(ring.shared.filled_from(start), 4, "from {start}");
+    }
+    assert_eq!(ring.counters().published, 4);
+}
+
+#[test]
 #[cfg(target_arch = "x86_64")]
 fn reader_takes_what_the_documentation_says() {
     assert_eq!(size_of::<crossbeam_utils::CachePadded<AtomicU64>>(), 128);
