@@ -22,5 +22,6 @@ pub mod broadcast;
 pub mod lease;
 pub mod mpsc;
 pub mod ordered;
+mod slip;
 pub mod spsc;
 mod sync;

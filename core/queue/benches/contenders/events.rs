@@ -1,26 +1,12 @@
 //! The event queue beside disruptor: written once, read in place by each reader.
 
+use std::ops::Range;
+
 use clustercore_queue::broadcast::{Options, Reader, Ring, SharedWriter, Writer, multi, single};
-use disruptor::{BusySpin, Polling, build_multi_producer, build_single_producer};
+use disruptor::{BusySpin, build_single_producer};
 
+use super::rival::{self, poll_all};
 use super::{BATCH, CAPACITY, CHUNK, Wait, transfer, until};
-
-/// The sum of all that a disruptor's poller gets. A macro, as the poller's type cannot be named.
-macro_rules! poll_all {
-    ($poller:expr) => {{
-        let (mut sum, mut wait) = (0, Wait::default());
-        loop {
-            match $poller.poll() {
-                Ok(mut events) => {
-                    wait.reset();
-                    sum += (&mut events).sum::<u64>();
-                }
-                Err(Polling::NoEvents) => wait.pause(),
-                Err(Polling::Shutdown) => break sum,
-            }
-        }
-    }};
-}
 
 type Task<'a> = Box<dyn FnOnce() + Send + 'a>;
 
@@ -144,7 +130,7 @@ fn disruptor_to_three_by(count: u64, batch: u64) -> f64 {
     let (mut third, builder) = builder.new_event_poller();
     let mut producer = builder.build();
     let tasks: [Task<'_>; 3] = [
-        Box::new(move || disruptor_publish(&mut producer, 0..count, batch)),
+        Box::new(move || rival::publish(&mut producer, 0..count, batch)),
         Box::new(move || assert_eq!(poll_all!(second), count * (count - 1) / 2)),
         Box::new(move || assert_eq!(poll_all!(third), count * (count - 1) / 2)),
     ];
@@ -152,41 +138,13 @@ fn disruptor_to_three_by(count: u64, batch: u64) -> f64 {
 }
 
 pub fn disruptor_from_three(count: u64) -> f64 {
-    disruptor_from_three_by(count, 1)
+    rival::from_many(count, thirds(count), 1)
 }
 
 pub fn disruptor_batches_from_three(count: u64) -> f64 {
-    disruptor_from_three_by(count, BATCH)
+    rival::from_many(count, thirds(count), BATCH)
 }
 
-fn disruptor_from_three_by(count: u64, batch: u64) -> f64 {
-    let (mut poller, builder) = build_multi_producer(CAPACITY, || 0u64, BusySpin).new_event_poller();
-    let producer = builder.build();
-    let tasks = thirds(count).map(|items| {
-        let mut producer = producer.clone();
-        move || disruptor_publish(&mut producer, items, batch)
-    });
-    drop(producer);
-    transfer(count, tasks, || poll_all!(poller))
-}
-
-fn disruptor_publish(producer: &mut impl disruptor::Producer<u64>, items: std::ops::Range<u64>, batch: u64) {
-    for first in items.clone().step_by(batch as usize) {
-        let len = batch.min(items.end - first) as usize;
-        if batch == 1 {
-            until(|| producer.try_publish(|slot| *slot = first).ok());
-            continue;
-        }
-        until(|| {
-            producer
-                .try_batch_publish(len, |slots| {
-                    slots.zip(first..).for_each(|(slot, item)| *slot = item);
-                })
-                .ok()
-        });
-    }
-}
-
-fn thirds(count: u64) -> [std::ops::Range<u64>; 3] {
+fn thirds(count: u64) -> [Range<u64>; 3] {
     [0..count / 3, count / 3..count / 3 * 2, count / 3 * 2..count]
 }

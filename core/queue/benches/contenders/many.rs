@@ -4,9 +4,8 @@ use std::ops::Range;
 
 use clustercore_queue::mpsc;
 use crossbeam::queue::ArrayQueue;
-use disruptor::{BusySpin, Polling, Producer as _, build_multi_producer};
 
-use super::{BATCH, CAPACITY, Wait, sum_of, transfer, until};
+use super::{BATCH, CAPACITY, Wait, rival, sum_of, transfer, until};
 
 pub fn ours(count: u64) -> f64 {
     let (sender, mut receiver) = mpsc::ring(CAPACITY);
@@ -63,49 +62,11 @@ pub fn array_queue(count: u64) -> f64 {
 }
 
 pub fn disruptor(count: u64) -> f64 {
-    disruptor_by(count, 1)
+    rival::from_many(count, halves(count), 1)
 }
 
 pub fn disruptor_batches(count: u64) -> f64 {
-    disruptor_by(count, BATCH)
-}
-
-fn disruptor_by(count: u64, batch: u64) -> f64 {
-    let (mut poller, builder) = build_multi_producer(CAPACITY, || 0u64, BusySpin).new_event_poller();
-    let producer = builder.build();
-    let senders = halves(count).map(|items| {
-        let mut producer = producer.clone();
-        move || {
-            for first in items.clone().step_by(batch as usize) {
-                let len = batch.min(items.end - first) as usize;
-                if batch == 1 {
-                    until(|| producer.try_publish(|slot| *slot = first).ok());
-                    continue;
-                }
-                until(|| {
-                    producer
-                        .try_batch_publish(len, |slots| {
-                            slots.zip(first..).for_each(|(slot, item)| *slot = item);
-                        })
-                        .ok()
-                });
-            }
-        }
-    });
-    drop(producer);
-    transfer(count, senders, || {
-        let (mut sum, mut wait) = (0, Wait::default());
-        loop {
-            match poller.poll() {
-                Ok(mut events) => {
-                    wait.reset();
-                    sum += (&mut events).sum::<u64>();
-                }
-                Err(Polling::NoEvents) => wait.pause(),
-                Err(Polling::Shutdown) => return sum,
-            }
-        }
-    })
+    rival::from_many(count, halves(count), BATCH)
 }
 
 fn halves(count: u64) -> [Range<u64>; 2] {

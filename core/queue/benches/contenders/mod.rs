@@ -5,6 +5,7 @@ pub mod lone;
 pub mod many;
 pub mod one;
 pub mod ping;
+pub mod rival;
 pub mod urgent;
 
 use std::hint;

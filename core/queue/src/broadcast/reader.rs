@@ -5,7 +5,7 @@ use std::fmt;
 use super::batch::Batch;
 use super::shared::Shared;
 use super::{Crowded, WhenFull};
-use crate::spsc::Slip;
+use crate::slip::Slip;
 use crate::sync::{Arc, Ordering, View, fence};
 
 /// One reader of a ring. One thread at a time; may move between threads. Dropping it unsubscribes.

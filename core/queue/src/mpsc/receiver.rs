@@ -170,7 +170,7 @@ pub enum RecvError {
 impl fmt::Display for RecvError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Empty => "the ring is empty",
+            Self::Empty => "the queue is empty",
             Self::Closed => "all senders are gone",
         })
     }

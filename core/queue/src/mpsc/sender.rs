@@ -114,7 +114,7 @@ impl<T> SendError<T> {
 impl<T> fmt::Display for SendError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Full(_) => "the ring is full",
+            Self::Full(_) => "the sender has as much in the queue as it may: the receiver does not keep up",
             Self::Closed(_) => "the receiver is gone",
         })
     }

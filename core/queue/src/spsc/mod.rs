@@ -16,6 +16,7 @@ use std::fmt;
 use crossbeam_utils::CachePadded;
 
 pub use self::chunk::{Drain, ReadChunk, WriteChunk};
+use crate::slip::Slip;
 use crate::sync::{Arc, AtomicBool, AtomicUsize, Ordering, Slots, View, slots_for};
 
 /// Makes a ring for at least `capacity` items: any number from 1 on, rounded up to a power of two.
@@ -152,14 +153,10 @@ impl<T> Consumer<T> {
     /// and falling back by a few items costs less (the "temporal slipping" of FastForward). One that polls an empty ring does not pause.
     #[inline]
     pub fn pop(&mut self) -> Option<T> {
-        if self.tail_seen == self.head {
-            self.slip.pause();
-            match self.ready_for(1) {
-                0 => return None,
-                found => self.slip.found(found),
-            }
+        if self.ready_apart() == 0 {
+            return None;
         }
-        // SAFETY: `ready_for` or this test found the slot at `head` inside `head..tail`: filled, ours, released below.
+        // SAFETY: `ready_apart` found the slot at `head` inside `head..tail`: filled, ours, released below.
         let value = unsafe { self.slots.read(self.head) };
         self.release(1);
         Some(value)
@@ -177,14 +174,7 @@ impl<T> Consumer<T> {
     /// As [`read_chunk`](Self::read_chunk), and keeps its distance to the producer as [`pop`](Self::pop) does.
     #[inline]
     pub(crate) fn read_chunk_apart(&mut self, count_max: usize) -> Option<ReadChunk<'_, T>> {
-        if self.tail_seen == self.head {
-            self.slip.pause();
-            match self.ready_for(1) {
-                0 => return None,
-                found => self.slip.found(found),
-            }
-        }
-        let count = self.tail_seen.wrapping_sub(self.head).min(count_max);
+        let count = self.ready_apart().min(count_max);
         (count > 0).then(|| ReadChunk::new(self, count))
     }
 
@@ -221,6 +211,19 @@ impl<T> Consumer<T> {
         self.tail_seen.wrapping_sub(self.head)
     }
 
+    /// Items ready as far as known. When there are none it keeps its distance before it looks at the producer's position.
+    #[inline]
+    fn ready_apart(&mut self) -> usize {
+        if self.tail_seen == self.head {
+            self.slip.pause();
+            match self.ready_for(1) {
+                0 => return 0,
+                found => self.slip.found(found),
+            }
+        }
+        self.tail_seen.wrapping_sub(self.head)
+    }
+
     /// Gives `count` emptied slots from `head` on back to the producer.
     #[inline]
     fn release(&mut self, count: usize) {
@@ -229,47 +232,6 @@ impl<T> Consumer<T> {
         self.shared.head.store(self.head, Ordering::Release);
     }
 }
-
-/// The distance a consumer keeps to its producer: a pause before it looks for more, longer while that pays.
-#[derive(Default)]
-pub(crate) struct Slip {
-    /// Hints of the next pause; 0 when nothing has been found since the last one.
-    due: u32,
-    /// Hints of the last pause.
-    last: u32,
-}
-
-impl Slip {
-    /// Whether something has been found since the last pause.
-    #[inline]
-    pub(crate) fn is_due(&self) -> bool {
-        self.due > 0
-    }
-
-    #[inline]
-    pub(crate) fn pause(&mut self) {
-        for _ in 0..std::mem::take(&mut self.due) {
-            std::hint::spin_loop();
-        }
-    }
-
-    /// Notes how many items a look found.
-    #[inline]
-    pub(crate) fn found(&mut self, items: usize) {
-        self.last = match items {
-            // The producer is slow by itself: a longer pause brought no more, and who waits for an item wants it at once.
-            1 if self.last > 1 => 1,
-            0..FEW => (2 * self.last).clamp(1, LONGEST),
-            _ => (self.last / 2).max(1),
-        };
-        self.due = self.last;
-    }
-}
-
-/// Items found at a look that make the next pause longer.
-const FEW: usize = 64;
-/// Hints of the longest pause.
-const LONGEST: u32 = 16;
 
 impl<T> Drop for Consumer<T> {
     fn drop(&mut self) {
