@@ -25,8 +25,8 @@
 
 #include "clustercore.h"
 
-/* The driver of a node. valgrind runs one thread at a time, and (3.19) does not let go of it while a thread waits in
- * io_uring_enter, so there a node's threads and ours would wait for each other.
+/* The driver of a node, and of a shard beside one. valgrind runs one thread at a time, and (3.19) does not let go of it while a
+ * thread waits in io_uring_enter, so there a node's threads and ours would wait for each other.
  */
 static inline uint32_t node_driver(void) { return RUNNING_ON_VALGRIND ? CLC_DRIVER_EPOLL : CLC_DRIVER_AUTO; }
 

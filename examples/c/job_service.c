@@ -33,7 +33,7 @@ int main(void) {
     clc_shard *shard;
     clc_endpoint *endpoint;
     clc_job_service *service;
-    clc_shard_options front_shard;
+    clc_shard_options own_shard, front_shard;
     clc_node_options options;
     clc_node *node;
     clc_forwarder *front;
@@ -41,7 +41,9 @@ int main(void) {
     clc_address job, address;
     struct visit visit = {0};
     pthread_t visitor;
-    check(clc_shard_new(NULL, &shard));
+    check(clc_shard_options_init(&own_shard, sizeof own_shard));
+    own_shard.driver = node_driver(); /* it waits while the node's threads work */
+    check(clc_shard_new(&own_shard, &shard));
     check(clc_endpoint_open(shard, "127.0.0.1:0", NULL, &endpoint));
     check(clc_endpoint_address(endpoint, &job));
     check(clc_job_service_new(endpoint, 0, 0, &service));

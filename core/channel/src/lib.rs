@@ -14,6 +14,7 @@ pub mod predicate;
 pub mod principal;
 pub mod qos;
 pub mod value;
+pub mod wire;
 
 mod delivery;
 mod id;

@@ -1,0 +1,18 @@
+//! The channel protocol: what participants and a channel server say to each other over streams, messages and calls.
+//!
+//! By byte and by event: docs/protocol/channel.md.
+
+mod code;
+mod deliver;
+mod frame;
+mod packed;
+mod splitter;
+
+pub use code::Code;
+pub use deliver::{Delivered, put_deliver, put_emit, take_delivered};
+pub use frame::{Deliveries, Frame, FrameError};
+pub use packed::{Packer, Unpacker, WireError};
+pub use splitter::Splitter;
+
+/// The version of the protocol that is spoken here.
+pub const VERSION: u64 = 1;
