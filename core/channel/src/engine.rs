@@ -147,6 +147,17 @@ impl Engine {
         seen.map(|(id, name)| (id.into(), name)).collect()
     }
 
+    /// All channels.
+    pub(crate) fn ids(&self) -> Vec<ChannelId> {
+        self.channels.iter().map(|(index, generation, _)| (index, generation).into()).collect()
+    }
+
+    /// The default push proxy of a channel.
+    pub(crate) fn shared(&self, id: ChannelId) -> Option<ConsumerProxyId> {
+        let is_there = self.channels.generation(id.index) == Some(id.generation);
+        is_there.then(|| self.channels[id.index].shared)
+    }
+
     /// The machine of a channel, for the server itself: time, outputs, deliveries.
     pub fn machine(&mut self, id: ChannelId) -> Option<&mut Channel> {
         let is_there = self.channels.generation(id.index) == Some(id.generation);

@@ -45,6 +45,12 @@ impl<'a> Batch<'a> {
         self.picked.len()
     }
 
+    /// Their places in the channel's order; 0 for one that goes directly.
+    #[inline]
+    pub fn offsets(&self) -> impl ExactSizeIterator<Item = u64> {
+        self.picked.iter().map(|pick| pick.offset)
+    }
+
     /// The events, in order.
     #[inline]
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Handed<'a>> {

@@ -25,7 +25,7 @@ pub enum Code {
     NotWritten = 7,
     /// The event breaks the server's limits.
     Invalid = 8,
-    /// An earlier frame of this proxy was refused, and this one does not begin with what was refused.
+    /// It does not begin with the number that is next: an earlier frame was refused.
     Behind = 9,
 }
 

@@ -9,10 +9,16 @@ use crate::output::Handed;
 use clustercore_proto::wire::{Malformed, Reader, varint};
 
 /// Appends an `Emit` of events that need not be packed before.
-pub fn put_emit<'e>(out: &mut Vec<u8>, handle: u64, events: impl ExactSizeIterator<Item = &'e Event>) {
+///
+/// `first` is the number of the first one.
+pub fn put_emit<'e>(
+    out: &mut Vec<u8>,
+    handle: u64,
+    first: u64,
+    events: impl ExactSizeIterator<Item = &'e Event>,
+) {
     let start = begin(out, kind::EMIT);
-    varint::put(out, handle);
-    varint::put(out, events.len() as u64);
+    [handle, first, events.len() as u64].iter().for_each(|it| varint::put(out, *it));
     let mut packer = Packer::default();
     events.for_each(|event| packer.put(out, event));
     end(out, start);

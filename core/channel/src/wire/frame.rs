@@ -52,7 +52,9 @@ pub enum Frame<'a> {
     Emit {
         /// The proxy.
         handle: u64,
-        /// Number of events.
+        /// The number of the first event: the participant counts those of each proxy.
+        first: u64,
+        /// How many.
         count: u64,
         /// The events, packed.
         events: &'a [u8],
@@ -102,8 +104,8 @@ pub enum Frame<'a> {
     Taken {
         /// The proxy.
         handle: u64,
-        /// Receipt of the first.
-        receipt: u64,
+        /// The number of the first event.
+        first: u64,
         /// How many were taken.
         count: u64,
         /// Of these, to be confirmed later.
@@ -113,21 +115,21 @@ pub enum Frame<'a> {
         /// The same in words.
         message: &'a str,
     },
-    /// Server: these receipts are on disk.
+    /// Server: these events are on disk.
     Confirmed {
         /// The proxy.
         handle: u64,
-        /// First receipt.
+        /// Number of the first.
         first: u64,
-        /// Last receipt.
-        last: u64,
+        /// How many.
+        count: u64,
     },
-    /// Server: this receipt will not be kept.
+    /// Server: this event will not be kept.
     Lost {
         /// The proxy.
         handle: u64,
-        /// Which.
-        receipt: u64,
+        /// Its number.
+        number: u64,
         /// Why.
         refusal: Code,
     },
@@ -215,9 +217,12 @@ impl<'a> Frame<'a> {
                 Frame::Hello { version: reader.varint()?, token: text(reader)?, name: text(reader)? }
             }
             kind::ASK => Frame::Ask { request: reader.varint()?, json: words(reader)? },
-            kind::EMIT => {
-                Frame::Emit { handle: reader.varint()?, count: reader.varint()?, events: rest(reader)? }
-            }
+            kind::EMIT => Frame::Emit {
+                handle: reader.varint()?,
+                first: reader.varint()?,
+                count: reader.varint()?,
+                events: rest(reader)?,
+            },
             kind::PULL => Frame::Pull { handle: reader.varint()?, max: reader.varint_u32()? },
             kind::ACKNOWLEDGE => {
                 Frame::Acknowledge { handle: reader.varint()?, deliveries: Deliveries::read(reader)? }
@@ -237,18 +242,20 @@ impl<'a> Frame<'a> {
             }
             kind::TAKEN => Frame::Taken {
                 handle: reader.varint()?,
-                receipt: reader.varint()?,
+                first: reader.varint()?,
                 count: reader.varint()?,
                 unwritten: reader.varint()?,
                 refusal: Code::from_byte(reader.u8()?)?,
                 message: text(reader)?,
             },
-            kind::CONFIRMED => {
-                Frame::Confirmed { handle: reader.varint()?, first: reader.varint()?, last: reader.varint()? }
-            }
+            kind::CONFIRMED => Frame::Confirmed {
+                handle: reader.varint()?,
+                first: reader.varint()?,
+                count: reader.varint()?,
+            },
             kind::LOST => Frame::Lost {
                 handle: reader.varint()?,
-                receipt: reader.varint()?,
+                number: reader.varint()?,
                 refusal: Code::from_byte(reader.u8()?)?,
             },
             kind::DELIVER | kind::DELIVER_TO_ACKNOWLEDGE => Frame::Deliver {
@@ -280,8 +287,8 @@ impl<'a> Frame<'a> {
                 varint::put(out, request);
                 out.extend_from_slice(json.as_bytes());
             }
-            Frame::Emit { handle, count, events } => {
-                numbers(out, &[handle, count]);
+            Frame::Emit { handle, first, count, events } => {
+                numbers(out, &[handle, first, count]);
                 out.extend_from_slice(events);
             }
             Frame::Pull { handle, max } | Frame::Wanted { handle, max } => {
@@ -306,14 +313,14 @@ impl<'a> Frame<'a> {
                 out.push(u8::from(is_done));
                 out.extend_from_slice(json.as_bytes());
             }
-            Frame::Taken { handle, receipt, count, unwritten, refusal, message } => {
-                numbers(out, &[handle, receipt, count, unwritten]);
+            Frame::Taken { handle, first, count, unwritten, refusal, message } => {
+                numbers(out, &[handle, first, count, unwritten]);
                 out.push(refusal as u8);
                 put_text(out, message);
             }
-            Frame::Confirmed { handle, first, last } => numbers(out, &[handle, first, last]),
-            Frame::Lost { handle, receipt, refusal } => {
-                numbers(out, &[handle, receipt]);
+            Frame::Confirmed { handle, first, count } => numbers(out, &[handle, first, count]),
+            Frame::Lost { handle, number, refusal } => {
+                numbers(out, &[handle, number]);
                 out.push(refusal as u8);
             }
             Frame::Deliver { handle, offset, count, events, .. } => {

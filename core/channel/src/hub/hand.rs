@@ -1,0 +1,134 @@
+//! Events for participants: written once for all who get the same.
+
+use super::session::Session;
+use super::{Hub, HubStats, Place, SessionId};
+use crate::channel::Batch;
+use crate::id::{ChannelId, SupplierProxyId};
+use crate::slots::Slots;
+use crate::wire::{Frame, put_deliver};
+use clustercore_proto::time::Instant;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Frames of one round that others may get too.
+#[derive(Default)]
+pub(super) struct Written(Vec<Shared>);
+
+struct Shared {
+    channel: ChannelId,
+    handle: u64,
+    offsets: Vec<u64>,
+    bytes: Arc<Vec<u8>>,
+}
+
+/// All that handing over needs beside the engine.
+struct Desk<'a> {
+    sessions: &'a mut Slots<Session>,
+    consumers: &'a HashMap<(ChannelId, SupplierProxyId), Place>,
+    frames: &'a mut Written,
+    stats: &'a mut HubStats,
+    unsent_bytes_max: usize,
+    stirred: Vec<SessionId>,
+}
+
+impl Hub {
+    /// Lets events flow: from suppliers' buffers to consumers' queues and on to the consumers, as long as there is something to do, but for
+    /// `rounds_max` rounds at most. True when there is more.
+    pub fn pump(&mut self, now: Instant, rounds_max: u32) -> bool {
+        self.expire(now);
+        for _ in 0..rounds_max {
+            let mut is_busy = false;
+            for channel in self.engine.ids() {
+                is_busy |= self.pump_channel(now, channel);
+            }
+            self.take_outputs(now);
+            if !is_busy {
+                return false;
+            }
+        }
+        true
+    }
+
+    fn pump_channel(&mut self, now: Instant, id: ChannelId) -> bool {
+        let Hub { engine, sessions, consumers, frames, stats, config, .. } = self;
+        let Some(channel) = engine.machine(id) else { return false };
+        channel.handle_timeout(now);
+        if !channel.is_busy() {
+            return false;
+        }
+        let unsent_bytes_max = config.unsent_bytes_max;
+        let mut desk = Desk { sessions, consumers, frames, stats, unsent_bytes_max, stirred: Vec::new() };
+        let spread = channel.spread(now, SPREAD_MAX);
+        let given = channel.deliver(now, BATCHES_MAX, &mut |batch| desk.give(id, &batch));
+        let stirred = desk.stirred;
+        self.frames.0.clear();
+        stirred.into_iter().for_each(|session| self.queue(session));
+        spread > 0 || given > 0
+    }
+
+    pub(super) fn on_pull(&mut self, now: Instant, id: SessionId, handle: u64, max: u32) {
+        let Some(consumer) = self.session(id).and_then(|it| it.consumers.get(&handle)) else { return };
+        let (channel, proxy) = (consumer.channel, consumer.proxy);
+        let Hub { engine, sessions, consumers, frames, stats, config, .. } = self;
+        let Some(machine) = engine.machine(channel) else { return };
+        let unsent_bytes_max = config.unsent_bytes_max;
+        let mut desk = Desk { sessions, consumers, frames, stats, unsent_bytes_max, stirred: Vec::new() };
+        machine.pull(now, proxy, max, &mut |batch| desk.give(channel, &batch));
+        self.frames.0.clear();
+        self.queue(id);
+    }
+}
+
+impl Desk<'_> {
+    /// How many events of a batch are taken for its participant.
+    fn give(&mut self, channel: ChannelId, batch: &Batch<'_>) -> usize {
+        let Some(place) = self.consumers.get(&(channel, batch.proxy)) else { return 0 };
+        let Some(session) = self.sessions.get_mut(place.session.index) else { return 0 };
+        if session.unsent > self.unsent_bytes_max {
+            session.is_blocked = true;
+            return 0;
+        }
+        self.stats.delivered += batch.len() as u64;
+        self.stirred.push(place.session);
+        if batch.is_acknowledged {
+            self.stats.batches += 1;
+            session.write(|out| put_deliver(out, place.handle, true, batch.iter()));
+            return batch.len();
+        }
+        let is_same = |it: &&Shared| {
+            it.channel == channel && it.handle == place.handle && batch.offsets().eq(it.offsets.iter().copied())
+        };
+        // Events that go directly have no offset to be told by.
+        let is_told_by_offsets = batch.offsets().all(|offset| offset != NO_OFFSET);
+        if let Some(shared) = self.frames.0.iter().rev().find(is_same).filter(|_| is_told_by_offsets) {
+            self.stats.shared += 1;
+            session.share(&shared.bytes);
+            return batch.len();
+        }
+        self.stats.batches += 1;
+        let mut bytes = Vec::with_capacity(batch.len() * EVENT_BYTES_GUESS);
+        put_deliver(&mut bytes, place.handle, false, batch.iter());
+        let bytes = Arc::new(bytes);
+        session.share(&bytes);
+        if self.frames.0.len() == FRAMES_KEPT_MAX {
+            self.frames.0.remove(0);
+        }
+        let offsets = batch.offsets().collect();
+        self.frames.0.push(Shared { channel, handle: place.handle, offsets, bytes });
+        batch.len()
+    }
+}
+
+/// Tells a participant that its proxy has something to pull.
+pub(super) fn readable(session: &mut Session, handle: u64) {
+    session.put(&Frame::Readable { handle });
+}
+
+/// Events looked at, and batches given, in one round of one channel.
+const SPREAD_MAX: u64 = 4096;
+const BATCHES_MAX: u32 = 4096;
+/// Different frames of a round that are remembered.
+const FRAMES_KEPT_MAX: usize = 16;
+const EVENT_BYTES_GUESS: usize = 96;
+/// Of an event that goes directly.
+const NO_OFFSET: u64 = 0;

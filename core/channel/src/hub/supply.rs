@@ -1,0 +1,152 @@
+//! Events that participants emit.
+//!
+//! A participant numbers the events of each of its proxies. An `Emit` has to begin with the number that is next; when a part of one
+//! was refused, those behind it on their way are refused as `Behind`, and the participant sends again from the first refused one on:
+//! so the order holds, and nothing is lost.
+
+use super::session::SupplierHandle;
+use super::{Hub, Place, SessionId};
+use crate::event::Event;
+use crate::id::{ChannelId, ConsumerProxyId};
+use crate::output::Refusal;
+use crate::wire::{Code, Frame, Unpacker, WireError};
+use clustercore_proto::time::Instant;
+use clustercore_proto::wire::Reader;
+use std::collections::{BTreeMap, HashMap};
+
+/// What the hub knows of consumer proxies.
+#[derive(Default)]
+pub(super) struct Suppliers {
+    /// Whose each proxy in pull mode is.
+    pub pulled: HashMap<(ChannelId, ConsumerProxyId), Place>,
+    /// Receipts that are not confirmed: the first of each run, by proxy.
+    unwritten: BTreeMap<(ChannelId, ConsumerProxyId, u64), Run>,
+}
+
+/// Receipts behind one another that are one participant's.
+#[derive(Clone, Copy)]
+struct Run {
+    len: u64,
+    place: Place,
+    /// The participant's number for the first.
+    number: u64,
+}
+
+impl Suppliers {
+    pub fn forget(&mut self, session: SessionId) {
+        self.unwritten.retain(|_, run| run.place.session != session);
+        self.pulled.retain(|_, place| place.session != session);
+    }
+
+    /// Takes the receipts from `first` to `last` out; for each part of them whose they are, its first number, and how many.
+    pub fn take(
+        &mut self,
+        (channel, proxy): (ChannelId, ConsumerProxyId),
+        (first, last): (u64, u64),
+    ) -> Vec<(Place, u64, u64)> {
+        let mut taken = Vec::new();
+        let runs = self.unwritten.range((channel, proxy, 0)..=(channel, proxy, last));
+        // The runs that end before `first` were taken already, but for parts that were not persistent.
+        let runs: Vec<(u64, Run)> = runs
+            .map(|((.., start), run)| (*start, *run))
+            .filter(|(start, run)| start + run.len > first)
+            .collect();
+        for (start, run) in runs {
+            self.unwritten.remove(&(channel, proxy, start));
+            let (from, to) = (start.max(first), (start + run.len).min(last + 1));
+            taken.push((run.place, run.number + (from - start), to - from));
+            let mut put = |start: u64, end: u64, number: u64| {
+                if start < end {
+                    self.unwritten.insert((channel, proxy, start), Run { len: end - start, number, ..run });
+                }
+            };
+            put(start, from, run.number);
+            put(to, start + run.len, run.number + (to - start));
+        }
+        taken
+    }
+}
+
+impl Hub {
+    pub(super) fn on_emit(
+        &mut self,
+        now: Instant,
+        id: SessionId,
+        handle: u64,
+        (first, count): (u64, u64),
+        bytes: &[u8],
+    ) {
+        let answer = |code: Code, taken: u64, unwritten: u64, message: &str, hub: &mut Hub| {
+            let Some(session) = hub.session_mut(id) else { return };
+            let frame = Frame::Taken { handle, first, count: taken, unwritten, refusal: code, message };
+            session.put(&frame);
+            hub.stats.taken += taken;
+            hub.stats.refused += count - taken;
+            hub.queue(id);
+        };
+        let Some(supplier) = self.session(id).and_then(|it| it.suppliers.get(&handle)) else {
+            let message = Refusal::NoSuchProxy.to_string();
+            return answer(Code::NoSuchProxy, 0, 0, &message, self);
+        };
+        let (channel, proxy, is_pulled) = (supplier.channel, supplier.proxy, supplier.is_pulled);
+        if supplier.next != first {
+            return answer(Code::Behind, 0, 0, &format!("the next event is number {}", supplier.next), self);
+        }
+        let events = match self.unpack(count, bytes) {
+            Ok(events) => events,
+            Err(WireError::Malformed) => {
+                self.violate(id, "the events of an Emit cannot be read");
+                return;
+            }
+            Err(error @ WireError::Event(_)) => {
+                return answer(Code::Invalid, 0, 0, &error.to_string(), self);
+            }
+        };
+        let Some(machine) = self.engine.machine(channel) else {
+            return answer(Code::NoSuchProxy, 0, 0, "the channel was deleted", self);
+        };
+        let pushed = match is_pulled {
+            true => machine.pulled(now, proxy, &events),
+            false => machine.push(now, proxy, &events),
+        };
+        if pushed.unwritten > 0 {
+            let place = Place { session: id, handle };
+            let run = Run { len: pushed.taken, place, number: first };
+            self.suppliers.unwritten.insert((channel, proxy, pushed.receipt), run);
+        }
+        if let Some(supplier) = self.session_mut(id).and_then(|it| it.suppliers.get_mut(&handle)) {
+            supplier.next += pushed.taken;
+        }
+        let message = pushed.refusal.map_or_else(String::new, |it| it.to_string());
+        answer(pushed.refusal.into(), pushed.taken, pushed.unwritten, &message, self);
+    }
+
+    fn unpack(&self, count: u64, bytes: &[u8]) -> Result<Vec<Event>, WireError> {
+        let mut reader = Reader::new(bytes);
+        let mut unpacker = Unpacker::default();
+        // An event is four bytes at least.
+        let mut events = Vec::with_capacity((count as usize).min(bytes.len() / 4 + 1));
+        for _ in 0..count {
+            events.push(unpacker.take(&mut reader, &self.config.limits)?);
+        }
+        if reader.is_empty() { Ok(events) } else { Err(WireError::Malformed) }
+    }
+
+    /// A supplier's handle is gone.
+    pub(super) fn release(&mut self, now: Instant, supplier: &SupplierHandle) {
+        let key = (supplier.channel, supplier.proxy);
+        self.suppliers.pulled.remove(&key);
+        if !supplier.is_own {
+            return;
+        }
+        let Some(machine) = self.engine.machine(supplier.channel) else { return };
+        let is_empty = machine.buffer(supplier.proxy).is_none_or(|(_, len, ..)| len == 0);
+        if is_empty {
+            // It may be gone already.
+            let _ = machine.remove_consumer_proxy(now, supplier.proxy);
+        } else {
+            // What was taken is not dropped: the proxy goes when its buffer is empty.
+            self.leaving.push(key);
+        }
+    }
+}
