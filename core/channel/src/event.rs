@@ -284,12 +284,13 @@ pub(crate) fn kind_hash(domain: &str, kind: &str) -> u64 {
 }
 
 /// Names that a field cannot have: they are attributes of the event, or of CloudEvents.
-pub const RESERVED: [&str; 18] = [
+pub const RESERVED: [&str; 19] = [
     "data",
     "datacontenttype",
     "dataschema",
     "domain",
     "expirytime",
+    "fieldtypes",
     "id",
     "name",
     "partitionkey",

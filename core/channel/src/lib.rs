@@ -5,11 +5,13 @@
 #![forbid(unsafe_code)]
 
 pub mod channel;
+pub mod cloudevents;
 pub mod engine;
 pub mod event;
 pub mod filter;
 #[cfg(feature = "journal")]
 pub mod journal;
+pub mod json;
 pub mod predicate;
 pub mod principal;
 pub mod qos;

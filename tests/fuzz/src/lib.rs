@@ -1,9 +1,10 @@
 //! What the fuzz targets check, as plain functions.
 //!
-//! The ordinary tests of `core/proto` include these files too: for generated input, and for the inputs that
+//! The ordinary tests of `core/proto` and `core/channel` include these files too: for generated input, and for the inputs that
 //! fuzzing has found (`corpus/`).
 
 pub mod chunks;
+pub mod cloudevents;
 pub mod datagram;
 pub mod heads;
 pub mod job;

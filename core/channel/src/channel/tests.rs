@@ -132,7 +132,7 @@ fn direct_events_go_before_all_others_whatever_the_pace() {
     let alarm = Event::builder("3", "s", "alarm").build(&EventLimits::default()).unwrap();
     channel.push(at(1), supplier, &[alarm]);
     assert_eq!(ids(&mut channel, at(1), consumer), [3]);
-    assert_eq!(ids(&mut channel, at(49), consumer), []);
+    assert_eq!(ids(&mut channel, at(49), consumer), [0u32; 0]);
     assert_eq!(ids(&mut channel, at(50), consumer), [2]);
     assert_eq!(channel.buffer(supplier).unwrap().3.direct, 1);
 }
@@ -231,7 +231,7 @@ fn what_is_never_acknowledged_becomes_a_dead_letter() {
     channel.reject(at(0), proxy, got[1].2, true).unwrap();
     assert_eq!(outputs(&mut channel), [Output::DeadLetter { proxy, event: event(2), tries: 1 }]);
     assert_eq!(channel.next_timeout(), Some(at(100)));
-    assert_eq!(ids(&mut channel, at(100), proxy), []);
+    assert_eq!(ids(&mut channel, at(100), proxy), [0u32; 0]);
     assert_eq!(channel.next_timeout(), Some(at(110)));
     assert_eq!(ids(&mut channel, at(110), proxy), [1]);
     channel.handle_timeout(at(210));
@@ -248,7 +248,7 @@ fn a_supplier_is_told_when_it_is_on_disk_and_consumers_get_it_then() {
     let consumer = consumer(&mut channel, Qos::default());
     let pushed = channel.push(at(0), supplier, &[persistent(1), persistent(2), event(3)]);
     assert_eq!((pushed.taken, pushed.unwritten, pushed.refusal), (3, 2, None));
-    assert_eq!(ids(&mut channel, at(0), consumer), []);
+    assert_eq!(ids(&mut channel, at(0), consumer), [0u32; 0]);
     let persist = |offset, id| Output::Persist { offset, event: persistent(id) };
     assert_eq!(outputs(&mut channel), [persist(0, 1), persist(1, 2)]);
     assert_eq!(channel.push(at(0), supplier, &[persistent(1)]).refusal, Some(Refusal::InProgress));
