@@ -9,9 +9,11 @@ pub mod cloudevents;
 pub mod engine;
 pub mod event;
 pub mod filter;
+pub mod hub;
 #[cfg(feature = "journal")]
 pub mod journal;
 pub mod json;
+pub mod participant;
 pub mod predicate;
 pub mod principal;
 pub mod qos;

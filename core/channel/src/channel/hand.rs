@@ -21,6 +21,8 @@ pub struct Batch<'a> {
     pub name: &'a Text,
     /// Each has to be acknowledged.
     pub is_acknowledged: bool,
+    /// Some of its events go directly: they have no place in the channel's order.
+    pub has_direct: bool,
     picked: &'a [Pick],
     deliveries: &'a Deliveries,
     kept: &'a Slots<Kept>,
@@ -264,7 +266,8 @@ impl Channel {
             let (deliveries, kept) = (&self.deliveries, &self.kept);
             let proxy = self.outlet_id(index);
             let name = &self.outlets[index].spec.name;
-            let batch = Batch { proxy, name, is_acknowledged, picked: &picked, deliveries, kept };
+            let has_direct = urgent_len > 0;
+            let batch = Batch { proxy, name, is_acknowledged, has_direct, picked: &picked, deliveries, kept };
             taken = sink(batch).min(picked.len());
             let (gone, left) = picked.split_at(taken);
             self.put_back(queue, left, urgent_len.saturating_sub(taken));

@@ -96,11 +96,11 @@ impl Desk<'_> {
             return batch.len();
         }
         let is_same = |it: &&Shared| {
-            it.channel == channel && it.handle == place.handle && batch.offsets().eq(it.offsets.iter().copied())
+            it.channel == channel
+                && it.handle == place.handle
+                && batch.offsets().eq(it.offsets.iter().copied())
         };
-        // Events that go directly have no offset to be told by.
-        let is_told_by_offsets = batch.offsets().all(|offset| offset != NO_OFFSET);
-        if let Some(shared) = self.frames.0.iter().rev().find(is_same).filter(|_| is_told_by_offsets) {
+        if let Some(shared) = self.frames.0.iter().rev().find(is_same).filter(|_| !batch.has_direct) {
             self.stats.shared += 1;
             session.share(&shared.bytes);
             return batch.len();
@@ -110,6 +110,9 @@ impl Desk<'_> {
         put_deliver(&mut bytes, place.handle, false, batch.iter());
         let bytes = Arc::new(bytes);
         session.share(&bytes);
+        if batch.has_direct {
+            return batch.len();
+        }
         if self.frames.0.len() == FRAMES_KEPT_MAX {
             self.frames.0.remove(0);
         }
@@ -130,5 +133,3 @@ const BATCHES_MAX: u32 = 4096;
 /// Different frames of a round that are remembered.
 const FRAMES_KEPT_MAX: usize = 16;
 const EVENT_BYTES_GUESS: usize = 96;
-/// Of an event that goes directly.
-const NO_OFFSET: u64 = 0;

@@ -65,7 +65,8 @@ impl Hub {
     /// Puts an event that was tried too often into the channel for such events, with where it was and how often it was tried.
     fn on_dead_letter(&mut self, now: Instant, channel: ChannelId, event: &Event, tries: u16) {
         self.stats.dead_letters += 1;
-        let Some(target) = self.config.dead_letter_channel.as_ref().and_then(|name| self.engine.find(name)) else {
+        let Some(target) = self.config.dead_letter_channel.as_ref().and_then(|name| self.engine.find(name))
+        else {
             return;
         };
         if target == channel {

@@ -63,7 +63,9 @@ impl Hub {
     fn on_frame(&mut self, now: Instant, id: SessionId, frame: &Frame<'_>) -> bool {
         match *frame {
             Frame::Ask { request, json } => self.on_ask(now, id, request, json),
-            Frame::Emit { handle, first, count, events } => self.on_emit(now, id, handle, (first, count), events),
+            Frame::Emit { handle, first, count, events } => {
+                self.on_emit(now, id, handle, (first, count), events)
+            }
             Frame::Pull { handle, max } => self.on_pull(now, id, handle, max),
             Frame::Acknowledge { handle, deliveries } => self.settle(now, id, handle, None, deliveries),
             Frame::Reject { handle, is_for_good, deliveries } => {

@@ -64,6 +64,8 @@ pub(super) struct SupplierHandle {
     pub is_pulled: bool,
     /// The number of the event that comes next.
     pub next: u64,
+    /// The event of that number was refused, so it may be left out.
+    pub may_skip: bool,
 }
 
 pub(super) struct ConsumerHandle {

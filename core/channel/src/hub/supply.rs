@@ -1,17 +1,17 @@
 //! Events that participants emit.
 //!
 //! A participant numbers the events of each of its proxies. An `Emit` has to begin with the number that is next; when a part of one
-//! was refused, those behind it on their way are refused as `Behind`, and the participant sends again from the first refused one on:
-//! so the order holds, and nothing is lost.
+//! was refused, those behind it on their way are refused as `Behind`, and the participant goes on with the first refused one, or leaves
+//! that one out: so the order holds, and nothing is lost.
 
 use super::session::SupplierHandle;
 use super::{Hub, Place, SessionId};
-use crate::event::Event;
+use crate::event::{Event, EventError};
 use crate::id::{ChannelId, ConsumerProxyId};
 use crate::output::Refusal;
 use crate::wire::{Code, Frame, Unpacker, WireError};
 use clustercore_proto::time::Instant;
-use clustercore_proto::wire::Reader;
+use clustercore_proto::wire::{Malformed, Reader};
 use std::collections::{BTreeMap, HashMap};
 
 /// What the hub knows of consumer proxies.
@@ -89,18 +89,13 @@ impl Hub {
             return answer(Code::NoSuchProxy, 0, 0, &message, self);
         };
         let (channel, proxy, is_pulled) = (supplier.channel, supplier.proxy, supplier.is_pulled);
-        if supplier.next != first {
+        let may_skip = supplier.may_skip && first == supplier.next + 1;
+        if supplier.next != first && !may_skip {
             return answer(Code::Behind, 0, 0, &format!("the next event is number {}", supplier.next), self);
         }
-        let events = match self.unpack(count, bytes) {
-            Ok(events) => events,
-            Err(WireError::Malformed) => {
-                self.violate(id, "the events of an Emit cannot be read");
-                return;
-            }
-            Err(error @ WireError::Event(_)) => {
-                return answer(Code::Invalid, 0, 0, &error.to_string(), self);
-            }
+        let Ok((events, invalid)) = self.unpack(count, bytes) else {
+            self.violate(id, "the events of an Emit cannot be read");
+            return;
         };
         let Some(machine) = self.engine.machine(channel) else {
             return answer(Code::NoSuchProxy, 0, 0, "the channel was deleted", self);
@@ -114,22 +109,32 @@ impl Hub {
             let run = Run { len: pushed.taken, place, number: first };
             self.suppliers.unwritten.insert((channel, proxy, pushed.receipt), run);
         }
+        let (code, message) = match (pushed.refusal, invalid) {
+            (Some(refusal), _) => (Some(refusal).into(), refusal.to_string()),
+            (None, Some(error)) => (Code::Invalid, error.to_string()),
+            (None, None) => (Code::None, String::new()),
+        };
         if let Some(supplier) = self.session_mut(id).and_then(|it| it.suppliers.get_mut(&handle)) {
-            supplier.next += pushed.taken;
+            supplier.next = first + pushed.taken;
+            supplier.may_skip = code != Code::None;
         }
-        let message = pushed.refusal.map_or_else(String::new, |it| it.to_string());
-        answer(pushed.refusal.into(), pushed.taken, pushed.unwritten, &message, self);
+        answer(code, pushed.taken, pushed.unwritten, &message, self);
     }
 
-    fn unpack(&self, count: u64, bytes: &[u8]) -> Result<Vec<Event>, WireError> {
+    /// The events up to the first that breaks the limits, and what is wrong with that one.
+    fn unpack(&self, count: u64, bytes: &[u8]) -> Result<(Vec<Event>, Option<EventError>), Malformed> {
         let mut reader = Reader::new(bytes);
         let mut unpacker = Unpacker::default();
         // An event is four bytes at least.
         let mut events = Vec::with_capacity((count as usize).min(bytes.len() / 4 + 1));
         for _ in 0..count {
-            events.push(unpacker.take(&mut reader, &self.config.limits)?);
+            match unpacker.take(&mut reader, &self.config.limits) {
+                Ok(event) => events.push(event),
+                Err(WireError::Malformed) => return Err(Malformed),
+                Err(WireError::Event(error)) => return Ok((events, Some(error))),
+            }
         }
-        if reader.is_empty() { Ok(events) } else { Err(WireError::Malformed) }
+        if reader.is_empty() { Ok((events, None)) } else { Err(Malformed) }
     }
 
     /// A supplier's handle is gone.

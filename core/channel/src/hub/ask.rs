@@ -1,0 +1,475 @@
+//! Questions of participants: a JSON object in, a JSON object out. What can be asked: docs/protocol/channel.md.
+
+use super::session::{ConsumerHandle, SupplierHandle};
+use super::{Hub, Place, SessionId};
+use crate::channel::{ConsumerProxySpec, ManageError, Mode, Reason, SupplierProxySpec};
+use crate::engine::EngineError;
+use crate::event::Text;
+use crate::filter::FilterError;
+use crate::id::{ChannelId, SupplierProxyId};
+use crate::json::{
+    JsonError, Members, Object, Scalar, patch_consumer_proxy, patch_qos, patch_supplier_proxy,
+    read_channel_config, write_channel_config, write_channel_stats, write_consumer_proxy, write_intake_stats,
+    write_queue_stats, write_reason, write_settings, write_supplier_proxy, write_text,
+};
+use crate::predicate::Filter;
+use crate::principal::Principal;
+use crate::qos::{Level, Qos, Settings, validate};
+use crate::wire::Frame;
+use clustercore_proto::time::Instant;
+use std::borrow::Cow;
+
+/// What a question says; which of it is needed depends on `op`.
+#[derive(Default)]
+struct Question<'a> {
+    op: Cow<'a, str>,
+    channel: Option<String>,
+    handle: Option<u64>,
+    first: u64,
+    name: String,
+    consumer: Option<String>,
+    spec: Option<&'a str>,
+    config: Option<&'a str>,
+    qos: Option<&'a str>,
+    filter: Option<Option<String>>,
+}
+
+/// Why a question is not answered by what was asked for.
+struct Trouble {
+    error: &'static str,
+    message: String,
+}
+
+type Answer = Result<String, Trouble>;
+
+impl Hub {
+    pub(super) fn on_ask(&mut self, now: Instant, id: SessionId, request: u64, json: &str) {
+        let answer = read(json).map_err(Trouble::from).and_then(|question| self.answer(now, id, &question));
+        let is_done = answer.is_ok();
+        let json = answer.unwrap_or_else(|trouble| {
+            let mut json = String::new();
+            Object::write(&mut json, |object| {
+                object.text("error", trouble.error);
+                object.text("message", &trouble.message);
+            });
+            json
+        });
+        if let Some(session) = self.session_mut(id) {
+            session.put(&Frame::Answer { request, is_done, json: &json });
+        }
+        self.queue(id);
+    }
+
+    fn answer(&mut self, now: Instant, id: SessionId, question: &Question<'_>) -> Answer {
+        let Some(who) = self.session(id).and_then(|it| it.principal.clone()) else {
+            return Err(Trouble::new("denied", "say who you are first"));
+        };
+        match &*question.op {
+            "ping" => Ok("{}".into()),
+            "list" => Ok(self.list(&who)),
+            "create" => self.create(&who, question),
+            "delete" => self.delete(&who, question),
+            "supply" => self.supply(&who, id, question),
+            "consume" => self.consume(now, &who, id, question),
+            "close" => self.close(now, id, question),
+            "set" => self.set(now, &who, id, question),
+            "validate" => self.validate(&who, id, question),
+            "suspend" | "resume" => self.suspend(&who, id, question),
+            "remove" => self.remove(now, &who, id, question),
+            "why" => self.why(now, &who, id, question),
+            "describe" => self.describe(now, &who, question),
+            other => Err(Trouble::new("unknown_op", format!("op is {other:?}, possible are {OPS}"))),
+        }
+    }
+
+    fn list(&mut self, who: &Principal) -> String {
+        let mut json = String::new();
+        Object::write(&mut json, |object| {
+            object.list("channels", self.engine.list(who), |(_, name), out| write_text(name, out));
+        });
+        json
+    }
+
+    fn create(&mut self, who: &Principal, question: &Question<'_>) -> Answer {
+        let name = question.channel.as_deref().ok_or_else(|| Trouble::missing("channel"))?;
+        let config = read_channel_config(&members(question.config)?)?;
+        self.engine.create(who, name, config)?;
+        Ok("{}".into())
+    }
+
+    fn delete(&mut self, who: &Principal, question: &Question<'_>) -> Answer {
+        let id = self.channel(question)?;
+        self.engine.delete(who, id)?;
+        let gone: Vec<Place> = self
+            .consumers
+            .iter()
+            .filter(|((channel, _), _)| *channel == id)
+            .map(|(_, place)| *place)
+            .collect();
+        self.consumers.retain(|(channel, _), _| *channel != id);
+        self.suppliers.pulled.retain(|(channel, _), _| *channel != id);
+        for place in gone {
+            if let Some(session) = self.session_mut(place.session) {
+                session.consumers.remove(&place.handle);
+                session.put(&Frame::Gone { handle: place.handle, message: "the channel was deleted" });
+            }
+            self.queue(place.session);
+        }
+        Ok("{}".into())
+    }
+
+    fn supply(&mut self, who: &Principal, id: SessionId, question: &Question<'_>) -> Answer {
+        let channel = self.channel(question)?;
+        let handle = self.new_handle(id, question)?;
+        let spec = ConsumerProxySpec { name: question.name.as_str().into(), ..ConsumerProxySpec::default() };
+        let filters = &self.filters;
+        let spec = patch_consumer_proxy(spec, &members(question.spec)?, &|text| compile(filters, text))?;
+        let (is_own, is_pulled) = (question.spec.is_some(), spec.mode == Mode::Pull);
+        let mut face = self.engine.emit(who, channel)?;
+        let proxy = if is_own { face.connect(spec)? } else { face.shared() };
+        if is_pulled {
+            self.suppliers.pulled.insert((channel, proxy), Place { session: id, handle });
+        }
+        let supplier =
+            SupplierHandle { channel, proxy, is_own, is_pulled, next: question.first, may_skip: false };
+        if let Some(session) = self.session_mut(id) {
+            session.suppliers.insert(handle, supplier);
+        }
+        Ok("{}".into())
+    }
+
+    fn consume(&mut self, now: Instant, who: &Principal, id: SessionId, question: &Question<'_>) -> Answer {
+        let channel = self.channel(question)?;
+        let handle = self.new_handle(id, question)?;
+        let filters = &self.filters;
+        let spec = SupplierProxySpec { name: question.name.as_str().into(), ..SupplierProxySpec::default() };
+        let spec = patch_supplier_proxy(spec, &members(question.spec)?, &|text| compile(filters, text))?;
+        let known = (!question.name.is_empty())
+            .then(|| self.proxy_named(channel, &who.name, &question.name))
+            .flatten();
+        let (proxy, first) = match known {
+            Some(proxy) if self.consumers.contains_key(&(channel, proxy)) => {
+                let message = format!("consumer {:?} is connected already: close it there", question.name);
+                return Err(Trouble::new("in_use", message));
+            }
+            Some(proxy) => {
+                let machine = self.engine.machine(channel).ok_or(EngineError::NoSuchChannel)?;
+                machine.set_connected(now, proxy, true).map_err(EngineError::from)?;
+                (proxy, None)
+            }
+            None => {
+                let attached = self.engine.consume(who, channel)?.connect(now, spec)?;
+                (attached.proxy, Some(attached.first))
+            }
+        };
+        self.consumers.insert((channel, proxy), Place { session: id, handle });
+        if let Some(session) = self.session_mut(id) {
+            session.consumers.insert(handle, ConsumerHandle { channel, proxy });
+        }
+        let mut json = String::new();
+        Object::write(&mut json, |object| {
+            object.plain("is_new", first.is_some());
+            first.into_iter().for_each(|first| object.plain("first", first));
+        });
+        Ok(json)
+    }
+
+    fn close(&mut self, now: Instant, id: SessionId, question: &Question<'_>) -> Answer {
+        let handle = question.handle.ok_or_else(|| Trouble::missing("handle"))?;
+        let session = self.session_mut(id);
+        let (consumer, supplier) =
+            session.map_or((None, None), |it| (it.consumers.remove(&handle), it.suppliers.remove(&handle)));
+        if let Some(consumer) = &consumer {
+            self.consumers.remove(&(consumer.channel, consumer.proxy));
+            if let Some(machine) = self.engine.machine(consumer.channel) {
+                // It may be gone already.
+                let _ = machine.remove_supplier_proxy(now, consumer.proxy);
+            }
+        }
+        if let Some(supplier) = &supplier {
+            self.release(now, supplier);
+        }
+        match (consumer, supplier) {
+            (None, None) => Err(Trouble::no_handle(handle)),
+            _ => Ok("{}".into()),
+        }
+    }
+
+    /// Changes quality of service and filter: of one's own proxy, of a consumer by its name, or of the channel.
+    fn set(&mut self, now: Instant, who: &Principal, id: SessionId, question: &Question<'_>) -> Answer {
+        let supplier = question.handle.and_then(|handle| self.session(id)?.suppliers.get(&handle));
+        if let Some(supplier) = supplier {
+            let (channel, proxy, is_own) = (supplier.channel, supplier.proxy, supplier.is_own);
+            if !is_own {
+                return Err(Trouble::new(
+                    "shared",
+                    "the proxy is shared: supply with a spec to have your own",
+                ));
+            }
+            let machine = self.engine.machine(channel).ok_or(EngineError::NoSuchChannel)?;
+            let old = machine.consumer_proxy(proxy).map_or_else(Qos::default, |spec| spec.qos);
+            machine.set_consumer_proxy_qos(now, proxy, patch_qos(old, &members(question.qos)?)?)?;
+            return Ok("{}".into());
+        }
+        if question.handle.is_none() && question.consumer.is_none() {
+            let channel = self.channel(question)?;
+            let machine = self.engine.administer(who, channel)?;
+            let qos = patch_qos(machine.config().qos, &members(question.qos)?)?;
+            machine.set_qos(now, qos)?;
+            return Ok("{}".into());
+        }
+        let (channel, proxy) = self.consumer(who, id, question)?;
+        let filter = match &question.filter {
+            None => None,
+            Some(None) => Some(None),
+            Some(Some(text)) => Some(Some(compile(&self.filters, text).map_err(Trouble::filter)?)),
+        };
+        let machine = self.engine.machine(channel).ok_or(EngineError::NoSuchChannel)?;
+        if question.qos.is_some() {
+            let old = machine.supplier_proxy(proxy).map_or_else(Qos::default, |spec| spec.qos);
+            machine.set_supplier_proxy_qos(now, proxy, patch_qos(old, &members(question.qos)?)?)?;
+        }
+        if let Some(filter) = filter {
+            machine.set_filter(now, proxy, filter)?;
+        }
+        Ok("{}".into())
+    }
+
+    /// Says what would hold, and sets nothing.
+    fn validate(&mut self, who: &Principal, id: SessionId, question: &Question<'_>) -> Answer {
+        if let Some(Some(text)) = &question.filter {
+            compile(&self.filters, text).map_err(Trouble::filter)?;
+        }
+        let channel = match question.handle {
+            Some(_) => self.consumer(who, id, question)?.0,
+            None => self.channel(question)?,
+        };
+        let machine = self.engine.machine(channel).ok_or(EngineError::NoSuchChannel)?;
+        let wider = Settings::default().narrowed(&machine.config().qos);
+        let qos = patch_qos(Qos::default(), &members(question.qos)?)?;
+        let settings = validate(Level::Proxy, &wider, &qos).map_err(ManageError::from)?;
+        let mut json = String::new();
+        Object::write(&mut json, |object| write_settings(&settings, object));
+        Ok(json)
+    }
+
+    fn suspend(&mut self, who: &Principal, id: SessionId, question: &Question<'_>) -> Answer {
+        let (channel, proxy) = self.consumer(who, id, question)?;
+        let machine = self.engine.machine(channel).ok_or(EngineError::NoSuchChannel)?;
+        machine.suspend_supplier_proxy(proxy, question.op == "suspend")?;
+        Ok("{}".into())
+    }
+
+    fn remove(&mut self, now: Instant, who: &Principal, id: SessionId, question: &Question<'_>) -> Answer {
+        let (channel, proxy) = self.consumer(who, id, question)?;
+        let machine = self.engine.machine(channel).ok_or(EngineError::NoSuchChannel)?;
+        machine.remove_supplier_proxy(now, proxy)?;
+        if let Some(place) = self.consumers.remove(&(channel, proxy)) {
+            if let Some(session) = self.session_mut(place.session) {
+                session.consumers.remove(&place.handle);
+                session.put(&Frame::Gone { handle: place.handle, message: "the proxy was removed" });
+            }
+            self.queue(place.session);
+        }
+        Ok("{}".into())
+    }
+
+    fn why(&mut self, now: Instant, who: &Principal, id: SessionId, question: &Question<'_>) -> Answer {
+        let (channel, proxy) = self.consumer(who, id, question)?;
+        let machine = self.engine.machine(channel).ok_or(EngineError::NoSuchChannel)?;
+        let reasons = machine.why(now, proxy).unwrap_or_default();
+        let mut json = String::new();
+        Object::write(&mut json, |object| {
+            object.list("reasons", &reasons, |reason: &Reason, out| write_reason(reason, out));
+        });
+        Ok(json)
+    }
+
+    /// Everything about a channel: configuration, counters, each consumer and each supplier.
+    fn describe(&mut self, now: Instant, who: &Principal, question: &Question<'_>) -> Answer {
+        let id = self.channel(question)?;
+        let consumers = &self.consumers;
+        let machine = self.engine.administer(who, id)?;
+        let mut json = String::new();
+        Object::write(&mut json, |object| {
+            object.text("channel", machine.name());
+            object.plain("offset_next", machine.offset_next());
+            object.plain("retained_from", machine.retained_from());
+            object.object("config", |object| write_channel_config(machine.config(), object));
+            object.object("stats", |object| write_channel_stats(&machine.stats(), object));
+            object.list("consumers", machine.supplier_proxies(), |(proxy, spec), out| {
+                Object::write(out, |object| {
+                    write_supplier_proxy(spec, object);
+                    object.plain("is_connected", consumers.contains_key(&(id, proxy)));
+                    if let Some((settings, len, bytes, stats)) = machine.queue(proxy) {
+                        object.plain("queue_length", len);
+                        object.plain("queue_bytes", bytes);
+                        object.object("settings", |object| write_settings(&settings, object));
+                        object.object("stats", |object| write_queue_stats(&stats, object));
+                    }
+                    let reasons = machine.why(now, proxy).unwrap_or_default();
+                    object.list("why", &reasons, |reason: &Reason, out| write_reason(reason, out));
+                });
+            });
+            object.list("suppliers", machine.consumer_proxies(), |(proxy, spec), out| {
+                Object::write(out, |object| {
+                    write_consumer_proxy(spec, object);
+                    if let Some((_, len, bytes, stats)) = machine.buffer(proxy) {
+                        object.plain("buffer_length", len);
+                        object.plain("buffer_bytes", bytes);
+                        object.object("stats", |object| write_intake_stats(&stats, object));
+                    }
+                });
+            });
+        });
+        Ok(json)
+    }
+
+    fn channel(&self, question: &Question<'_>) -> Result<ChannelId, Trouble> {
+        match &question.channel {
+            None => Ok(self.engine.default_channel()),
+            Some(name) => self.engine.find(name).ok_or_else(|| {
+                Trouble::new("no_such_channel", format!("there is no channel {name:?}: list them"))
+            }),
+        }
+    }
+
+    /// The consumer that is meant: by one's own handle, or by its name, which needs the right to administer where it is another's.
+    fn consumer(
+        &mut self,
+        who: &Principal,
+        id: SessionId,
+        question: &Question<'_>,
+    ) -> Result<(ChannelId, SupplierProxyId), Trouble> {
+        if let Some(handle) = question.handle {
+            let consumer = self.session(id).and_then(|it| it.consumers.get(&handle));
+            return consumer.map(|it| (it.channel, it.proxy)).ok_or_else(|| Trouble::no_handle(handle));
+        }
+        let name = question.consumer.as_deref().ok_or_else(|| Trouble::missing("handle or consumer"))?;
+        let channel = self.channel(question)?;
+        if let Some(own) = self.proxy_named(channel, &who.name, name) {
+            return Ok((channel, own));
+        }
+        let machine = self.engine.administer(who, channel)?;
+        let found = machine.supplier_proxies().find(|(_, spec)| &*spec.name == name);
+        let found = found.map(|(proxy, _)| (channel, proxy));
+        found.ok_or_else(|| Trouble::new("no_such_proxy", format!("there is no consumer {name:?}")))
+    }
+
+    fn proxy_named(&mut self, channel: ChannelId, owner: &Text, name: &str) -> Option<SupplierProxyId> {
+        let machine = self.engine.machine(channel)?;
+        let mut all = machine.supplier_proxies();
+        all.find(|(_, spec)| &*spec.name == name && spec.owner == *owner).map(|(proxy, _)| proxy)
+    }
+
+    fn new_handle(&self, id: SessionId, question: &Question<'_>) -> Result<u64, Trouble> {
+        let handle = question.handle.ok_or_else(|| Trouble::missing("handle"))?;
+        let session = self.session(id).ok_or_else(|| Trouble::no_handle(handle))?;
+        if session.suppliers.contains_key(&handle) || session.consumers.contains_key(&handle) {
+            return Err(Trouble::new("in_use", format!("handle {handle} is in use: choose another")));
+        }
+        let (len, max) = (session.suppliers.len() + session.consumers.len(), self.config.handles_max);
+        if len >= max as usize {
+            return Err(Trouble::new(
+                "too_many",
+                format!("this connection has {len} proxies, limit is {max}"),
+            ));
+        }
+        Ok(handle)
+    }
+}
+
+fn read(json: &str) -> Result<Question<'_>, JsonError> {
+    let mut question = Question::default();
+    let members = Members::parse(json, MEMBERS_MAX)?;
+    for (name, value) in members.iter() {
+        let value = value?;
+        let raw = match value {
+            Scalar::Compound(text) => Some(text),
+            _ => None,
+        };
+        match name {
+            "op" => question.op = Cow::Owned(value.to_text(name)?.to_owned()),
+            "channel" => question.channel = Some(value.to_text(name)?.to_owned()),
+            "handle" => question.handle = Some(value.to_u64(name)?),
+            "first" => question.first = value.to_u64(name)?,
+            "name" => question.name = value.to_text(name)?.to_owned(),
+            "consumer" => question.consumer = Some(value.to_text(name)?.to_owned()),
+            "spec" => question.spec = Some(raw.ok_or_else(|| value.wanted(name, "an object"))?),
+            "config" => question.config = Some(raw.ok_or_else(|| value.wanted(name, "an object"))?),
+            "qos" => question.qos = Some(raw.ok_or_else(|| value.wanted(name, "an object"))?),
+            "filter" if value == Scalar::Null => question.filter = Some(None),
+            "filter" => question.filter = Some(Some(value.to_text(name)?.to_owned())),
+            _ => return Err(JsonError::Unknown { name: name.into(), known: KNOWN }),
+        }
+    }
+    Ok(question)
+}
+
+/// The members of an object that may be left out.
+fn members(text: Option<&str>) -> Result<Members<'_>, JsonError> {
+    Members::parse(text.unwrap_or("{}"), MEMBERS_MAX)
+}
+
+fn compile(filters: &crate::filter::Filters, text: &str) -> Result<Filter, FilterError> {
+    filters.compile(text).map(|filter| filter as Filter)
+}
+
+impl Trouble {
+    fn new(error: &'static str, message: impl Into<String>) -> Trouble {
+        Trouble { error, message: message.into() }
+    }
+
+    fn missing(what: &str) -> Trouble {
+        Trouble::new("missing", format!("{what} is missing"))
+    }
+
+    fn no_handle(handle: u64) -> Trouble {
+        Trouble::new("no_such_proxy", format!("there is no proxy {handle} of this connection (any more)"))
+    }
+
+    fn filter(error: FilterError) -> Trouble {
+        Trouble::new("filter", error.to_string())
+    }
+}
+
+impl From<JsonError> for Trouble {
+    fn from(error: JsonError) -> Trouble {
+        let name = if matches!(error, JsonError::Filter { .. }) { "filter" } else { "json" };
+        Trouble::new(name, error.to_string())
+    }
+}
+
+impl From<ManageError> for Trouble {
+    fn from(error: ManageError) -> Trouble {
+        let name = match &error {
+            ManageError::NoSuchProxy => "no_such_proxy",
+            ManageError::NoSuchGroup => "no_such_group",
+            ManageError::TooMany { .. } => "too_many",
+            ManageError::Qos(_) => "qos",
+            ManageError::GroupDiffers { .. } => "group_differs",
+            ManageError::NoRetention => "no_retention",
+        };
+        Trouble::new(name, error.to_string())
+    }
+}
+
+impl From<EngineError> for Trouble {
+    fn from(error: EngineError) -> Trouble {
+        let name = match error {
+            EngineError::Denied(_) => "denied",
+            EngineError::NoSuchChannel => "no_such_channel",
+            EngineError::NameTaken { .. } => "name_taken",
+            EngineError::Name => "name",
+            EngineError::TooMany { .. } => "too_many",
+            EngineError::IsDefault => "is_default",
+            EngineError::Manage(error) => return error.into(),
+        };
+        Trouble::new(name, error.to_string())
+    }
+}
+
+const MEMBERS_MAX: usize = 64;
+const KNOWN: &str = "op channel handle first name consumer spec config qos filter";
+const OPS: &str =
+    "ping list create delete supply consume close set validate suspend resume remove why describe";
