@@ -5,6 +5,9 @@
 //! `docs/ARCHITECTURE.md` has the picture.
 
 pub mod calls;
+#[cfg(feature = "channel")]
+#[forbid(unsafe_code)]
+pub mod channel;
 pub mod counters;
 pub mod error;
 pub mod forward;

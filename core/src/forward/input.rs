@@ -33,6 +33,7 @@ impl Input {
         let len = match &chunk {
             Chunk::Owned(bytes) => bytes.len(),
             Chunk::Lease(lease) => lease.len(),
+            Chunk::Shared(bytes) => bytes.len(),
         };
         if len == 0 {
             release(driver, chunk);
@@ -81,6 +82,7 @@ impl Input {
             None => &[],
             Some(Chunk::Owned(bytes)) => &bytes[self.used..],
             Some(Chunk::Lease(lease)) => driver.bytes(lease),
+            Some(Chunk::Shared(bytes)) => &bytes[self.used..],
         }
     }
 
@@ -108,6 +110,9 @@ impl Input {
                 Chunk::Owned(_) if index == 0 && skip_first => {}
                 Chunk::Owned(bytes) => whole.extend_from_slice(&bytes[if index == 0 { used } else { 0 }..]),
                 Chunk::Lease(lease) => whole.extend_from_slice(driver.bytes(lease)),
+                Chunk::Shared(bytes) => {
+                    whole.extend_from_slice(&bytes[if index == 0 { used } else { 0 }..]);
+                }
             }
             release(driver, chunk);
         }
@@ -132,6 +137,10 @@ impl Input {
                 lease.advance(count);
                 lease.is_empty()
             }
+            Some(Chunk::Shared(bytes)) => {
+                self.used += count;
+                self.used == bytes.len()
+            }
         };
         if whole {
             self.used = 0;
@@ -152,6 +161,7 @@ impl Input {
             Some(Chunk::Lease(_)) => None,
             Some(Chunk::Owned(bytes)) if self.used == 0 && bytes.len() == count => None,
             Some(Chunk::Owned(bytes)) => Some(bytes[self.used..self.used + count].to_vec()),
+            Some(Chunk::Shared(bytes)) => Some(bytes[self.used..self.used + count].to_vec()),
         };
         match part {
             Some(part) => {
@@ -184,5 +194,6 @@ fn release<D: Driver>(driver: &mut D, chunk: Chunk) {
     match chunk {
         Chunk::Owned(bytes) => driver.recycle(bytes),
         Chunk::Lease(lease) => driver.release(lease),
+        Chunk::Shared(_) => {}
     }
 }

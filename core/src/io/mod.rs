@@ -10,6 +10,7 @@
 
 use std::net::SocketAddr;
 use std::os::fd::{OwnedFd, RawFd};
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use clustercore_proto::time::Instant;
@@ -89,6 +90,8 @@ pub enum Chunk {
     Owned(Vec<u8>),
     /// A part of a received buffer; released by the driver when it has been sent.
     Lease(Lease),
+    /// Bytes that several streams send.
+    Shared(Arc<Vec<u8>>),
 }
 
 /// How a splice ended.
@@ -209,7 +212,7 @@ pub enum Event {
 
 /// Rings a driver out of its wait, from any thread.
 #[derive(Clone, Debug)]
-pub struct Waker(pub(crate) std::sync::Arc<OwnedFd>);
+pub struct Waker(pub(crate) Arc<OwnedFd>);
 
 impl Waker {
     /// Ends the current or the next wait of the driver. Costs one system call (about 0.3 us, plus about 10 us of

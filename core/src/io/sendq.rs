@@ -8,7 +8,7 @@ use std::io::IoSlice;
 #[derive(Debug, Default)]
 pub(crate) struct SendQueue {
     chunks: VecDeque<Chunk>,
-    /// Bytes of the first chunk that are sent already, when it is an owned one.
+    /// Bytes of the first chunk that are sent already, when it is no lease.
     sent: usize,
     unsent: usize,
 }
@@ -54,6 +54,7 @@ impl SendQueue {
             let bytes = match chunk {
                 Chunk::Owned(bytes) => &bytes[if count == 0 { self.sent } else { 0 }..],
                 Chunk::Lease(lease) => buffers.bytes(lease),
+                Chunk::Shared(bytes) => &bytes[if count == 0 { self.sent } else { 0 }..],
             };
             *slot = IoSlice::new(bytes);
             count += 1;
@@ -69,7 +70,7 @@ impl SendQueue {
             let len = chunk_len(first) - self.sent;
             if count < len {
                 match first {
-                    Chunk::Owned(_) => self.sent += count,
+                    Chunk::Owned(_) | Chunk::Shared(_) => self.sent += count,
                     Chunk::Lease(lease) => lease.advance(count),
                 }
                 return;
@@ -122,6 +123,7 @@ pub(crate) fn chunk_len(chunk: &Chunk) -> usize {
     match chunk {
         Chunk::Owned(bytes) => bytes.len(),
         Chunk::Lease(lease) => lease.len(),
+        Chunk::Shared(bytes) => bytes.len(),
     }
 }
 
@@ -130,6 +132,7 @@ pub(crate) fn drop_chunk(chunk: Chunk, buffers: &mut Buffers, spare: &mut Spare)
     match chunk {
         Chunk::Owned(bytes) => spare.put(bytes),
         Chunk::Lease(lease) => buffers.release(lease),
+        Chunk::Shared(_) => {}
     }
 }
 

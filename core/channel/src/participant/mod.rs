@@ -342,6 +342,11 @@ impl Participant {
         self.news.pop_front()
     }
 
+    /// Puts news back that somebody was not looking for, before those that came since.
+    pub fn put_back(&mut self, news: Vec<News>) {
+        news.into_iter().rev().for_each(|it| self.news.push_front(it));
+    }
+
     /// Whether there is something to be sent.
     pub fn has_to_send(&self) -> bool {
         !self.out.is_empty()

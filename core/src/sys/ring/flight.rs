@@ -116,6 +116,7 @@ impl SendFlight {
             let (pointer, len) = match chunk {
                 Chunk::Owned(bytes) => (bytes.as_ptr(), bytes.len()),
                 Chunk::Lease(lease) => (buffers.pointer(lease), lease.len()),
+                Chunk::Shared(bytes) => (bytes.as_ptr(), bytes.len()),
             };
             if skip >= len {
                 skip -= len;

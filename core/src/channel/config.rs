@@ -1,0 +1,79 @@
+//! What a server of channels and a participant are made with.
+
+use super::engine::hub::HubConfig;
+use crate::error::{Code, Error, Result};
+use crate::security::Mode;
+use std::net::SocketAddr;
+
+/// What a server of channels is made with.
+#[derive(Default)]
+pub struct ChannelServerConfig {
+    /// Engine, access, bounds.
+    pub hub: HubConfig,
+    /// Keys of the datagram face; `None`: clear, on loopback only.
+    pub security: Option<Mode>,
+    /// Clear faces outside loopback: where the network itself is trusted.
+    pub insecure: bool,
+}
+
+/// How a participant reaches its server. It may be exchanged while events flow.
+#[derive(Clone, Debug)]
+pub enum Link {
+    /// TCP, clear.
+    Tcp(SocketAddr),
+    /// Reliable datagrams, with the public key that the server must have in secure mode.
+    Udp(SocketAddr, Option<[u8; 32]>),
+}
+
+impl Link {
+    /// From `tcp://IP:PORT` or `udp://IP:PORT`.
+    ///
+    /// Errors: `InvalidArgument`.
+    pub fn parse(text: &str) -> Result<Link> {
+        let wrong = || {
+            let words =
+                format!("the address of a channel server is {text:?}: say tcp://IP:PORT or udp://IP:PORT");
+            Error::new(Code::InvalidArgument, words)
+        };
+        let (scheme, address) = text.split_once("://").ok_or_else(wrong)?;
+        let address = address.parse().map_err(|_| wrong())?;
+        match scheme {
+            "tcp" => Ok(Link::Tcp(address)),
+            "udp" => Ok(Link::Udp(address, None)),
+            _ => Err(wrong()),
+        }
+    }
+
+    /// The server's address.
+    pub fn address(&self) -> SocketAddr {
+        match self {
+            Link::Tcp(address) | Link::Udp(address, _) => *address,
+        }
+    }
+}
+
+/// Clear bytes are for loopback, unless somebody says otherwise.
+pub(super) fn check_clear(what: &str, address: SocketAddr, is_allowed: bool) -> Result<()> {
+    if is_allowed || address.ip().is_loopback() {
+        return Ok(());
+    }
+    let words = format!("{what} {address}: clear and outside loopback; use udp with keys, or say insecure");
+    Err(Error::new(Code::InsecureAddress, words))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_are_read_and_clear_ones_stay_on_loopback() {
+        assert!(matches!(Link::parse("tcp://127.0.0.1:7"), Ok(Link::Tcp(address)) if address.port() == 7));
+        assert!(matches!(Link::parse("udp://[::1]:7"), Ok(Link::Udp(..))));
+        for wrong in ["", "127.0.0.1:7", "http://127.0.0.1:7", "tcp://host:7", "tcp://127.0.0.1"] {
+            assert_eq!(Link::parse(wrong).unwrap_err().code(), Code::InvalidArgument, "{wrong}");
+        }
+        let far: SocketAddr = "192.0.2.1:7".parse().unwrap();
+        assert_eq!(check_clear("listen on", far, false).unwrap_err().code(), Code::InsecureAddress);
+        assert!(check_clear("listen on", far, true).is_ok());
+    }
+}

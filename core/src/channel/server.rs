@@ -1,0 +1,368 @@
+//! A server of event channels: a loop of its own over one driver.
+
+use super::config::{ChannelServerConfig, check_clear};
+use super::engine::hub::{Hub, HubStats, Piece, SessionId};
+use super::{MESSAGE_BYTES_MAX, STREAM};
+use crate::error::{Code, Error, Result};
+use crate::io::{
+    AnyDriver, Chunk, Close, Driver, DriverChoice, DriverConfig, DriverKind, Ecn, Event, Instant, Lease,
+    ListenOptions, ListenerId, StreamId, Waker,
+};
+use crate::messages::{Endpoint, EndpointConfig, Mail, Outbox};
+use clustercore_proto::datagram::{Connection, Event as ConnectionEvent};
+use std::net::SocketAddr;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Serves the participants of a [`Hub`]: turn it.
+pub struct ChannelServer<D: Driver = AnyDriver> {
+    driver: D,
+    hub: Hub,
+    config: ChannelServerConfig,
+    /// From the driver's time to nanoseconds since 1970.
+    wall: Duration,
+    listeners: Vec<ListenerId>,
+    endpoint: Option<Endpoint>,
+    mail: Mail,
+    /// Who is at the other end of each stream, by the stream's place.
+    streams: Vec<Option<(StreamId, SessionId)>>,
+    peers: Vec<Option<Peer>>,
+    /// How each participant is reached, by the session's place.
+    ways: Vec<Option<(SessionId, Way)>>,
+    inbox: Vec<Event>,
+    is_busy: bool,
+}
+
+/// How a participant is reached.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    Stream(StreamId),
+    Peer(Connection),
+}
+
+struct Peer {
+    session: SessionId,
+    /// What waits for room, each with its bytes.
+    outbox: Outbox<usize>,
+    waiting: usize,
+}
+
+impl ChannelServer {
+    /// Opens a driver. Listen next.
+    ///
+    /// Errors: those of [`ChannelServer::with_driver`] and of opening a driver.
+    pub fn open(choice: DriverChoice, spin: Duration, config: ChannelServerConfig) -> Result<ChannelServer> {
+        let io = DriverConfig { spin_ns: spin.as_nanos() as u64, ..Default::default() };
+        let (driver, _) = crate::io::open(choice, io)?;
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        ChannelServer::with_driver(driver, wall, config)
+    }
+}
+
+impl<D: Driver> ChannelServer<D> {
+    /// A server over a driver that is open already; `wall` is the time since 1970 at this moment.
+    ///
+    /// Errors: `BadConfiguration`: of the engine.
+    pub fn with_driver(driver: D, wall: Duration, config: ChannelServerConfig) -> Result<ChannelServer<D>> {
+        let hub = Hub::new(config.hub.clone())
+            .map_err(|error| Error::new(Code::BadConfiguration, error.to_string()))?;
+        let started = Duration::from_nanos(time(&driver).as_nanos());
+        Ok(ChannelServer {
+            driver,
+            hub,
+            config,
+            wall: wall.saturating_sub(started),
+            listeners: Vec::new(),
+            endpoint: None,
+            mail: Mail::default(),
+            streams: Vec::new(),
+            peers: Vec::new(),
+            ways: Vec::new(),
+            inbox: Vec::new(),
+            is_busy: false,
+        })
+    }
+
+    /// Listens for participants over TCP; port 0 lets the system choose. Where it listens.
+    ///
+    /// Errors: `InsecureAddress`, `AddressInUse`, `AddressNotAvailable`, `PermissionDenied`.
+    pub fn listen_tcp(&mut self, address: SocketAddr) -> Result<SocketAddr> {
+        check_clear("listen on", address, self.config.insecure)?;
+        let listener = self
+            .driver
+            .listen(address, &ListenOptions::default())
+            .map_err(|error| Error::from_io(format_args!("listen on {address}"), &error))?;
+        self.listeners.push(listener);
+        Ok(self.driver.listener_address(listener).unwrap_or(address))
+    }
+
+    /// Listens for participants over reliable datagrams, once; port 0 lets the system choose. Where it listens.
+    ///
+    /// Errors: `InsecureAddress`, `BadConfiguration` (it listens already, or keys that cannot be), `AddressInUse`, `AddressNotAvailable`.
+    pub fn listen_udp(&mut self, address: SocketAddr) -> Result<SocketAddr> {
+        if self.endpoint.is_some() {
+            return Err(Error::new(Code::BadConfiguration, "the server listens for datagrams already"));
+        }
+        let now = time(&self.driver);
+        let mut config = EndpointConfig {
+            security: self.config.security.take(),
+            insecure: self.config.insecure,
+            ..EndpointConfig::default()
+        };
+        config.machine.epoch = crate::messages::epoch();
+        let endpoint = Endpoint::open(&mut self.driver, now, address, config)?;
+        let bound = self.driver.datagram_address(endpoint.socket).unwrap_or(address);
+        self.endpoint = Some(endpoint);
+        Ok(bound)
+    }
+
+    /// Engine, sessions, counters.
+    pub fn hub(&mut self) -> &mut Hub {
+        &mut self.hub
+    }
+
+    /// What was counted.
+    pub fn stats(&self) -> HubStats {
+        self.hub.stats()
+    }
+
+    /// Rings it out of a wait, from any thread; `None` in the simulator.
+    pub fn waker(&self) -> Option<Waker> {
+        self.driver.waker()
+    }
+
+    /// The driver, for tests.
+    pub fn driver(&self) -> &D {
+        &self.driver
+    }
+
+    /// Now, in nanoseconds since 1970.
+    pub fn now(&self) -> Instant {
+        time(&self.driver) + self.wall
+    }
+
+    /// Does what there is to do; waits for at most `timeout` (`None`: until something happens) when there is nothing.
+    ///
+    /// Errors: `Io` when the driver can go no further.
+    pub fn turn_for(&mut self, timeout: Option<Duration>) -> Result<()> {
+        self.pump();
+        self.drive_endpoint();
+        let timeout = match (timeout, self.next_timeout()) {
+            (Some(timeout), Some(due)) => Some(timeout.min(due)),
+            (timeout, due) => timeout.or(due),
+        };
+        let mut inbox = std::mem::take(&mut self.inbox);
+        let result = self.driver.turn(timeout, &mut inbox);
+        for event in inbox.drain(..) {
+            self.on_event(event);
+        }
+        self.inbox = inbox;
+        self.take_news();
+        self.pump();
+        self.drive_endpoint();
+        result.map_err(|error| Error::from_io("turn the driver", &error))
+    }
+
+    fn next_timeout(&mut self) -> Option<Duration> {
+        if self.driver.pending() || self.is_busy {
+            return Some(Duration::ZERO);
+        }
+        let now = time(&self.driver);
+        let hub = self.hub.next_timeout().map(|at| at.saturating_sub(now + self.wall));
+        let endpoint = self.endpoint.as_ref().and_then(Endpoint::next_timeout);
+        [hub, endpoint.map(|at| at.saturating_sub(now))].into_iter().flatten().min()
+    }
+
+    fn on_event(&mut self, event: Event) {
+        match event {
+            Event::Accepted { stream, .. } => self.on_accepted(stream),
+            Event::AcceptFailed { listener, .. } => self.driver.accept_resume(listener),
+            Event::Data { stream, lease } => self.on_data(stream, lease),
+            Event::Sent { stream, unsent } => {
+                if let Some(session) = self.session_of(stream) {
+                    self.hub.sent(session, unsent as usize);
+                }
+            }
+            Event::End { stream } | Event::Failed { stream, .. } => {
+                if let Some(session) = self.session_of(stream) {
+                    self.end(session, Close::AfterSend);
+                }
+            }
+            Event::Datagrams { from, segment, ecn, lease, .. } => self.on_train((from, segment, ecn), lease),
+            _ => {}
+        }
+    }
+
+    fn on_accepted(&mut self, stream: StreamId) {
+        let Some(session) = self.hub.connect() else { return self.driver.close(stream, Close::Abort) };
+        let index = stream.index as usize;
+        if self.streams.len() <= index {
+            self.streams.resize(index + 1, None);
+        }
+        self.streams[index] = Some((stream, session));
+        self.set_way(session, Way::Stream(stream));
+        self.driver.recv(stream);
+    }
+
+    fn on_data(&mut self, stream: StreamId, lease: Lease) {
+        if let Some(session) = self.session_of(stream) {
+            let now = self.now();
+            // What is no protocol is told by `poll_ended`.
+            self.hub.receive(now, session, self.driver.bytes(&lease));
+        }
+        self.driver.release(lease);
+    }
+
+    fn session_of(&self, stream: StreamId) -> Option<SessionId> {
+        let (known, session) = (*self.streams.get(stream.index as usize)?)?;
+        (known == stream).then_some(session)
+    }
+
+    fn set_way(&mut self, session: SessionId, way: Way) {
+        let index = session.index as usize;
+        if self.ways.len() <= index {
+            self.ways.resize(index + 1, None);
+        }
+        self.ways[index] = Some((session, way));
+    }
+
+    /// Lets events flow, and hands the bytes to the driver.
+    fn pump(&mut self) {
+        let now = self.now();
+        self.is_busy = self.hub.pump(now, ROUNDS_MAX);
+        while let Some((session, piece)) = self.hub.poll_send() {
+            let way = self.ways.get(session.index as usize).copied().flatten();
+            match way.filter(|(known, _)| *known == session).map(|(_, way)| way) {
+                Some(Way::Stream(stream)) => {
+                    let chunk = match piece {
+                        Piece::Own(bytes) => Chunk::Owned(bytes),
+                        Piece::Shared(bytes) => Chunk::Shared(bytes),
+                    };
+                    self.driver.send(stream, chunk);
+                }
+                Some(Way::Peer(connection)) => self.send_to_peer(connection, piece.as_slice()),
+                None => {}
+            }
+        }
+        while let Some(session) = self.hub.poll_ended() {
+            self.end(session, Close::AfterSend);
+        }
+    }
+
+    /// A participant is gone, or is to go.
+    fn end(&mut self, session: SessionId, how: Close) {
+        let now = self.now();
+        self.hub.disconnect(now, session);
+        let Some((known, way)) = self.ways.get(session.index as usize).copied().flatten() else { return };
+        if known != session {
+            return;
+        }
+        self.ways[session.index as usize] = None;
+        match way {
+            Way::Stream(stream) => {
+                self.streams[stream.index as usize] = None;
+                self.driver.close(stream, how);
+            }
+            Way::Peer(connection) => {
+                let now = time(&self.driver);
+                self.peers[connection.index as usize] = None;
+                if let Some(endpoint) = &mut self.endpoint {
+                    endpoint.machine.close(now, connection, 0, b"ended", true);
+                }
+            }
+        }
+    }
+
+    fn on_train(&mut self, arrival: (SocketAddr, u32, Ecn), mut lease: Lease) {
+        let now = time(&self.driver);
+        let mut mail = std::mem::take(&mut self.mail);
+        if let Some(endpoint) = &mut self.endpoint {
+            endpoint.read_train(&mut self.driver, now, arrival, &mut lease, &mut mail);
+        }
+        // A connection is told before its first messages.
+        self.take_news();
+        let wall = now + self.wall;
+        for index in 0..mail.len() {
+            let (connection, message) = mail.get(index, self.driver.bytes(&lease));
+            if let Some(session) = peer(&mut self.peers, connection).map(|peer| peer.session) {
+                self.hub.receive(wall, session, message);
+            }
+        }
+        if let Some(endpoint) = &mut self.endpoint {
+            let machine = &mut endpoint.machine;
+            mail.clear(|connection, stream, cost| machine.consume(connection, stream, cost));
+        }
+        self.mail = mail;
+        self.driver.release(lease);
+    }
+
+    fn take_news(&mut self) {
+        while let Some(event) = self.endpoint.as_mut().and_then(|endpoint| endpoint.machine.poll_event()) {
+            match event {
+                ConnectionEvent::Accepted { connection, .. } => self.on_peer(connection),
+                ConnectionEvent::Gone { connection, .. } => {
+                    if let Some(session) = peer(&mut self.peers, connection).map(|peer| peer.session) {
+                        self.end(session, Close::Abort);
+                    }
+                }
+                ConnectionEvent::Writable { connection } => self.flush(connection),
+                ConnectionEvent::Connected { .. } | ConnectionEvent::Moved { .. } => {}
+            }
+        }
+    }
+
+    fn on_peer(&mut self, connection: Connection) {
+        let Some(session) = self.hub.connect() else {
+            let now = time(&self.driver);
+            if let Some(endpoint) = &mut self.endpoint {
+                endpoint.machine.close(now, connection, 0, b"too many participants", false);
+            }
+            return;
+        };
+        let index = connection.index as usize;
+        if self.peers.len() <= index {
+            self.peers.resize_with(index + 1, || None);
+        }
+        self.peers[index] = Some(Peer { session, outbox: Outbox::new(connection), waiting: 0 });
+        self.set_way(session, Way::Peer(connection));
+    }
+
+    fn send_to_peer(&mut self, connection: Connection, bytes: &[u8]) {
+        let Some(endpoint) = &mut self.endpoint else { return };
+        let Some(peer) = peer(&mut self.peers, connection) else { return };
+        for message in bytes.chunks(MESSAGE_BYTES_MAX) {
+            if peer.outbox.send(endpoint, STREAM, message, message.len()) == crate::messages::Sent::Later {
+                peer.waiting += message.len();
+            }
+        }
+        self.hub.sent(peer.session, peer.waiting);
+    }
+
+    fn flush(&mut self, connection: Connection) {
+        let Some(endpoint) = &mut self.endpoint else { return };
+        let Some(peer) = peer(&mut self.peers, connection) else { return };
+        let waiting = &mut peer.waiting;
+        peer.outbox.flush(endpoint, |len| *waiting -= len);
+        self.hub.sent(peer.session, peer.waiting);
+    }
+
+    fn drive_endpoint(&mut self) {
+        let now = time(&self.driver);
+        if let Some(endpoint) = &mut self.endpoint {
+            endpoint.drive(&mut self.driver, now);
+        }
+        self.take_news();
+    }
+}
+
+fn peer(peers: &mut [Option<Peer>], connection: Connection) -> Option<&mut Peer> {
+    let peer = peers.get_mut(connection.index as usize)?.as_mut()?;
+    (peer.outbox.connection() == connection).then_some(peer)
+}
+
+/// The driver's time; between its turns it stands still but in the simulator.
+pub(super) fn time<D: Driver>(driver: &D) -> Instant {
+    if driver.kind() == DriverKind::Sim { driver.now() } else { crate::io::clock::now() }
+}
+
+/// Rounds of the engine in one turn.
+const ROUNDS_MAX: u32 = 16;
