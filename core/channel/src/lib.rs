@@ -9,6 +9,7 @@ pub mod cloudevents;
 pub mod engine;
 pub mod event;
 pub mod filter;
+pub mod http;
 #[cfg(feature = "journal")]
 pub mod journal;
 pub mod json;
