@@ -116,7 +116,7 @@ pub(super) fn why(call: &mut Call<'_>, name: &str) -> Answer {
     let mut body = String::new();
     Object::write(&mut body, |object| {
         object.text("consumer", &consumer);
-        object.list("reasons", &reasons, |reason, out| write_reason(reason, out));
+        object.list("reasons", &reasons, write_reason);
     });
     Ok(Response::json(200, body).into())
 }

@@ -137,7 +137,7 @@ fn route(path: &str) -> Result<Route, Problem> {
         ["*"] if path == "*" => Route::Server,
         [""] | ["events"] => Route::Events(None),
         ["channels"] => Route::Channels,
-        ["channels", channel, ..] if channel.is_empty() => return Err(not_found(path)),
+        ["channels", "", ..] => return Err(not_found(path)),
         ["channels", channel] => Route::Channel(channel.into()),
         ["channels", channel, "events"] => Route::Events(Some(channel.into())),
         ["channels", channel, "acknowledge"] => Route::Acknowledge(channel.into()),
