@@ -1,6 +1,7 @@
 //! A server of channels and its participants on real sockets.
 
-use clustercore::channel::engine::hub::{Access, HubConfig};
+use clustercore::channel::engine::access::Access;
+use clustercore::channel::engine::hub::HubConfig;
 use clustercore::channel::engine::participant::{News, ParticipantConfig, SupplyConfig};
 use clustercore::channel::engine::{Event, EventLimits};
 use clustercore::channel::{ChannelServer, ChannelServerConfig, Link, Participant};

@@ -16,7 +16,8 @@
 //! | `schema` | `dataschema` | | `domain` | extension `domain` |
 //! | `body` | `data` | | a field | the extension of that name |
 //!
-//! Text that may be absent there is empty here: CloudEvents forbids attributes that are present and empty.
+//! Fields of types that CloudEvents does not have, or a mode does not show, are named in the extension `fieldtypes`
+//! ([`cloudevents`](crate::cloudevents)). Text that may be absent there is empty here: CloudEvents forbids attributes that are present and empty.
 //! Source: CORBA Notification Service 1.1, "Structured events"; CloudEvents 1.0.2 and its documented extensions.
 
 mod builder;

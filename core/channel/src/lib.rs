@@ -4,11 +4,13 @@
 //! CORBA Notification; events are those of CloudEvents 1.0.
 #![forbid(unsafe_code)]
 
+pub mod access;
 pub mod channel;
 pub mod cloudevents;
 pub mod engine;
 pub mod event;
 pub mod filter;
+pub mod http;
 pub mod hub;
 #[cfg(feature = "journal")]
 pub mod journal;

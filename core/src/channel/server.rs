@@ -1,7 +1,7 @@
 //! A server of event channels: a loop of its own over one driver.
 
 use super::config::{ChannelServerConfig, check_clear};
-use super::engine::hub::{Hub, HubStats, Piece, SessionId};
+use super::engine::hub::{HttpId, Hub, HubStats, Piece, SessionId};
 use super::{MESSAGE_BYTES_MAX, STREAM};
 use crate::error::{Code, Error, Result};
 use crate::io::{
@@ -20,16 +20,28 @@ pub struct ChannelServer<D: Driver = AnyDriver> {
     config: ChannelServerConfig,
     /// From the driver's time to nanoseconds since 1970.
     wall: Duration,
-    listeners: Vec<ListenerId>,
+    /// Of these, those with `true` speak HTTP.
+    listeners: Vec<(ListenerId, bool)>,
     endpoint: Option<Endpoint>,
     mail: Mail,
     /// Who is at the other end of each stream, by the stream's place.
-    streams: Vec<Option<(StreamId, SessionId)>>,
+    streams: Vec<Option<(StreamId, Speaker)>>,
     peers: Vec<Option<Peer>>,
     /// How each participant is reached, by the session's place.
     ways: Vec<Option<(SessionId, Way)>>,
+    /// The stream of each connection that speaks HTTP, by its place.
+    https: Vec<Option<(HttpId, StreamId)>>,
+    /// Streams of HTTP that are not read for now.
+    resting: Vec<StreamId>,
     inbox: Vec<Event>,
     is_busy: bool,
+}
+
+/// Who is at the other end of a stream.
+#[derive(Clone, Copy, Debug)]
+enum Speaker {
+    Participant(SessionId),
+    Http(HttpId),
 }
 
 /// How a participant is reached.
@@ -77,6 +89,8 @@ impl<D: Driver> ChannelServer<D> {
             streams: Vec::new(),
             peers: Vec::new(),
             ways: Vec::new(),
+            https: Vec::new(),
+            resting: Vec::new(),
             inbox: Vec::new(),
             is_busy: false,
         })
@@ -86,12 +100,23 @@ impl<D: Driver> ChannelServer<D> {
     ///
     /// Errors: `InsecureAddress`, `AddressInUse`, `AddressNotAvailable`, `PermissionDenied`.
     pub fn listen_tcp(&mut self, address: SocketAddr) -> Result<SocketAddr> {
+        self.listen(address, false)
+    }
+
+    /// Listens for HTTP/1.1: CloudEvents in by POST and out by GET, channels and consumers as JSON (docs/channel.md). Where it listens.
+    ///
+    /// Errors: as [`ChannelServer::listen_tcp`].
+    pub fn listen_http(&mut self, address: SocketAddr) -> Result<SocketAddr> {
+        self.listen(address, true)
+    }
+
+    fn listen(&mut self, address: SocketAddr, is_http: bool) -> Result<SocketAddr> {
         check_clear("listen on", address, self.config.insecure)?;
         let listener = self
             .driver
             .listen(address, &ListenOptions::default())
             .map_err(|error| Error::from_io(format_args!("listen on {address}"), &error))?;
-        self.listeners.push(listener);
+        self.listeners.push((listener, is_http));
         Ok(self.driver.listener_address(listener).unwrap_or(address))
     }
 
@@ -174,47 +199,91 @@ impl<D: Driver> ChannelServer<D> {
 
     fn on_event(&mut self, event: Event) {
         match event {
-            Event::Accepted { stream, .. } => self.on_accepted(stream),
+            Event::Accepted { listener, stream, .. } => self.on_accepted(listener, stream),
             Event::AcceptFailed { listener, .. } => self.driver.accept_resume(listener),
             Event::Data { stream, lease } => self.on_data(stream, lease),
             Event::Sent { stream, unsent } => {
-                if let Some(session) = self.session_of(stream) {
+                if let Some(Speaker::Participant(session)) = self.speaker(stream) {
                     self.hub.sent(session, unsent as usize);
                 }
             }
-            Event::End { stream } | Event::Failed { stream, .. } => {
-                if let Some(session) = self.session_of(stream) {
-                    self.end(session, Close::AfterSend);
-                }
-            }
+            Event::End { stream } | Event::Failed { stream, .. } => match self.speaker(stream) {
+                Some(Speaker::Participant(session)) => self.end(session, Close::AfterSend),
+                Some(Speaker::Http(id)) => self.end_http(id),
+                None => {}
+            },
+            Event::RecvStopped { stream } => self.look_after_http(stream),
             Event::Datagrams { from, segment, ecn, lease, .. } => self.on_train((from, segment, ecn), lease),
             _ => {}
         }
     }
 
-    fn on_accepted(&mut self, stream: StreamId) {
-        let Some(session) = self.hub.connect() else { return self.driver.close(stream, Close::Abort) };
+    fn on_accepted(&mut self, listener: ListenerId, stream: StreamId) {
+        let is_http = self.listeners.iter().any(|(id, is_http)| *id == listener && *is_http);
+        let now = self.now();
+        let speaker = match is_http {
+            true => self.hub.connect_http(now).map(Speaker::Http),
+            false => self.hub.connect().map(Speaker::Participant),
+        };
+        match speaker {
+            None => return self.driver.close(stream, Close::Abort),
+            Some(Speaker::Participant(session)) => self.set_way(session, Way::Stream(stream)),
+            Some(Speaker::Http(id)) => {
+                let index = id.index as usize;
+                if self.https.len() <= index {
+                    self.https.resize(index + 1, None);
+                }
+                self.https[index] = Some((id, stream));
+            }
+        }
         let index = stream.index as usize;
         if self.streams.len() <= index {
             self.streams.resize(index + 1, None);
         }
-        self.streams[index] = Some((stream, session));
-        self.set_way(session, Way::Stream(stream));
+        self.streams[index] = speaker.map(|speaker| (stream, speaker));
         self.driver.recv(stream);
     }
 
     fn on_data(&mut self, stream: StreamId, lease: Lease) {
-        if let Some(session) = self.session_of(stream) {
-            let now = self.now();
+        let now = self.now();
+        match self.speaker(stream) {
             // What is no protocol is told by `poll_ended`.
-            self.hub.receive(now, session, self.driver.bytes(&lease));
+            Some(Speaker::Participant(session)) => {
+                self.hub.receive(now, session, self.driver.bytes(&lease));
+            }
+            Some(Speaker::Http(id)) => {
+                self.hub.receive_http(now, id, self.driver.bytes(&lease));
+                if !self.hub.wants_http(id) {
+                    self.driver.recv_stop(stream);
+                }
+            }
+            None => {}
         }
         self.driver.release(lease);
     }
 
-    fn session_of(&self, stream: StreamId) -> Option<SessionId> {
-        let (known, session) = (*self.streams.get(stream.index as usize)?)?;
-        (known == stream).then_some(session)
+    /// Receiving has stopped: it goes on when the connection takes bytes again.
+    fn look_after_http(&mut self, stream: StreamId) {
+        match self.speaker(stream) {
+            Some(Speaker::Http(id)) if self.hub.wants_http(id) => self.driver.recv(stream),
+            Some(Speaker::Http(_)) => self.resting.push(stream),
+            _ => {}
+        }
+    }
+
+    fn end_http(&mut self, id: HttpId) {
+        self.hub.disconnect_http(id);
+        let Some((known, stream)) = self.https.get(id.index as usize).copied().flatten() else { return };
+        if known == id {
+            self.https[id.index as usize] = None;
+            self.streams[stream.index as usize] = None;
+            self.driver.close(stream, Close::AfterSend);
+        }
+    }
+
+    fn speaker(&self, stream: StreamId) -> Option<Speaker> {
+        let (known, speaker) = (*self.streams.get(stream.index as usize)?)?;
+        (known == stream).then_some(speaker)
     }
 
     fn set_way(&mut self, session: SessionId, way: Way) {
@@ -245,6 +314,19 @@ impl<D: Driver> ChannelServer<D> {
         }
         while let Some(session) = self.hub.poll_ended() {
             self.end(session, Close::AfterSend);
+        }
+        while let Some((id, bytes)) = self.hub.poll_http(now) {
+            if let Some((known, stream)) = self.https.get(id.index as usize).copied().flatten()
+                && known == id
+            {
+                self.driver.send(stream, Chunk::Owned(bytes));
+            }
+        }
+        while let Some(id) = self.hub.poll_http_ended() {
+            self.end_http(id);
+        }
+        for stream in std::mem::take(&mut self.resting) {
+            self.look_after_http(stream);
         }
     }
 

@@ -7,6 +7,7 @@ pub mod chunks;
 pub mod cloudevents;
 pub mod datagram;
 pub mod heads;
+pub mod http_face;
 pub mod job;
 pub mod proxy;
 pub mod rpc;

@@ -34,13 +34,15 @@ pub fn encode_json_with(event: &Event, further: &[(&str, &str)], out: &mut Strin
         if body.is_empty() {
             return;
         }
-        match std::str::from_utf8(body) {
-            Ok(text) if media::is_json(content_type) => match serde_json::from_str::<&RawValue>(text) {
-                Ok(value) => return object.plain("data", value.get()),
-                Err(_) => {}
-            },
-            Ok(text) if media::is_text(content_type) => return object.text("data", text),
-            _ => {}
+        if let Ok(text) = std::str::from_utf8(body) {
+            if media::is_text(content_type) {
+                return object.text("data", text);
+            }
+            if media::is_json(content_type)
+                && let Ok(value) = serde_json::from_str::<&RawValue>(text)
+            {
+                return object.plain("data", value.get());
+            }
         }
         object.text("data_base64", &Base64::encode_string(body));
     });

@@ -36,6 +36,7 @@ impl Hub {
     /// `rounds_max` rounds at most. True when there is more.
     pub fn pump(&mut self, now: Instant, rounds_max: u32) -> bool {
         self.expire(now);
+        self.https.handle_timeout(now, &mut self.engine, &self.config.access);
         for _ in 0..rounds_max {
             let mut is_busy = false;
             for channel in self.engine.ids() {

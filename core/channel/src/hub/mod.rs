@@ -5,25 +5,28 @@
 //! bytes are not taken gets no more of them than `unsent_bytes_max`: what comes then waits in its queue, by its own policy.
 //! Equal batches for several consumers are written once and shared.
 
-mod access;
 mod ask;
 mod hand;
+mod http;
 mod outputs;
 mod receive;
 mod session;
 mod supply;
 
-pub use access::Access;
+pub use http::HttpId;
 pub use session::{Piece, SessionId};
 
+use crate::access::Access;
 use crate::engine::{Engine, EngineConfig, EngineError};
 use crate::event::{Event, EventLimits, Text};
 use crate::filter::{FilterLimits, Filters};
+use crate::http::HttpLimits;
 use crate::id::{ChannelId, ConsumerProxyId, SupplierProxyId};
 use crate::slots::Slots;
 use clustercore_proto::time::{Duration, Instant};
 use session::Session;
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
 /// What a hub is made with.
 #[derive(Clone, Debug)]
@@ -32,6 +35,8 @@ pub struct HubConfig {
     pub engine: EngineConfig,
     /// Who may do what.
     pub access: Access,
+    /// Bounds of connections that speak HTTP.
+    pub http: HttpLimits,
     /// What events are held to.
     pub limits: EventLimits,
     /// What filters are held to.
@@ -57,6 +62,7 @@ impl Default for HubConfig {
         HubConfig {
             engine: EngineConfig::default(),
             access: Access::default(),
+            http: HttpLimits::default(),
             limits: EventLimits::default(),
             filters: FilterLimits::default(),
             frame_bytes_max: 4 << 20,
@@ -113,7 +119,8 @@ struct Place {
 pub struct Hub {
     config: HubConfig,
     engine: Engine,
-    filters: Filters,
+    filters: Arc<Filters>,
+    https: http::Connections,
     sessions: Slots<Session>,
     /// Whose each supplier proxy is.
     consumers: HashMap<(ChannelId, SupplierProxyId), Place>,
@@ -135,9 +142,11 @@ impl Hub {
     ///
     /// Errors: as [`Engine::new`].
     pub fn new(config: HubConfig) -> Result<Hub, EngineError> {
+        let filters = Arc::new(Filters::new(config.filters));
         Ok(Hub {
             engine: Engine::new(config.engine.clone())?,
-            filters: Filters::new(config.filters),
+            https: http::Connections::new(&config, &filters),
+            filters,
             sessions: Slots::new(),
             consumers: HashMap::new(),
             suppliers: supply::Suppliers::default(),
@@ -268,7 +277,7 @@ impl Hub {
     /// When [`Hub::pump`] has something to do at the latest; a moment that has passed: at once.
     pub fn next_timeout(&mut self) -> Option<Instant> {
         let lingering = self.lingering.iter().map(|(until, ..)| *until).min();
-        [self.engine.next_timeout(), lingering].into_iter().flatten().min()
+        [self.engine.next_timeout(), lingering, self.https.next_timeout()].into_iter().flatten().min()
     }
 
     fn session(&self, id: SessionId) -> Option<&Session> {

@@ -10,6 +10,7 @@ use clustercore_proto::time::Instant;
 impl Hub {
     pub(super) fn take_outputs(&mut self, now: Instant) {
         while let Some((channel, output)) = self.engine.poll_output() {
+            self.https.stir(now, channel, &output, &mut self.engine, &self.config.access);
             self.on_output(now, channel, output);
         }
     }

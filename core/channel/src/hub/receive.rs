@@ -2,6 +2,7 @@
 
 use super::{Hub, SessionId};
 use crate::event::Text;
+use crate::principal::Principal;
 use crate::wire::{Deliveries, Frame, VERSION};
 use clustercore_proto::time::Instant;
 
@@ -47,7 +48,8 @@ impl Hub {
         if version != VERSION {
             return self.violate(id, &format!("protocol version {version}; this server speaks {VERSION}"));
         }
-        let Some(principal) = self.config.access.principal(token).cloned() else {
+        let token = (!token.is_empty()).then_some(token.as_bytes());
+        let Some(principal) = self.config.access.find(token).map(|it| Principal::clone(it)) else {
             return self.violate(id, "the secret is not known here, or none was shown and one is needed");
         };
         let frame_bytes_max = self.config.frame_bytes_max as u64;

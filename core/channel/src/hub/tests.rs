@@ -144,8 +144,8 @@ fn what_one_emits_all_who_want_it_get_in_order_and_it_is_written_once() {
 
 #[test]
 fn who_does_not_say_who_he_is_is_sent_away_and_rights_hold() {
-    let mut access = Access::default();
-    access.add("reader", Principal::new("ann", Rights::NONE.and(Right::Consume)));
+    let ann = Principal::new("ann", Rights::NONE.and(Right::Consume));
+    let access = Access::new().with_token("reader", ann);
     let mut world = World::new(HubConfig { access, ..HubConfig::default() }, 2);
     let wrong = world.join("guess", "mallory");
     world.settle();
@@ -533,4 +533,38 @@ fn links_that_come_and_go_lose_nothing_that_was_taken_up() {
             assert_eq!(order, (0..emitted).collect::<Vec<_>>(), "seed {seed}");
         }
     }
+}
+
+#[test]
+fn http_and_the_protocol_meet_in_one_channel() {
+    let mut world = World::new(open(), 11);
+    let consumer = world.join("", "consumer");
+    world.at(consumer).consume("");
+    let supplier = world.join("", "supplier");
+    let supply = world.at(supplier).supply("", SupplyConfig::default());
+    world.settle();
+    let http = world.hub.connect_http(world.now).unwrap();
+    let exchange = |world: &mut World, request: &str| {
+        let now = world.now;
+        world.hub.receive_http(now, http, request.as_bytes());
+        world.settle();
+        let mut answer = Vec::new();
+        while let Some((id, bytes)) = world.hub.poll_http(now) {
+            assert_eq!(id, http);
+            answer.extend_from_slice(&bytes);
+        }
+        String::from_utf8(answer).unwrap()
+    };
+    let post = "POST /events HTTP/1.1\r\nHost: a\r\nce-specversion: 1.0\r\nce-id: 7\r\nce-source: /web\r\nce-type: t\r\n\
+                Content-Length: 4\r\n\r\nbody";
+    assert!(exchange(&mut world, post).starts_with("HTTP/1.1 202 "));
+    assert_eq!(world.ids(consumer), ["7"]);
+    // A GET that waits is answered by what a participant emits.
+    let get = "GET /channels/default/events?consumer=web&wait=5 HTTP/1.1\r\nHost: a\r\n\r\n";
+    assert_eq!(exchange(&mut world, get), "");
+    world.at(supplier).emit(supply, &[event("late")]).unwrap();
+    let answer = exchange(&mut world, "");
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("\"id\":\"late\""), "{answer}");
+    assert!(exchange(&mut world, "nonsense\r\n\r\n").starts_with("HTTP/1.1 400 "));
+    assert_eq!(world.hub.poll_http_ended(), Some(http));
 }

@@ -19,6 +19,7 @@ pub use config::{read_channel_config, write_channel_config};
 pub use error::JsonError;
 pub use members::{Members, Scalar};
 pub use object::{Object, write_text};
+pub use property::read_discipline;
 pub use proxy::{Compile, patch_supplier_proxy, write_supplier_proxy};
 pub use qos::{patch_qos, write_qos, write_settings};
 pub use reason::{write_qos_problem, write_reason};

@@ -68,3 +68,10 @@ names! {
     Discipline, "round_robin, weighted or priority": RoundRobin "round_robin", Weighted "weighted", Priority "priority";
     Mode, "push or pull": Push "push", Pull "pull";
 }
+
+/// How turns are given.
+///
+/// Errors: `Value`.
+pub fn read_discipline(name: &str, value: &Scalar<'_>) -> Result<Discipline, JsonError> {
+    Property::read(name, value)
+}
