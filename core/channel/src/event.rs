@@ -254,7 +254,7 @@ impl Fields for Event {
         self.own(value::code(name), name).or_else(|| self.attribute(Attribute::from_name(name)?))
     }
 
-    #[inline]
+    #[inline(always)]
     fn value(&self, name: &FieldName) -> Option<Value<'_>> {
         match name.attribute {
             Some(attribute) => self.attribute(attribute),
@@ -265,7 +265,7 @@ impl Fields for Event {
 
 impl Event {
     /// One of its own fields; `code` is that of `name`.
-    #[inline]
+    #[inline(always)]
     fn own(&self, code: u64, name: &str) -> Option<Value<'_>> {
         let is_it = |it: &&Field| it.code == code && (value::is_exact(code) || *it.name == *name);
         self.0.fields.iter().find(is_it).map(|it| it.value.as_value())

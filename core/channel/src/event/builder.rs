@@ -189,7 +189,7 @@ fn check_field(field: &Field, limits: &EventLimits) -> Result<usize, EventError>
 fn check_text(what: &'static str, text: &str, max: usize) -> Result<usize, EventError> {
     check_len(what, text.len(), max)?;
     // Most text is plain ASCII, and that is told of many bytes at once.
-    let is_plain = text.bytes().fold(true, |is_plain, byte| is_plain & (byte >= b' ') & (byte < 0x7f));
+    let is_plain = text.bytes().fold(true, |is_plain, byte| is_plain & (b' '..0x7f).contains(&byte));
     if is_plain {
         return Ok(text.len());
     }

@@ -213,7 +213,7 @@ impl From<bool> for Step {
 
 impl Term {
     /// The outcome for `event`; what is asked most often, without the way over all types of values.
-    #[inline]
+    #[inline(always)]
     fn step<F: Fields + ?Sized>(&self, event: &F) -> Step {
         match &self.test {
             Test::TextIs(literal, wanted) => match event.value(&self.field) {
@@ -237,6 +237,7 @@ impl Term {
     }
 
     /// The same of any test, and why it fails.
+    #[inline(never)]
     fn evaluate<F: Fields + ?Sized>(&self, event: &F) -> Result<bool, Reason> {
         if let Test::Library(expression) = &self.test {
             return expression.evaluate(event);
