@@ -5,31 +5,31 @@
 
 use clustercore_channel::Instant as Moment;
 use clustercore_channel::journal::{Journal, JournalOptions};
+use measure::{Row, Size, schedule_ns};
 use std::sync::Arc;
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
+mod measure;
+
 fn main() {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    if args.iter().any(|arg| arg == "--list") {
-        return; // A test runner asks for test names; there are none.
-    }
-    let quick = args.iter().any(|arg| arg == "--quick" || arg == "--test");
-    let (rounds, records) = if quick { (1, 2_000) } else { (5, 300_000) };
-    let mut rates: Vec<f64> = (0..rounds).map(|_| round(records)).collect();
-    rates.sort_by(f64::total_cmp);
-    println!(
-        "{{\"bench\":\"journal\",\"case\":\"append_256_in_flight\",\"unit\":\"records/s\",\"median\":{:.0},\"min\":{:.0},\
-         \"max\":{:.0},\"runs\":{rounds},\"records\":{records},\"command\":\"{}\"}}",
-        rates[rates.len() / 2],
-        rates[0],
-        rates[rates.len() - 1],
-        if quick { QUICK_COMMAND } else { COMMAND },
-    );
+    let size = Size::asked();
+    let (rounds, records) = match size {
+        Size::Nothing => return,
+        Size::Quick => (1, 2_000),
+        Size::Full => (9, 300_000),
+    };
+    let rounds: Vec<(f64, f64)> = (0..rounds).map(|_| round(records)).collect();
+    let mut processor: Vec<f64> = rounds.iter().map(|(_, processor)| *processor).collect();
+    processor.sort_by(f64::total_cmp);
+    let median = format!("{:.1}", processor[processor.len() / 2]);
+    let more = vec![("records", records.to_string()), ("processor_ns_per_record", median)];
+    let (samples, command) = (rounds.into_iter().map(|(rate, _)| rate).collect(), size.command(COMMAND));
+    Row { bench: "journal", case: "append_256_in_flight", unit: "records/s", samples, more, command }.print();
 }
 
-/// Records per second, acknowledged.
-fn round(records: u64) -> f64 {
+/// Records per second, acknowledged, and nanoseconds of processor time for each, of both threads.
+fn round(records: u64) -> (f64, f64) {
     let folder = std::env::var("JOURNAL_FOLDER").unwrap_or_else(|_| ".".into());
     let folder = std::path::Path::new(&folder).join(format!("journal-bench-{}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("a folder for the journal");
@@ -38,7 +38,7 @@ fn round(records: u64) -> f64 {
     let journal = journal.expect("the journal opens");
     let record: Arc<[u8]> = vec![7; 256].into();
     let (mut appended, mut answered, mut runs) = (0u64, 0u64, Vec::new());
-    let begin = Instant::now();
+    let (begin, begin_ns) = (Instant::now(), process_ns());
     while answered < records {
         while appended < records && appended - answered < 256 {
             journal.append(1, Moment::from_nanos(appended), record.clone()).expect("the queue has room");
@@ -53,13 +53,18 @@ fn round(records: u64) -> f64 {
         }
     }
     let rate = records as f64 / begin.elapsed().as_secs_f64();
+    let processor = (process_ns() - begin_ns) as f64 / records as f64;
     let read = journal.reader().expect("a reader").bounds(1).expect("the journal is read");
     assert_eq!(read, Some((1, records)));
     drop(journal);
     std::fs::remove_dir_all(&folder).expect("the folder goes");
-    rate
+    (rate, processor)
+}
+
+/// Processor time of all threads that are there.
+fn process_ns() -> u64 {
+    let threads = std::fs::read_dir("/proc/self/task").expect("Linux").flatten();
+    threads.map(|thread| schedule_ns(&thread.path())).sum()
 }
 
 const COMMAND: &str = "cargo bench -p clustercore-channel --features journal --bench journal";
-const QUICK_COMMAND: &str =
-    "cargo bench -p clustercore-channel --features journal --bench journal -- --quick";

@@ -13,6 +13,7 @@ use crate::output::{Output, Pushed, Refusal};
 use crate::principal::{Denied, Principal, Right};
 use crate::slots::Slots;
 use clustercore_proto::time::Instant;
+use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
 
 /// What an engine is made with.
@@ -63,11 +64,21 @@ pub struct Engine {
     config: EngineConfig,
     channels: Slots<Entry>,
     default: ChannelId,
+    /// Channels that somebody has reached since they were last found without output: only these may have some. What the
+    /// others cost in a turn of the loop is nothing.
+    awake: VecDeque<u32>,
+    /// When the others have something to do.
+    deadlines: BTreeSet<(Instant, u32)>,
+    /// Channels that let go of what is too old, at any time.
+    ageing: Vec<u32>,
 }
 
 struct Entry {
     channel: Channel,
     shared: ConsumerProxyId,
+    is_awake: bool,
+    /// Its place in `deadlines` while it is not awake.
+    deadline: Option<Instant>,
 }
 
 impl Engine {
@@ -76,7 +87,8 @@ impl Engine {
     /// Errors: `Name`, `Manage` for what the default channel is made with.
     pub fn new(config: EngineConfig) -> Result<Engine, EngineError> {
         let default = (0, 0).into();
-        let mut engine = Engine { config, channels: Slots::new(), default };
+        let (awake, deadlines, ageing) = (VecDeque::new(), BTreeSet::new(), Vec::new());
+        let mut engine = Engine { config, channels: Slots::new(), default, awake, deadlines, ageing };
         let (name, channel) = (engine.config.default_name.clone(), engine.config.default_channel.clone());
         engine.default = engine.insert(name, channel)?;
         Ok(engine)
@@ -116,7 +128,12 @@ impl Engine {
         channel.set_qos(Instant::ZERO, qos)?;
         let spec = ConsumerProxySpec { name: "shared".into(), ..ConsumerProxySpec::default() };
         let shared = channel.create_consumer_proxy(spec)?;
-        Ok(self.channels.insert(Entry { channel, shared }).into())
+        let is_ageing = !channel.config().retention_age_max.is_zero();
+        let entry = Entry { channel, shared, is_awake: false, deadline: None };
+        let (index, generation) = self.channels.insert(entry);
+        self.ageing.extend(is_ageing.then_some(index));
+        self.wake(index);
+        Ok((index, generation).into())
     }
 
     /// Deletes a channel with everything in it.
@@ -128,6 +145,8 @@ impl Engine {
             return Err(EngineError::IsDefault);
         }
         self.channels.remove(id.index);
+        self.awake.retain(|index| *index != id.index);
+        self.ageing.retain(|index| *index != id.index);
         Ok(())
     }
 
@@ -160,31 +179,58 @@ impl Engine {
 
     /// The machine of a channel, for the server itself: time, outputs, deliveries.
     pub fn machine(&mut self, id: ChannelId) -> Option<&mut Channel> {
-        let is_there = self.channels.generation(id.index) == Some(id.generation);
-        is_there.then(|| &mut self.channels[id.index].channel)
+        if self.channels.generation(id.index) != Some(id.generation) {
+            return None;
+        }
+        self.wake(id.index);
+        Some(&mut self.channels[id.index].channel)
     }
 
     /// When [`Engine::handle_timeout`] is to be called at the latest.
     pub fn next_timeout(&self) -> Option<Instant> {
-        self.channels.iter().filter_map(|(.., entry)| entry.channel.next_timeout()).min()
+        let asleep = self.deadlines.first().map(|(at, _)| *at);
+        let awake = self.awake.iter().filter_map(|index| self.channels[*index].channel.next_timeout());
+        asleep.into_iter().chain(awake).min()
     }
 
     /// Does what is due in every channel.
     pub fn handle_timeout(&mut self, now: Instant) {
-        for index in self.channels.indices() {
-            self.channels[index].channel.handle_timeout(now);
+        while let Some(&(at, index)) = self.deadlines.first()
+            && at <= now
+        {
+            self.wake(index);
+        }
+        for index in self.awake.iter().chain(&self.ageing) {
+            self.channels[*index].channel.handle_timeout(now);
         }
     }
 
     /// What some channel wants done.
     pub fn poll_output(&mut self) -> Option<(ChannelId, Output)> {
-        for index in self.channels.indices() {
-            let id = (index, self.channels.generation(index)?).into();
-            if let Some(output) = self.channels[index].channel.poll_output() {
-                return Some((id, output));
+        while let Some(&index) = self.awake.front() {
+            let entry = &mut self.channels[index];
+            if let Some(output) = entry.channel.poll_output() {
+                let generation = self.channels.generation(index)?;
+                return Some(((index, generation).into(), output));
             }
+            self.awake.pop_front();
+            entry.is_awake = false;
+            entry.deadline = entry.channel.next_timeout();
+            self.deadlines.extend(entry.deadline.map(|at| (at, index)));
         }
         None
+    }
+
+    /// Somebody reaches a channel: it may have outputs and another deadline from here on.
+    fn wake(&mut self, index: u32) {
+        let entry = &mut self.channels[index];
+        if !entry.is_awake {
+            entry.is_awake = true;
+            self.awake.push_back(index);
+            if let Some(at) = entry.deadline.take() {
+                self.deadlines.remove(&(at, index));
+            }
+        }
     }
 
     /// The face for suppliers.
@@ -214,9 +260,9 @@ impl Engine {
         if self.channels.generation(id.index) != Some(id.generation) {
             return Err(EngineError::NoSuchChannel);
         }
-        let entry = &mut self.channels[id.index];
-        who.check(right, entry.channel.name())?;
-        Ok(entry)
+        who.check(right, self.channels[id.index].channel.name())?;
+        self.wake(id.index);
+        Ok(&mut self.channels[id.index])
     }
 }
 

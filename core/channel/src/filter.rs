@@ -88,16 +88,19 @@ impl Filter {
     /// Errors: the filter has no answer for this event; counted in [`Filter::failures`].
     #[inline]
     pub fn matches<F: Fields + ?Sized>(&self, event: &F) -> Result<bool, FilterFailure> {
-        let mut failure = None;
-        match self.program.run(event, &mut failure) {
-            Step::True => Ok(true),
-            Step::False => Ok(false),
-            Step::Failed => {
-                // Relaxed: a counter that orders nothing.
-                self.failures.fetch_add(1, Ordering::Relaxed);
-                Err(failure.unwrap_or(FilterFailure { reason: Reason::Library, position: Position::START }))
+        match self.program.run(event) {
+            (Step::True, _) => Ok(true),
+            (Step::False, _) => Ok(false),
+            (Step::Failed, term) => {
+                self.count_failure();
+                Err(self.program.failure(term, event))
             }
         }
+    }
+
+    fn count_failure(&self) {
+        // Relaxed: a counter that orders nothing.
+        self.failures.fetch_add(1, Ordering::Relaxed);
     }
 
     /// What the library says, without any program of ours: the reference for tests. Slow, and not counted.
@@ -129,7 +132,14 @@ impl Predicate for Filter {
     }
 
     fn holds(&self, event: &Event) -> Result<bool, Undecided> {
-        self.matches(event).map_err(|_| Undecided)
+        match self.program.run(event).0 {
+            Step::True => Ok(true),
+            Step::False => Ok(false),
+            Step::Failed => {
+                self.count_failure();
+                Err(Undecided)
+            }
+        }
     }
 }
 

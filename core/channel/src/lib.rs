@@ -45,4 +45,4 @@ pub use principal::{Denied, Principal, Right, Rights};
 pub use qos::{Qos, Settings};
 pub use scheduler::Discipline;
 pub use stats::{ChannelStats, IntakeStats, QueueStats};
-pub use value::{Fields, Value};
+pub use value::{FieldName, Fields, Value};

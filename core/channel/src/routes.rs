@@ -205,7 +205,11 @@ impl Routes {
                 return self.rejecting.push((index, verdict.is_none()));
             }
         }
-        wanted.extend_from_slice(&self.routes[index].queues);
+        match self.routes[index].queues.as_slice() {
+            // Most often; a copy of unknown length costs a call.
+            [one] => wanted.push(*one),
+            several => wanted.extend_from_slice(several),
+        }
     }
 }
 

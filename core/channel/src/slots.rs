@@ -24,6 +24,7 @@ impl<T> Slots<T> {
     }
 
     /// Index and generation of the new place.
+    #[inline]
     pub fn insert(&mut self, thing: T) -> (u32, u32) {
         self.len += 1;
         if let Some(index) = self.free.pop() {
@@ -36,6 +37,7 @@ impl<T> Slots<T> {
         (index, 0)
     }
 
+    #[inline]
     pub fn remove(&mut self, index: u32) -> Option<T> {
         let place = self.places.get_mut(index as usize)?;
         let thing = place.thing.take()?;

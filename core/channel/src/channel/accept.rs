@@ -30,6 +30,11 @@ impl Channel {
             return pushed;
         }
         pushed.receipt = self.intakes[proxy.index].receipts;
+        if self.is_intake_suspended(proxy.index) && !events.is_empty() {
+            self.intakes[proxy.index].stats.refused += 1;
+            pushed.refusal = Some(Refusal::Suspended);
+            return pushed;
+        }
         for event in events {
             match self.accept(now, proxy.index, event) {
                 Ok(fate) => {
@@ -88,9 +93,6 @@ impl Channel {
     }
 
     fn accept(&mut self, now: Instant, index: u32, event: &Event) -> Result<Fate, Refusal> {
-        if self.is_intake_suspended(index) {
-            return Err(Refusal::Suspended);
-        }
         match self.seen.look(event) {
             Sight::New => {}
             Sight::Open => return Err(Refusal::InProgress),
@@ -116,12 +118,15 @@ impl Channel {
             return Ok(Fate::Done);
         }
         let arrival = self.arrival(now, index, event);
-        self.make_room(index, &arrival)?;
+        let is_full = self.intakes[index].is_full_for(event.size());
+        if is_full {
+            self.make_room(index, &arrival)?;
+        }
         let is_persistent = arrival.is_persistent;
         self.seen.enter(event, is_persistent);
         let intake = &mut self.intakes[index];
         intake.stats.taken += 1;
-        if intake.is_full_for(event.size()) {
+        if is_full && intake.is_full_for(event.size()) {
             intake.stats.discarded += 1;
             return Ok(Fate::Done);
         }
@@ -129,11 +134,15 @@ impl Channel {
         intake.buffer.push_back(arrival);
         self.buffered += 1;
         self.buffered_bytes += event.size() as u64;
-        self.queue_intake(index);
+        if !intake.is_queued {
+            self.queue_intake(index);
+        }
         Ok(if is_persistent { Fate::Unwritten } else { Fate::Done })
     }
 
+    #[inline]
     fn passes(&mut self, index: u32, event: &Event) -> bool {
+        // Also for the mappings, which are asked after it.
         self.routes.begin();
         let intake = &self.intakes[index];
         let group = intake.spec.group.and_then(|group| self.groups.get(group.index)?.filter);
@@ -285,24 +294,24 @@ impl Channel {
         Some(index)
     }
 
-    /// An event for the quick lane of a queue.
+    /// An event for the quick lane of a queue; false when it gives way. The caller counts the reference.
     #[inline]
-    pub(super) fn offer_plain(&mut self, now: Instant, queue: u32, kept: u32, size: usize) {
-        let offset = self.kept[kept].offset;
+    pub(super) fn offer_plain(&mut self, now: Instant, queue: u32, plain: Plain) -> bool {
+        let size = plain.size as usize;
         let place = &mut self.queues[queue];
         place.stats.queued += 1;
         if place.is_full_for(size) && !self.make_room_in(now, queue, size, 0) {
-            return;
+            return false;
         }
-        self.kept[kept].refs += 1;
         let place = &mut self.queues[queue];
         place.len += 1;
         place.bytes += size as u64;
-        place.plain.push_back(Plain { offset, kept, size: size as u32 });
+        place.plain.push_back(plain);
         // Where others wait already, their turn has been asked for, or something else stands in its way.
         if place.plain.len() == 1 {
             self.wake(queue);
         }
+        true
     }
 
     /// Makes room in a queue, as its policy says; false when the one that comes gives way, which is counted.

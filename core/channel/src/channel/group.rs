@@ -95,7 +95,12 @@ impl Channel {
         if let Some(old) = old {
             self.routes.remove_filter(old);
         }
-        self.reset_all(now);
+        self.handle_timeout(now);
+        let (suppliers, consumers) = self.members(id);
+        suppliers.into_iter().for_each(|proxy| self.reset_intake(proxy.index));
+        // A queue that several of them share is the same at the second look.
+        consumers.into_iter().for_each(|proxy| self.reset_queue(now, self.outlets[proxy.index].queue));
+        self.refill(now);
         Ok(())
     }
 

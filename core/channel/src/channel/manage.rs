@@ -345,9 +345,11 @@ impl Channel {
         for member in self.queues[queue].members.clone() {
             self.outlets[member].spec.qos = qos;
         }
-        self.reset_all(now);
+        self.handle_timeout(now);
+        self.reset_queue(now, queue);
         // What could not give way at an earlier change may now.
         self.shrink(now, queue);
+        self.refill(now);
         Ok(())
     }
 
@@ -364,7 +366,8 @@ impl Channel {
         let group = self.intakes[id.index].spec.group.map(|group| group.index);
         validate(Level::Proxy, &self.settings(Intake::base(), group, &Qos::default()), &qos)?;
         self.intakes[id.index].spec.qos = qos;
-        self.reset_all(now);
+        self.handle_timeout(now);
+        self.reset_intake(id.index);
         Ok(())
     }
 
@@ -382,7 +385,9 @@ impl Channel {
         for member in self.queues[queue].members.clone() {
             self.outlets[member].spec.filter = filter.clone();
         }
-        self.reset_all(now);
+        self.handle_timeout(now);
+        self.reset_queue(now, queue);
+        self.refill(now);
         Ok(())
     }
 
@@ -393,42 +398,49 @@ impl Channel {
         self.outlet_turns.set(consumers);
     }
 
-    /// Applies what the levels say now: settings and routes that differ are changed.
-    pub(super) fn reset_all(&mut self, now: Instant) {
+    /// Applies what the levels say now to everybody.
+    fn reset_all(&mut self, now: Instant) {
         self.handle_timeout(now);
-        for index in self.intakes.indices() {
-            let spec = &self.intakes[index].spec;
-            let settings = self.settings(Intake::base(), spec.group.map(|group| group.index), &spec.qos);
-            self.intakes[index].settings = settings;
-            self.ask(index);
-        }
-        for queue in self.queues.indices() {
-            let spec = self.outlets[self.queues[queue].members[0]].spec.clone();
-            let group = spec.group.map(|group| group.index);
-            let settings = self.settings(Settings::default(), group, &spec.qos);
-            let filter = group.and_then(|group| self.groups[group].spec.filter.clone());
-            let old = self.queues[queue].route;
-            let route = self.routes.join(queue, &spec.types, [filter.as_ref(), spec.filter.as_ref()]);
-            self.routes.leave_once(queue, old);
-            if route != old {
-                self.unstall(queue);
-                self.queues[queue].route = route;
-                for member in self.queues[queue].members.clone() {
-                    self.outlets[member].rejections_before = self.routes.rejections(route);
-                }
-            }
-            if settings != self.queues[queue].settings {
-                let Settings { order, discard, acknowledgement, .. } = settings;
-                if !is_plain(order, discard, acknowledgement) {
-                    self.leave_plain(queue);
-                }
-                self.queues[queue].set(&mut self.deliveries, settings);
-                self.shrink(now, queue);
-                self.unstall(queue);
-                self.wake(queue);
-            }
-        }
+        self.intakes.indices().into_iter().for_each(|index| self.reset_intake(index));
+        self.queues.indices().into_iter().for_each(|queue| self.reset_queue(now, queue));
         self.refill(now);
+    }
+
+    /// Applies what the levels say now to a supplier.
+    pub(super) fn reset_intake(&mut self, index: u32) {
+        let spec = &self.intakes[index].spec;
+        let settings = self.settings(Intake::base(), spec.group.map(|group| group.index), &spec.qos);
+        self.intakes[index].settings = settings;
+        self.ask(index);
+    }
+
+    /// Applies what the levels say now to the queue of a consumer or consumer group: settings and route are changed where they
+    /// differ.
+    pub(super) fn reset_queue(&mut self, now: Instant, queue: u32) {
+        let spec = self.outlets[self.queues[queue].members[0]].spec.clone();
+        let group = spec.group.map(|group| group.index);
+        let settings = self.settings(Settings::default(), group, &spec.qos);
+        let filter = group.and_then(|group| self.groups[group].spec.filter.clone());
+        let old = self.queues[queue].route;
+        let route = self.routes.join(queue, &spec.types, [filter.as_ref(), spec.filter.as_ref()]);
+        self.routes.leave_once(queue, old);
+        if route != old {
+            self.unstall(queue);
+            self.queues[queue].route = route;
+            for member in self.queues[queue].members.clone() {
+                self.outlets[member].rejections_before = self.routes.rejections(route);
+            }
+        }
+        if settings != self.queues[queue].settings {
+            let Settings { order, discard, acknowledgement, .. } = settings;
+            if !is_plain(order, discard, acknowledgement) {
+                self.leave_plain(queue);
+            }
+            self.queues[queue].set(&mut self.deliveries, settings);
+            self.shrink(now, queue);
+            self.unstall(queue);
+            self.wake(queue);
+        }
     }
 
     /// Smaller bounds hold at once, as far as something may give way.

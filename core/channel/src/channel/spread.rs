@@ -7,6 +7,7 @@ use crate::event::Event;
 use crate::output::Output;
 use crate::predicate::Change;
 use crate::qos::Discard;
+use crate::queue::Plain;
 use clustercore_proto::time::Instant;
 
 impl Channel {
@@ -39,6 +40,7 @@ impl Channel {
     }
 
     /// False when there was nothing, or it has to wait for room.
+    #[inline]
     fn spread_one(&mut self, now: Instant, index: u32) -> bool {
         let Some(arrival) = self.intakes[index].buffer.front() else { return false };
         let intake_id = (index, self.intakes.generation(index).expect("it is there"));
@@ -78,6 +80,7 @@ impl Channel {
     }
 
     /// A queue that refuses and has no room.
+    #[inline]
     fn full_one(&self, wanted: &[u32], size: usize) -> Option<u32> {
         let mut full = wanted.iter().copied().filter(|queue| {
             let queue = &self.queues[*queue];
@@ -100,7 +103,8 @@ impl Channel {
         }
         let it = &self.kept[kept];
         let is_plain = !waits && it.expiry == Instant::MAX && it.start <= now;
-        let size = it.event.size();
+        let plain = Plain { offset, kept, size: it.event.size() as u32 };
+        let mut plain_refs = 0;
         let mut deliveries = Vec::new();
         for queue in wanted.drain(..) {
             let place = &self.queues[queue];
@@ -108,7 +112,7 @@ impl Channel {
                 continue;
             }
             if is_plain && place.is_plain() {
-                self.offer_plain(now, queue, kept, size);
+                plain_refs += u32::from(self.offer_plain(now, queue, plain));
                 continue;
             }
             let Some(delivery) = self.offer(now, queue, kept) else { continue };
@@ -120,6 +124,7 @@ impl Channel {
                 self.begin(now, delivery);
             }
         }
+        self.kept[kept].refs += plain_refs;
         if !waits {
             return self.unkeep(kept);
         }

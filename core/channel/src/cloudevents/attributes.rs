@@ -79,7 +79,7 @@ impl Attributes {
                     Given::Bool(is) => FieldValue::Bool(is),
                     Given::Int(number) => FieldValue::Int(number),
                 };
-                self.fields.push(Field { name: name.into(), value });
+                self.fields.push(Field::new(name, value));
                 Ok(())
             }
         }
@@ -108,7 +108,7 @@ impl Attributes {
         apply!(domain: self.domain, name: self.name, content_type: self.content_type, schema: self.schema);
         apply!(key: self.key, time: self.time, expiry: self.expiry, start: self.start);
         apply!(priority: self.priority, reliability: self.reliability, sequence: self.sequence);
-        for Field { name, value } in self.fields {
+        for Field { name, value, .. } in self.fields {
             builder = builder.field(name, value);
         }
         Ok(builder.build(limits)?)
@@ -258,7 +258,7 @@ pub(super) fn attributes(
         sink("sequence", Out::Text(&sequence.to_string()));
     }
     let mut types = String::new();
-    for Field { name, value } in event.fields() {
+    for Field { name, value, .. } in event.fields() {
         if without.iter().any(|(taken, _)| *taken == &**name) {
             continue;
         }

@@ -86,3 +86,54 @@ fn a_proxy_of_another_is_no_proxy_but_for_administrators() {
     assert!(engine.consume(&bob, id).unwrap().disconnect(NOW, inbox).is_err());
     assert!(engine.consume(&ann, id).unwrap().disconnect(NOW, inbox).is_ok());
 }
+
+#[test]
+fn a_channel_that_nobody_reaches_still_meets_its_deadline() {
+    let root = Principal::new("root", Rights::ALL);
+    let mut engine = Engine::new(EngineConfig::default()).unwrap();
+    let at = |millis: u64| Instant::from_nanos(millis * 1_000_000);
+    let mut channel = |name: &str, millis| {
+        let id = engine.create(&root, name, ChannelConfig::default()).unwrap();
+        let channel = engine.machine(id).unwrap();
+        let consumer = channel.create_supplier_proxy(NOW, SupplierProxySpec::default()).unwrap().proxy;
+        let supplier = channel.create_consumer_proxy(ConsumerProxySpec::default()).unwrap();
+        let event = event("1").to_builder().expiry(at(millis)).build(&EventLimits::default()).unwrap();
+        channel.push(NOW, supplier, &[event]);
+        channel.spread(NOW, u64::MAX);
+        (id, consumer)
+    };
+    let (late, early, deleted) = (channel("late", 30), channel("early", 20), channel("deleted", 10));
+    // Reached, or found without output since: the deadline is the same.
+    for _ in 0..2 {
+        assert_eq!(engine.next_timeout(), Some(at(10)));
+        assert!(engine.poll_output().is_none());
+    }
+    engine.delete(&root, deleted.0).unwrap();
+    assert_eq!(engine.next_timeout(), Some(at(20)));
+    engine.handle_timeout(at(20));
+    let expired =
+        |engine: &mut Engine, (id, consumer)| engine.machine(id).unwrap().queue(consumer).unwrap().3.expired;
+    assert_eq!((expired(&mut engine, early), expired(&mut engine, late)), (1, 0));
+    assert!(engine.poll_output().is_none());
+    assert_eq!(engine.next_timeout(), Some(at(30)));
+    engine.handle_timeout(at(30));
+    assert_eq!((expired(&mut engine, late), engine.next_timeout()), (1, None));
+}
+
+#[test]
+fn outputs_of_every_channel_that_was_reached_come_out() {
+    let root = Principal::new("root", Rights::ALL);
+    let mut engine = Engine::new(EngineConfig::default()).unwrap();
+    let spec = ConsumerProxySpec { mode: Mode::Pull, ..ConsumerProxySpec::default() };
+    let ids: Vec<ChannelId> = ["a", "b", "c"]
+        .map(|name| engine.create(&root, name, ChannelConfig::default()).unwrap())
+        .into_iter()
+        .rev()
+        .collect();
+    assert!(engine.poll_output().is_none());
+    for id in &ids {
+        engine.emit(&root, *id).unwrap().connect(spec.clone()).unwrap();
+    }
+    let asked: Vec<ChannelId> = std::iter::from_fn(|| engine.poll_output()).map(|(id, _)| id).collect();
+    assert_eq!(asked, ids);
+}

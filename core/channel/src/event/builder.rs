@@ -1,7 +1,8 @@
 //! Makes an event and holds it to its limits.
 
-use super::{Bytes, Event, EventError, EventLimits, Field, FieldValue, Header, Parts, RESERVED};
-use super::{Reliability, Text, kind_hash};
+use super::{Attribute, Bytes, Event, EventError, EventLimits, Field, FieldValue, Header, Parts};
+use super::{Reliability, Text, is_reserved, kind_hash};
+use crate::value::{code, is_exact};
 use clustercore_proto::time::Instant;
 use std::sync::Arc;
 
@@ -12,23 +13,28 @@ pub struct EventBuilder {
     fields: Vec<Field>,
 }
 
+impl Field {
+    /// A field. Name and value are checked when its event is built.
+    pub fn new(name: impl Into<Text>, value: impl Into<FieldValue>) -> Field {
+        let name: Text = name.into();
+        Field { code: code(&name), name, value: value.into() }
+    }
+}
+
 impl EventBuilder {
     pub(super) fn new(id: Text, source: Text, kind: Text) -> EventBuilder {
-        let none: Text = Arc::default();
+        let mut texts = [const { None }; Attribute::TEXTS];
+        for (attribute, text) in [(Attribute::Id, id), (Attribute::Source, source), (Attribute::Kind, kind)] {
+            texts[attribute as usize] = given(text);
+        }
         let parts = Parts {
-            id,
-            source,
-            domain: none.clone(),
-            kind,
-            name: none.clone(),
-            content_type: none.clone(),
-            schema: none,
+            texts,
             time: None,
             header: Header::default(),
             key: None,
             sequence: None,
             fields: Box::default(),
-            body: Arc::default(),
+            body: None,
             kind_hash: 0,
             size: 0,
         };
@@ -42,31 +48,31 @@ impl EventBuilder {
 
     /// Another id.
     pub fn id(mut self, id: impl Into<Text>) -> EventBuilder {
-        self.parts.id = id.into();
+        self.parts.texts[Attribute::Id as usize] = given(id.into());
         self
     }
 
     /// The trade that the type belongs to.
     pub fn domain(mut self, domain: impl Into<Text>) -> EventBuilder {
-        self.parts.domain = domain.into();
+        self.parts.texts[Attribute::Domain as usize] = given(domain.into());
         self
     }
 
     /// What the event is about.
     pub fn name(mut self, name: impl Into<Text>) -> EventBuilder {
-        self.parts.name = name.into();
+        self.parts.texts[Attribute::Name as usize] = given(name.into());
         self
     }
 
     /// The media type of the body.
     pub fn content_type(mut self, content_type: impl Into<Text>) -> EventBuilder {
-        self.parts.content_type = content_type.into();
+        self.parts.texts[Attribute::ContentType as usize] = given(content_type.into());
         self
     }
 
     /// The schema of the body, a URI.
     pub fn schema(mut self, schema: impl Into<Text>) -> EventBuilder {
-        self.parts.schema = schema.into();
+        self.parts.texts[Attribute::Schema as usize] = given(schema.into());
         self
     }
 
@@ -102,7 +108,7 @@ impl EventBuilder {
 
     /// Its ordering key. An empty one is none.
     pub fn key(mut self, key: impl Into<Text>) -> EventBuilder {
-        self.parts.key = Some(key.into()).filter(|key| !key.is_empty());
+        self.parts.key = given(key.into());
         self
     }
 
@@ -114,13 +120,13 @@ impl EventBuilder {
 
     /// One more field.
     pub fn field(mut self, name: impl Into<Text>, value: impl Into<FieldValue>) -> EventBuilder {
-        self.fields.push(Field { name: name.into(), value: value.into() });
+        self.fields.push(Field::new(name, value));
         self
     }
 
     /// Its body.
     pub fn body(mut self, body: impl Into<Bytes>) -> EventBuilder {
-        self.parts.body = body.into();
+        self.parts.body = Some(body.into()).filter(|body| !body.is_empty());
         self
     }
 
@@ -129,20 +135,14 @@ impl EventBuilder {
     /// Errors: the first thing that is wrong with it.
     pub fn build(self, limits: &EventLimits) -> Result<Event, EventError> {
         let EventBuilder { mut parts, fields } = self;
-        let mut size = FRAME_BYTES + parts.body.len();
-        for (what, text, required) in [
-            ("id", &parts.id, true),
-            ("source", &parts.source, true),
-            ("type", &parts.kind, true),
-            ("domain", &parts.domain, false),
-            ("name", &parts.name, false),
-            ("content type", &parts.content_type, false),
-            ("schema", &parts.schema, false),
-        ] {
-            if required && text.is_empty() {
-                return Err(EventError::Missing { what });
+        let body_len = parts.body.as_ref().map_or(0, |body| body.len());
+        let mut size = FRAME_BYTES + body_len;
+        for (what, text) in TEXTS.into_iter().zip(&parts.texts) {
+            match text {
+                Some(text) => size += check_text(what, text, limits.attribute_bytes_max)?,
+                None if REQUIRED.contains(&what) => return Err(EventError::Missing { what }),
+                None => {}
             }
-            size += check_text(what, text, limits.attribute_bytes_max)?;
         }
         if let Some(key) = &parts.key {
             size += check_text("ordering key", key, limits.attribute_bytes_max)?;
@@ -152,17 +152,24 @@ impl EventBuilder {
         }
         for (index, field) in fields.iter().enumerate() {
             size += check_field(field, limits)?;
-            if fields[..index].iter().any(|earlier| earlier.name == field.name) {
+            let is_same = |it: &Field| it.code == field.code && (is_exact(it.code) || it.name == field.name);
+            if fields[..index].iter().any(is_same) {
                 return Err(EventError::FieldTwice { name: field.name.to_string() });
             }
         }
-        check_len("body", parts.body.len(), limits.body_bytes_max)?;
+        check_len("body", body_len, limits.body_bytes_max)?;
         check_len("the whole", size, limits.event_bytes_max)?;
         parts.fields = fields.into_boxed_slice();
-        parts.kind_hash = kind_hash(&parts.domain, &parts.kind);
+        let text = |attribute: Attribute| parts.texts[attribute as usize].as_deref().unwrap_or_default();
+        parts.kind_hash = kind_hash(text(Attribute::Domain), text(Attribute::Kind));
         parts.size = size;
         Ok(Event(Arc::new(parts)))
     }
+}
+
+/// Text that is there; empty text is not.
+fn given(text: Text) -> Option<Text> {
+    Some(text).filter(|text| !text.is_empty())
 }
 
 fn check_field(field: &Field, limits: &EventLimits) -> Result<usize, EventError> {
@@ -171,7 +178,7 @@ fn check_field(field: &Field, limits: &EventLimits) -> Result<usize, EventError>
     if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit()) {
         return Err(EventError::FieldName { name: name.to_string() });
     }
-    if RESERVED.contains(&&**name) {
+    if is_reserved(name) {
         return Err(EventError::FieldReserved { name: name.to_string() });
     }
     let len = match &field.value {
@@ -188,6 +195,11 @@ fn check_field(field: &Field, limits: &EventLimits) -> Result<usize, EventError>
 /// The text's bytes.
 fn check_text(what: &'static str, text: &str, max: usize) -> Result<usize, EventError> {
     check_len(what, text.len(), max)?;
+    // Most text is plain ASCII, and that is told of many bytes at once.
+    let is_plain = text.bytes().fold(true, |is_plain, byte| is_plain & (b' '..0x7f).contains(&byte));
+    if is_plain {
+        return Ok(text.len());
+    }
     match text.chars().find(|character| character.is_control()) {
         Some(character) => Err(EventError::ControlCharacter { what, character: character.into() }),
         None => Ok(text.len()),
@@ -213,3 +225,8 @@ field_value_from!(&str => Text, String => Text, Text => Text, &[u8] => Bytes, Ve
 
 /// What an event counts for beyond its content.
 const FRAME_BYTES: usize = 64;
+
+/// The texts of an event, as messages name them.
+const TEXTS: [&str; Attribute::TEXTS] = ["id", "source", "domain", "type", "name", "content type", "schema"];
+
+const REQUIRED: [&str; 3] = ["id", "source", "type"];

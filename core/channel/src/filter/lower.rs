@@ -1,10 +1,12 @@
 //! Makes the flat program of a syntax tree.
 
-use super::FilterError;
 use super::library::{Expression, FIELD_ROOT};
-use super::program::{Literal, Op, Program, Term, Test};
+use super::program::{Literal, Op, Orders, Program, Term, Test};
+use super::{FilterError, Position};
+use crate::value::FieldName;
 use cel::common::ast::operators;
 use cel::common::ast::{CallExpr, Expr, IdedExpr, LiteralValue};
+use std::cmp::Ordering::{self, Equal, Greater, Less};
 
 /// The program of `whole`.
 ///
@@ -20,55 +22,126 @@ pub(super) fn lower(whole: &Expression) -> Result<Program, FilterError> {
     if is_other {
         return Err(FilterError::NotBoolean { position: whole.position(root) });
     }
-    let mut ops = Vec::new();
-    push(whole, root, 0, &mut ops);
-    Ok(Program::new(ops))
+    let mut made = Made { whole, ops: Vec::new(), terms: Vec::new() };
+    made.push(root, 0);
+    Ok(Program::new(made.ops, made.terms))
 }
 
-fn push(whole: &Expression, node: &IdedExpr, depth: usize, ops: &mut Vec<Op>) {
-    if let Expr::Literal(LiteralValue::Boolean(value)) = &node.expr {
-        return ops.push(Op::Always(*value.inner()));
+/// What has been made so far.
+struct Made<'a> {
+    whole: &'a Expression,
+    ops: Vec<Op>,
+    terms: Vec<(Term, Position)>,
+}
+
+/// `&&` or `||`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Junction {
+    And,
+    Or,
+}
+
+impl Made<'_> {
+    fn push(&mut self, node: &IdedExpr, depth: usize) {
+        if let Expr::Literal(LiteralValue::Boolean(value)) = &node.expr {
+            return self.ops.push(Op::Always(*value.inner()));
+        }
+        if depth < WAITING_MAX {
+            if let Some(inner) = negated(node) {
+                self.push(inner, depth);
+                return self.ops.push(Op::Not);
+            }
+            if let Some((junction, _)) = sides(node) {
+                return self.join(junction, node, depth);
+            }
+        }
+        self.terms(Junction::And, &[node]);
     }
-    if let Expr::Call(call) = &node.expr
-        && call.target.is_none()
-        && depth < WAITING_MAX
-    {
-        match (call.func_name.as_str(), call.args.as_slice()) {
-            (operators::LOGICAL_NOT, [inner]) => {
-                push(whole, inner, depth, ops);
-                return ops.push(Op::Not);
+
+    /// The operands of one operator, however they are bracketed: it does not matter to the outcome. Terms among them that follow one
+    /// another are one operation.
+    fn join(&mut self, junction: Junction, node: &IdedExpr, depth: usize) {
+        let mut operands = Vec::new();
+        gather(junction, node, &mut operands);
+        // A left side waits while the right one comes: from the second operand on, one deeper.
+        let mut open: Option<usize> = None;
+        let mut rest = operands.as_slice();
+        while let [first, ..] = rest {
+            let is_right = open.is_some();
+            let run = rest.iter().take_while(|node| is_term(node)).count();
+            if run > 0 {
+                self.terms(junction, &rest[..run]);
+            } else {
+                self.push(first, depth + usize::from(is_right));
             }
-            (operators::LOGICAL_AND, [left, right]) => {
-                return both(whole, [left, right], depth, ops, |end| Op::And { end }, Op::AndEnd);
+            rest = &rest[run.max(1)..];
+            if let Some(place) = open.take() {
+                self.ops.push(if junction == Junction::And { Op::AndEnd } else { Op::OrEnd });
+                self.ops[place] = self.begin(junction);
             }
-            (operators::LOGICAL_OR, [left, right]) => {
-                return both(whole, [left, right], depth, ops, |end| Op::Or { end }, Op::OrEnd);
+            if !rest.is_empty() {
+                open = Some(self.ops.len());
+                self.ops.push(Op::Not); // Takes its place until the end is known.
             }
-            _ => {}
         }
     }
-    let position = whole.position(node);
-    let (field, test) = match term(node) {
-        Some((field, test)) => (field.into(), test),
-        None => (Box::default(), Test::Library(Box::new(whole.part(node)))),
-    };
-    ops.push(Op::Term(Term { field, test, position }));
+
+    /// The beginning of an operator that ends here.
+    fn begin(&self, junction: Junction) -> Op {
+        let end = self.ops.len() as u32;
+        if junction == Junction::And { Op::And { end } } else { Op::Or { end } }
+    }
+
+    fn terms(&mut self, junction: Junction, nodes: &[&IdedExpr]) {
+        let first = self.terms.len() as u32;
+        for node in nodes {
+            let (field, test) = match term(node) {
+                Some((field, test)) => (field, test),
+                None => ("", Test::Library(Box::new(self.whole.part(node)))),
+            };
+            self.terms.push((Term { field: FieldName::new(field), test }, self.whole.position(node)));
+        }
+        let terms = first..self.terms.len() as u32;
+        self.ops.push(if junction == Junction::And { Op::All(terms) } else { Op::Any(terms) });
+    }
 }
 
-fn both(
-    whole: &Expression,
-    [left, right]: [&IdedExpr; 2],
-    depth: usize,
-    ops: &mut Vec<Op>,
-    begin: impl Fn(u32) -> Op,
-    end: Op,
-) {
-    push(whole, left, depth, ops);
-    let place = ops.len();
-    ops.push(begin(0));
-    push(whole, right, depth + 1, ops);
-    ops.push(end);
-    ops[place] = begin(ops.len() as u32);
+/// What is neither `!`, `&&`, `||` nor known.
+fn is_term(node: &IdedExpr) -> bool {
+    let is_known = matches!(&node.expr, Expr::Literal(LiteralValue::Boolean(_)));
+    !is_known && negated(node).is_none() && sides(node).is_none()
+}
+
+fn negated(node: &IdedExpr) -> Option<&IdedExpr> {
+    match &node.expr {
+        Expr::Call(call) => match (&call.target, call.func_name.as_str(), call.args.as_slice()) {
+            (None, operators::LOGICAL_NOT, [inner]) => Some(inner),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn sides(node: &IdedExpr) -> Option<(Junction, [&IdedExpr; 2])> {
+    match &node.expr {
+        Expr::Call(call) => match (&call.target, call.func_name.as_str(), call.args.as_slice()) {
+            (None, operators::LOGICAL_AND, [left, right]) => Some((Junction::And, [left, right])),
+            (None, operators::LOGICAL_OR, [left, right]) => Some((Junction::Or, [left, right])),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// The operands of `node` and of the same operator below it, in their order.
+fn gather<'a>(junction: Junction, node: &'a IdedExpr, operands: &mut Vec<&'a IdedExpr>) {
+    match sides(node) {
+        Some((same, [left, right])) if same == junction => {
+            gather(junction, left, operands);
+            gather(junction, right, operands);
+        }
+        _ => operands.push(node),
+    }
 }
 
 /// A term of ours, when there is one for this node.
@@ -108,18 +181,31 @@ fn comparison<'a>(call: &CallExpr, left: &'a IdedExpr, right: &'a IdedExpr) -> O
         None => (field(right)?, literal(left)?, true),
     };
     let mut wanted = match operator {
-        operators::EQUALS => return Some((name, Test::Equal(literal))),
-        operators::NOT_EQUALS => return Some((name, Test::NotEqual(literal))),
-        operators::LESS => [true, false, false],
-        operators::LESS_EQUALS => [true, true, false],
-        operators::GREATER => [false, false, true],
-        operators::GREATER_EQUALS => [false, true, true],
+        operators::EQUALS => return Some((name, equal(literal, true))),
+        operators::NOT_EQUALS => return Some((name, equal(literal, false))),
+        operators::LESS => [Less, Less],
+        operators::LESS_EQUALS => [Less, Equal],
+        operators::GREATER => [Greater, Greater],
+        operators::GREATER_EQUALS => [Greater, Equal],
         _ => return None,
     };
     if is_turned {
-        wanted.reverse();
+        wanted = wanted.map(Ordering::reverse);
     }
-    Some((name, Test::Order(literal, wanted)))
+    let wanted = Orders::of(&wanted);
+    let test = match literal {
+        Literal::Int(literal) => Test::IntOrder(literal, wanted),
+        Literal::Float(literal) => Test::FloatOrder(literal, wanted),
+        literal => Test::Order(literal, wanted),
+    };
+    Some((name, test))
+}
+
+fn equal(literal: Literal, is_wanted: bool) -> Test {
+    match literal {
+        Literal::Text(text) => Test::TextIs(text, is_wanted),
+        literal => Test::Equal(literal, is_wanted),
+    }
 }
 
 /// The name of the field that the node is.
@@ -160,7 +246,7 @@ fn literal(node: &IdedExpr) -> Option<Literal> {
         }),
         Expr::Call(call) => match (&call.target, call.func_name.as_str(), call.args.as_slice()) {
             (None, "timestamp", [part]) if text(part).is_some() => {
-                Expression::constant_time(node).map(Literal::Time)
+                Expression::constant_time(node).map(|time| Literal::Time(time.into()))
             }
             _ => None,
         },

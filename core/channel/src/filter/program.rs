@@ -1,25 +1,32 @@
 //! The flat program of a filter: terms and the logic between them, evaluated without allocation.
 //!
-//! Logic is that of CEL: what decides does so whatever the other side is, and a failure spreads where nothing decides.
-//! One value is at hand; of the values that wait on the left of an operator it matters only whether they failed, so that
+//! Logic is that of CEL: what decides does so whatever the other side is, and a failure spreads where nothing decides. So
+//! with false < failed < true, `&&` is the lesser and `||` the greater of two. Terms that stand together in one `&&` or `||`
+//! are one step. One value is at hand; of the values that wait on the left of an operator it matters only whether they failed, so that
 //! a word of bits is stack enough.
+//!
+//! What a term costs: the field's place (an attribute is known when the program is made; a field is found by comparing one
+//! number for each field before it), one jump by the kind of test, one comparison.
 
 use super::library::Expression;
 use super::{FilterFailure, Position, Reason};
-use crate::value::{Fields, Value};
+use crate::value::{FieldName, Fields, Value};
 use std::cmp::Ordering;
+use std::ops::Range;
 
 /// The outcome of a term, or of all.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Step {
     False,
-    True,
     Failed,
+    True,
 }
 
 pub(super) enum Op {
-    /// Evaluates a term.
-    Term(Term),
+    /// Evaluates terms of one `&&`.
+    All(Range<u32>),
+    /// Evaluates terms of one `||`.
+    Any(Range<u32>),
     /// Its value is known.
     Always(bool),
     /// Left of `&&` is at hand: false goes on at `end`, else the right side comes.
@@ -38,18 +45,21 @@ pub(super) enum Op {
 }
 
 pub(super) struct Term {
-    pub field: Box<str>,
+    pub field: FieldName,
     pub test: Test,
-    pub position: Position,
 }
 
 pub(super) enum Test {
     Present,
     IsTrue,
-    Equal(Literal),
-    NotEqual(Literal),
-    /// The field compared with the literal is one of these: less, equal, greater.
-    Order(Literal, [bool; 3]),
+    /// The field is this text, or is not.
+    TextIs(Box<str>, bool),
+    /// The field equals the literal, or does not.
+    Equal(Literal, bool),
+    IntOrder(i64, Orders),
+    FloatOrder(f64, Orders),
+    /// The field compared with the literal is one of these.
+    Order(Literal, Orders),
     In(Box<[Literal]>),
     StartsWith(Box<str>),
     EndsWith(Box<str>),
@@ -65,44 +75,82 @@ pub(super) enum Literal {
     Float(f64),
     Text(Box<str>),
     Bytes(Box<[u8]>),
-    /// Nanoseconds since 1970.
-    Time(i128),
+    /// Nanoseconds since 1970; boxed, as few have it and all would be larger for it.
+    Time(Box<i128>),
+}
+
+/// Some of less, equal and greater.
+#[derive(Clone, Copy)]
+pub(super) struct Orders(u8);
+
+impl Orders {
+    pub(super) fn of(orders: &[Ordering]) -> Orders {
+        Orders(orders.iter().fold(0, |bits, order| bits | Orders::bit(*order)))
+    }
+
+    #[inline]
+    fn has(self, order: Ordering) -> bool {
+        self.0 & Orders::bit(order) != 0
+    }
+
+    #[inline]
+    fn of_floats(self, value: f64, literal: f64) -> Step {
+        value.partial_cmp(&literal).map_or(Step::Failed, |order| Step::from(self.has(order)))
+    }
+
+    #[inline]
+    fn bit(order: Ordering) -> u8 {
+        1 << (order as i8 + 1)
+    }
 }
 
 pub(super) struct Program {
     ops: Box<[Op]>,
+    terms: Box<[Term]>,
+    /// Of the terms, for messages.
+    positions: Box<[Position]>,
 }
 
 impl Program {
-    pub(super) fn new(ops: Vec<Op>) -> Program {
-        Program { ops: ops.into() }
+    pub(super) fn new(ops: Vec<Op>, terms: Vec<(Term, Position)>) -> Program {
+        let (terms, positions): (Vec<Term>, Vec<Position>) = terms.into_iter().unzip();
+        Program { ops: ops.into(), terms: terms.into(), positions: positions.into() }
     }
 
     pub(super) fn is_lowered(&self) -> bool {
-        !self.ops.iter().any(|op| matches!(op, Op::Term(Term { test: Test::Library(_), .. })))
+        !self.terms.iter().any(|term| matches!(term.test, Test::Library(_)))
     }
 
-    /// The outcome for `event`; `failure` is the last term that failed.
+    /// The outcome for `event`, and the last term that failed, by its number.
     #[inline]
-    pub(super) fn run<F: Fields + ?Sized>(&self, event: &F, failure: &mut Option<FilterFailure>) -> Step {
-        let mut at_hand = Step::Failed;
+    pub(super) fn run<F: Fields + ?Sized>(&self, event: &F) -> (Step, usize) {
+        match &*self.ops {
+            // Most filters are this.
+            [Op::All(_)] => chain::<F, true>(&self.terms, event),
+            [Op::Any(_)] => chain::<F, false>(&self.terms, event),
+            _ => self.run_all(event),
+        }
+    }
+
+    fn run_all<F: Fields + ?Sized>(&self, event: &F) -> (Step, usize) {
+        let (mut at_hand, mut failed) = (Step::Failed, 0);
         // A bit for each left side that waits, the innermost lowest: it failed.
         let mut waiting = 0u64;
         let mut next = 0;
+        let mut terms = |terms: &Range<u32>, is_all: bool| {
+            let first = terms.start as usize;
+            let terms = &self.terms[first..terms.end as usize];
+            let (outcome, last) =
+                if is_all { chain::<F, true>(terms, event) } else { chain::<F, false>(terms, event) };
+            failed = if last < terms.len() { first + last } else { failed };
+            outcome
+        };
         while let Some(op) = self.ops.get(next) {
             next += 1;
             match op {
-                Op::Term(term) => {
-                    at_hand = match term.evaluate(event) {
-                        Ok(true) => Step::True,
-                        Ok(false) => Step::False,
-                        Err(reason) => {
-                            *failure = Some(FilterFailure { reason, position: term.position });
-                            Step::Failed
-                        }
-                    }
-                }
-                Op::Always(value) => at_hand = if *value { Step::True } else { Step::False },
+                Op::All(range) => at_hand = terms(range, true),
+                Op::Any(range) => at_hand = terms(range, false),
+                Op::Always(value) => at_hand = Step::from(*value),
                 Op::And { end } if at_hand == Step::False => next = *end as usize,
                 Op::Or { end } if at_hand == Step::True => next = *end as usize,
                 Op::And { .. } | Op::Or { .. } => {
@@ -129,27 +177,86 @@ impl Program {
                 }
             }
         }
-        at_hand
+        (at_hand, failed)
+    }
+
+    /// Why the term of this number fails for `event`.
+    #[cold]
+    pub(super) fn failure<F: Fields + ?Sized>(&self, term: usize, event: &F) -> FilterFailure {
+        let reason = self.terms.get(term).and_then(|term| term.evaluate(event).err());
+        let position = self.positions.get(term).copied().unwrap_or(Position::START);
+        FilterFailure { reason: reason.unwrap_or(Reason::Library), position }
+    }
+}
+
+/// Terms of one `&&` (`ALL`) or `||`, until one decides. With it the last that failed, or their number when none did.
+#[inline]
+fn chain<F: Fields + ?Sized, const ALL: bool>(terms: &[Term], event: &F) -> (Step, usize) {
+    let (neutral, deciding) = if ALL { (Step::True, Step::False) } else { (Step::False, Step::True) };
+    let (mut outcome, mut failed) = (neutral, terms.len());
+    for (place, term) in terms.iter().enumerate() {
+        match term.step(event) {
+            step if step == deciding => return (step, failed),
+            Step::Failed => (outcome, failed) = (Step::Failed, place),
+            _ => {}
+        }
+    }
+    (outcome, failed)
+}
+
+impl From<bool> for Step {
+    #[inline]
+    fn from(value: bool) -> Step {
+        if value { Step::True } else { Step::False }
     }
 }
 
 impl Term {
-    #[inline]
+    /// The outcome for `event`; what is asked most often, without the way over all types of values.
+    #[inline(always)]
+    fn step<F: Fields + ?Sized>(&self, event: &F) -> Step {
+        match &self.test {
+            Test::TextIs(literal, wanted) => match event.value(&self.field) {
+                Some(Value::Text(value)) => Step::from(is_equal(value, literal) == *wanted),
+                Some(_) => Step::from(!*wanted),
+                None => Step::Failed,
+            },
+            Test::IntOrder(literal, wanted) => match event.value(&self.field) {
+                Some(Value::Int(value)) => Step::from(wanted.has(value.cmp(literal))),
+                Some(Value::Float(value)) => wanted.of_floats(value, *literal as f64),
+                _ => Step::Failed,
+            },
+            Test::FloatOrder(literal, wanted) => match event.value(&self.field) {
+                Some(Value::Float(value)) => wanted.of_floats(value, *literal),
+                // As the library does, and cel-go: in floating point, so beyond 2^53 neighbours are equal.
+                Some(Value::Int(value)) => wanted.of_floats(value as f64, *literal),
+                _ => Step::Failed,
+            },
+            _ => self.evaluate(event).map_or(Step::Failed, Step::from),
+        }
+    }
+
+    /// The same of any test, and why it fails.
+    #[inline(never)]
     fn evaluate<F: Fields + ?Sized>(&self, event: &F) -> Result<bool, Reason> {
         if let Test::Library(expression) = &self.test {
             return expression.evaluate(event);
         }
-        let value = event.field(&self.field);
+        let value = event.value(&self.field);
         if matches!(self.test, Test::Present) {
             return Ok(value.is_some());
         }
         let Some(value) = value else { return Err(Reason::Missing) };
         match (&self.test, value) {
-            (Test::Equal(literal), value) => Ok(literal.equals(value)),
-            (Test::NotEqual(literal), value) => Ok(!literal.equals(value)),
-            (Test::Order(literal, wanted), value) => {
-                literal.order(value).map(|order| wanted[(order as i8 + 1) as usize])
+            (Test::TextIs(literal, wanted), value) => Ok((value == Value::Text(literal)) == *wanted),
+            (Test::Equal(literal, wanted), value) => Ok(literal.equals(value) == *wanted),
+            (Test::IntOrder(literal, wanted), value) => {
+                Literal::Int(*literal).order(value).map(|order| wanted.has(order))
             }
+            (Test::FloatOrder(literal, wanted), value) => {
+                Literal::Float(*literal).order(value).map(|order| wanted.has(order))
+            }
+            (Test::Order(literal, wanted), value) => literal.order(value).map(|order| wanted.has(order)),
             (Test::In(literals), value) => Ok(literals.iter().any(|literal| literal.equals(value))),
             (Test::StartsWith(part), Value::Text(text)) => Ok(text.starts_with(&**part)),
             (Test::EndsWith(part), Value::Text(text)) => Ok(text.ends_with(&**part)),
@@ -158,6 +265,27 @@ impl Term {
             _ => Err(Reason::Mismatch),
         }
     }
+}
+
+/// Texts are equal. Those of up to sixteen bytes, which most names and types have, without a call.
+#[inline]
+fn is_equal(left: &str, right: &str) -> bool {
+    let (left, right) = (left.as_bytes(), right.as_bytes());
+    if left.len() != right.len() {
+        return false;
+    }
+    // First and last eight (four) bytes, which may overlap.
+    if let (Some(a), Some(b)) = (left.first_chunk::<8>(), right.first_chunk::<8>())
+        && let (Some(c), Some(d)) = (left.last_chunk::<8>(), right.last_chunk::<8>())
+    {
+        return a == b && c == d && (left.len() <= 16 || left == right);
+    }
+    if let (Some(a), Some(b)) = (left.first_chunk::<4>(), right.first_chunk::<4>())
+        && let (Some(c), Some(d)) = (left.last_chunk::<4>(), right.last_chunk::<4>())
+    {
+        return a == b && c == d;
+    }
+    left.iter().eq(right)
 }
 
 impl Literal {
@@ -188,7 +316,7 @@ impl Literal {
             (Value::Text(value), Literal::Text(literal)) => Ok(value.cmp(literal)),
             (Value::Bytes(value), Literal::Bytes(literal)) => Ok(value.cmp(literal)),
             (Value::Bool(value), Literal::Bool(literal)) => Ok(value.cmp(literal)),
-            (Value::Time(value), Literal::Time(literal)) => Ok(i128::from(value.as_nanos()).cmp(literal)),
+            (Value::Time(value), Literal::Time(literal)) => Ok(i128::from(value.as_nanos()).cmp(&**literal)),
             _ => Err(Reason::Mismatch),
         }
     }

@@ -52,6 +52,8 @@ struct Inner {
     done: VecDeque<Completion>,
     failure: Option<Failure>,
     is_closed: bool,
+    /// The thread that writes waits: only then it has to be told, which is a system call.
+    is_waiting: bool,
 }
 
 impl Queue {
@@ -142,6 +144,7 @@ impl Queue {
             if inner.is_closed {
                 return None;
             }
+            inner.is_waiting = true;
             inner = self.news.wait(inner).unwrap_or_else(PoisonError::into_inner);
         }
         let count = inner.appends.len().min(self.options.commit_records_max.max(1));
@@ -188,9 +191,12 @@ impl Queue {
         if inner.failure.is_some() { Err(AppendError::Broken) } else { Ok(inner) }
     }
 
-    fn tell(&self, inner: MutexGuard<'_, Inner>) {
+    fn tell(&self, mut inner: MutexGuard<'_, Inner>) {
+        let is_waiting = std::mem::take(&mut inner.is_waiting);
         drop(inner);
-        self.news.notify_one();
+        if is_waiting {
+            self.news.notify_one();
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
