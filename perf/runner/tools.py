@@ -22,6 +22,9 @@ PACKAGES = {
     "httperf": "httperf",
     "iproute2": "ip",
     "rsync": "rsync",
+    "redis-server": "redis-server",
+    "nats-server": "nats-server",
+    "mosquitto": "mosquitto",
     "cmake": "cmake",
 }
 # Those of libraries that peers are written against, each with a header of it.

@@ -28,7 +28,7 @@ fn main() -> ExitCode {
         Speech::Bare => drive(&plan, bare::Bare),
         Speech::Redis => drive(&plan, redis::Redis),
         Speech::Nats => drive(&plan, nats::Nats),
-        Speech::Mqtt => drive(&plan, mqtt::Mqtt),
+        Speech::Mqtt => drive(&plan, mqtt::Mqtt { run: std::process::id() }),
         Speech::Clustercore => drive(&plan, channel::Channel),
     };
     match outcome {

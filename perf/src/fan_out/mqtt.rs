@@ -3,11 +3,14 @@
 use super::protocol::{Item, Protocol, ProtocolError, TOPIC, bounded};
 
 /// MQTT 3.1.1, at most once.
-pub struct Mqtt;
+pub struct Mqtt {
+    /// Tells the clients of this run from those of others: a second client of one name ends the first.
+    pub run: u32,
+}
 
 impl Protocol for Mqtt {
     fn subscribe(&self, number: usize, out: &mut Vec<u8>) {
-        connect(&format!("subscriber-{number}"), out);
+        connect(&format!("{}-{number}", self.run), out);
         let mut content = vec![0, 1];
         string(TOPIC, &mut content);
         content.push(0);
@@ -15,7 +18,7 @@ impl Protocol for Mqtt {
     }
 
     fn open(&self, out: &mut Vec<u8>) {
-        connect("publisher", out);
+        connect(&format!("{}-publisher", self.run), out);
         packet(PINGREQ, &[], out);
     }
 
@@ -103,9 +106,11 @@ mod tests {
     use super::super::protocol::suite;
     use super::*;
 
+    const MQTT: Mqtt = Mqtt { run: 9 };
+
     fn received(body: &[u8]) -> Vec<u8> {
         let mut bytes = vec![CONNACK, 2, 0, 0, SUBACK, 3, 0, 1, 0, PINGRESP, 0];
-        Mqtt.emit(body, &mut bytes);
+        MQTT.emit(body, &mut bytes);
         bytes
     }
 
@@ -115,38 +120,35 @@ mod tests {
             let body = vec![0xd0; len];
             let items = [Item::Other, Item::Ready, Item::Ready, Item::Event(&body)];
             if len < 1000 {
-                suite::every_split_reads_the_same(&Mqtt, &received(&body), &items);
+                suite::every_split_reads_the_same(&MQTT, &received(&body), &items);
             }
             let mut event = Vec::new();
-            Mqtt.emit(&body, &mut event);
-            assert_eq!(Mqtt.read(&event), Ok(Some((items[3], event.len()))));
+            MQTT.emit(&body, &mut event);
+            assert_eq!(MQTT.read(&event), Ok(Some((items[3], event.len()))));
         }
     }
 
     #[test]
     fn a_client_says_who_it_is_and_what_it_wants() {
         let mut out = Vec::new();
-        Mqtt.subscribe(7, &mut out);
-        assert_eq!(
-            out,
-            b"\x10\x18\x00\x04MQTT\x04\x02\x00\x00\x00\x0csubscriber-7\x82\x0a\x00\x01\x00\x05event\x00"
-        );
+        MQTT.subscribe(7, &mut out);
+        assert_eq!(out, b"\x10\x0f\x00\x04MQTT\x04\x02\x00\x00\x00\x039-7\x82\x0a\x00\x01\x00\x05event\x00");
     }
 
     #[test]
     fn refusals_and_nonsense_are_errors() {
-        let refused = |bytes: &[u8]| matches!(Mqtt.read(bytes), Err(ProtocolError::Refused(_)));
+        let refused = |bytes: &[u8]| matches!(MQTT.read(bytes), Err(ProtocolError::Refused(_)));
         assert!(refused(&[CONNACK, 2, 0, 5]) && refused(&[SUBACK, 3, 0, 1, 0x80]));
         for bytes in
             [&[PUBLISH, 3, 0, 9, 1][..], &[0x32, 3, 0, 1, 1], &[0x30, 0x80, 0x80, 0x80, 0x80], &[0, 0]]
         {
-            assert!(matches!(Mqtt.read(bytes), Err(ProtocolError::Malformed(_))), "{bytes:?}");
+            assert!(matches!(MQTT.read(bytes), Err(ProtocolError::Malformed(_))), "{bytes:?}");
         }
-        assert_eq!(Mqtt.read(&[PUBLISH, 0xff, 0xff, 0x7f]), Err(ProtocolError::TooLong(0x1f_ffff)));
+        assert_eq!(MQTT.read(&[PUBLISH, 0xff, 0xff, 0x7f]), Err(ProtocolError::TooLong(0x1f_ffff)));
     }
 
     #[test]
     fn noise_is_survived() {
-        suite::noise_is_survived(&Mqtt, &received(b"body"));
+        suite::noise_is_survived(&MQTT, &received(b"body"));
     }
 }
