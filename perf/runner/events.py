@@ -22,6 +22,7 @@ from .processes import Process, ProcessSet, StartError, memory_bytes
 from .programs import NotHere
 
 LOAD = "clustercore-event-load"
+PEERS = tuple(name for name, broker in BROKERS.items() if broker.kind == "peer")
 # Figure of a report -> unit, and whether more is better.
 METRICS = {
     "server_cpu_ns": ("ns CPU per delivery", False),
