@@ -1,4 +1,4 @@
-"""The channel engine in one process: events through filters, and records that are on disk before they are acknowledged."""
+"""The channel engine in one process: events through filters, records on disk before they are acknowledged."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def parse_channel(text: str) -> dict[int, float]:
 
 
 def persistent(case: str, effort: Effort) -> tuple[dict[str, float], list[results.Row]]:
-    """Records per second, acknowledged when they are on disk, 256 in flight; beside bare writes to the same disk.
+    """Records per second, acknowledged when on disk, 256 in flight; beside bare writes to the same disk.
 
     These are one record and a sync at a time, whose median is the latency of a sync, and 256 records in one
     write and a sync. Raises ChannelError.
@@ -84,7 +84,10 @@ def persistent(case: str, effort: Effort) -> tuple[dict[str, float], list[result
         report["max"],
         report["runs"],
     )
-    rows = [ours, *(_row(case, name, "records_per_second", "records/s", values) for name, values in bare.items())]
+    rows = [
+        ours,
+        *(_row(case, name, "records_per_second", "records/s", values) for name, values in bare.items()),
+    ]
     floor = rows[-1]
     for row in rows:
         row.floor, row.floor_name = floor.median, floor.subject

@@ -280,9 +280,10 @@ def _idle_consumers(name: str, case: dict, effort: experiments.Effort) -> Measur
     count = 500 if effort.is_quick else case["count"]
     with place.loopback() as where:
         per_consumer, rows, absent = events.idle_consumers(name, count, where)
-    ours = {effort.ours} & set(per_consumer)
-    figures = {"bytes_per_consumer": per_consumer[subject] for subject in ours}
-    return Measured(figures=figures, rows=rows, absent=absent)
+    measured = Measured(rows=rows, absent=absent)
+    if effort.ours in per_consumer:
+        measured.figures["bytes_per_consumer"] = per_consumer[effort.ours]
+    return measured
 
 
 def _in_process(name: str, _case: dict, effort: experiments.Effort) -> Measured:

@@ -1,4 +1,4 @@
-"""Distribution of events: one publisher, many subscribers, our server beside floors and peers, all fed alike."""
+"""Distribution of events: one publisher, many subscribers; our server, floors and peers, all fed alike."""
 
 from __future__ import annotations
 
@@ -47,7 +47,14 @@ class Shape:
 
     def words(self) -> list[str]:
         """For the load driver."""
-        words = ["--subscribers", str(self.subscribers), "--batch", str(self.batch), "--bytes", str(self.size)]
+        words = [
+            "--subscribers",
+            str(self.subscribers),
+            "--batch",
+            str(self.batch),
+            "--bytes",
+            str(self.size),
+        ]
         return words + (["--rate", f"{self.rate:g}"] if self.rate else [])
 
 
@@ -72,7 +79,10 @@ class FanOut:
         medians, rows = self.medians(), []
         for metric, (unit, is_more_better) in METRICS.items():
             best = {
-                kind: _best({name: medians[name][metric] for name in medians if BROKERS[name].kind == kind}, is_more_better)
+                kind: _best(
+                    {name: medians[name][metric] for name in medians if BROKERS[name].kind == kind},
+                    is_more_better,
+                )
                 for kind in ("floor", "peer")
             }
             for name, runs in self.reports.items():
@@ -140,7 +150,9 @@ def drive(server: Standing, shape: Shape, effort: Effort, place: Place) -> dict:
     words += ["--seconds", f"{effort.seconds:g}", "--warmup-seconds", f"{effort.warmup_seconds:g}"]
     inside = ["ip", "netns", "exec", place.client_netns] if place.client_netns else []
     try:
-        outcome = subprocess.run([*inside, *words], capture_output=True, text=True, timeout=effort.seconds + 60)
+        outcome = subprocess.run(
+            [*inside, *words], capture_output=True, text=True, timeout=effort.seconds + 60
+        )
     except subprocess.TimeoutExpired as error:
         raise LoadError(f"{server.name}: the load driver did not end: {error}") from error
     if outcome.returncode != 0:
@@ -160,7 +172,8 @@ def print_fan_out(outcome: FanOut) -> None:
     shape = outcome.shape
     pace = f"{shape.rate:g} batches/s" if shape.rate else "one batch after the other"
     print(f"{outcome.case}: 1 to {shape.subscribers}, {shape.size} bytes, batches of {shape.batch}, {pace}")
-    print(f"{'server':<21}{'CPU ns/delivery':>16}{'min-max':>17}{'deliveries/s':>14}{'p50 us':>9}{'p99 us':>9}  ratio of CPU")
+    head = f"{'CPU ns/delivery':>16}{'min-max':>17}{'deliveries/s':>14}{'p50 us':>9}{'p99 us':>9}"
+    print(f"{'server':<21}{head}  ratio of CPU")
     for name in outcome.reports:
         cpu, rate, p50, p99 = (
             rows[name, metric]
@@ -168,14 +181,15 @@ def print_fan_out(outcome: FanOut) -> None:
         )
         ratios = " ".join(f"{ratio:.2f} of {other}" for other, ratio in cpu.ratio.items() if other != name)
         spread = f"{cpu.min:.1f}-{cpu.max:.1f}"
-        print(
-            f"{name:<21}{cpu.median:>16.1f}{spread:>17}{rate.median:>14.0f}{p50.median:>9.0f}{p99.median:>9.0f}  {ratios}"
-        )
+        times = f"{rate.median:>14.0f}{p50.median:>9.0f}{p99.median:>9.0f}"
+        print(f"{name:<21}{cpu.median:>16.1f}{spread:>17}{times}  {ratios}")
     for name, reason in outcome.absent.items():
         print(f"{name:<21}{results.NOT_MEASURED}: {reason}")
 
 
-def wider(case: str, shapes: list[Shape], effort: Effort, place: Place) -> tuple[list[FanOut], dict[str, float]]:
+def wider(
+    case: str, shapes: list[Shape], effort: Effort, place: Place
+) -> tuple[list[FanOut], dict[str, float]]:
     """More subscribers beside fewer: what a delivery costs then, as a multiple, by server."""
     few, many = fan_out(case, shapes, effort, place)
     low, high = few.medians(), many.medians()
@@ -186,8 +200,10 @@ def wider(case: str, shapes: list[Shape], effort: Effort, place: Place) -> tuple
     }
 
 
-def idle_consumers(case: str, count: int, place: Place) -> tuple[dict[str, float], list[results.Row], dict[str, str]]:
-    """User memory that each of `count` subscribers without events costs a server: by server, rows, what lacks.
+def idle_consumers(
+    case: str, count: int, place: Place
+) -> tuple[dict[str, float], list[results.Row], dict[str, str]]:
+    """User memory that each of `count` idle subscribers costs a server: by server, rows, what lacks.
 
     What a hundred before them have left behind does not count.
     """

@@ -378,7 +378,9 @@ class Events(unittest.TestCase):
         def report(value: float) -> dict:
             return dict.fromkeys(events.METRICS, 100.0) | {"server_cpu_ns": value}
 
-        reports = {name.replace("_", "-"): [report(value) for value in values] for name, values in cpu.items()}
+        reports = {
+            name.replace("_", "-"): [report(value) for value in values] for name, values in cpu.items()
+        }
         return events.FanOut("fan-out-64", self.SHAPE, reports)
 
     def test_ratios_are_of_the_cheaper_floor_and_the_best_peer(self) -> None:
@@ -401,7 +403,9 @@ class Events(unittest.TestCase):
         targets = [target for target in document["target"] if target["case"] == "fan-out-64"]
         outcome = self.outcome(floor_fan_out=[70], redis=[120])
         reason = "no channel server in this build"
-        measured = check.Measured(medians=outcome.medians(), absent={"clustercore": reason}, rows=outcome.rows())
+        measured = check.Measured(
+            medians=outcome.medians(), absent={"clustercore": reason}, rows=outcome.rows()
+        )
         verdicts = [verdict for target in targets for verdict in check.judge(target, measured)]
         self.assertEqual([verdict.outcome for verdict in verdicts], [check.NOT_MEASURED] * 2)
         self.assertEqual({verdict.figure for verdict in verdicts}, {reason})
@@ -429,13 +433,17 @@ class Events(unittest.TestCase):
             outcomes, multiples = events.wider("w", shapes, experiments.Effort(runs=2), place.host())
         self.assertEqual(multiples, {"floor-fan-out": 10.0})
         for outcome in outcomes:
-            self.assertEqual({name: len(runs) for name, runs in outcome.reports.items()}, {"floor-fan-out": 2})
+            self.assertEqual(
+                {name: len(runs) for name, runs in outcome.reports.items()}, {"floor-fan-out": 2}
+            )
             self.assertEqual(outcome.absent, {"mosquitto": "mosquitto: 9 of 10 deliveries came within 10s"})
 
     def test_every_server_has_a_command_or_says_what_lacks(self) -> None:
         with tempfile.TemporaryDirectory() as directory, ProcessSet(Path(directory)) as processes:
             for name, broker in brokers.BROKERS.items():
-                with mock.patch.multiple(tools, system=lambda name: f"/{name}", program=lambda name: f"/{name}"):
+                with mock.patch.multiple(
+                    tools, system=lambda name: f"/{name}", program=lambda name: f"/{name}"
+                ):
                     command = brokers.command_of(broker, ("127.0.0.1", 7777), processes, name)
                 told = " ".join(command) + "".join(
                     Path(word).read_text() for word in command if word.endswith(".conf")
@@ -454,12 +462,14 @@ class Events(unittest.TestCase):
 
     def test_benches_are_read_by_their_lines(self) -> None:
         text = (
-            "1 to 3, three filters, batches of 64: 5.25 M events/s, 190.5 ns (191.0 wall), 3 deliveries each\n"
-            "1 to 3, one filter shared, batches of 64: 9.00 M events/s, 111.1 ns (112.0 wall), 3 deliveries each\n"
-            "1 to 3, three filters, batches of 512: 6.5 M events/s, 153.8 ns (154.0 wall), 3 deliveries each\n"
+            "1 to 3, three filters, batches of 64: 5.25 M events/s, 190.5 ns (191.0 wall)\n"
+            "1 to 3, one filter shared, batches of 64: 9.00 M events/s, 111.1 ns (112.0 wall)\n"
+            "1 to 3, three filters, batches of 512: 6.5 M events/s, 153.8 ns (154.0 wall)\n"
         )
         self.assertEqual(channels.parse_channel(text), {64: 5_250_000.0, 512: 6_500_000.0})
-        report = channels.parse_journal('warming up\n{"bench":"journal","median":9,"min":8,"max":10,"runs":5}\n')
+        report = channels.parse_journal(
+            'warming up\n{"bench":"journal","median":9,"min":8,"max":10,"runs":5}\n'
+        )
         self.assertEqual(report["median"], 9)
         for parse in (channels.parse_channel, channels.parse_journal):
             with self.assertRaisesRegex(channels.ChannelError, "prints no"):
