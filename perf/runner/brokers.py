@@ -17,7 +17,8 @@ OUR_PROGRAM = "clustercore-channel-server"
 class Broker:
     """A server between one publisher and its subscribers. `kind` is floor, peer or ours.
 
-    `protocol` is what the load driver calls its language; `words` follow the program's name.
+    `protocol` is what the load driver calls its language; `words` follow the program's name, `environment` is
+    set for it.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Broker:
     program: str
     template: str | None = None
     words: tuple[str, ...] = ()
+    environment: tuple[str, ...] = ()
 
 
 BROKERS = {
@@ -35,7 +37,8 @@ BROKERS = {
         Broker("floor-fan-out-uring", "floor", "bare", "floor-fan-out", words=("--form", "uring")),
         Broker("clustercore", "ours", "clustercore", OUR_PROGRAM),
         Broker("redis", "peer", "redis", "redis-server", "redis.conf"),
-        Broker("nats", "peer", "nats", "nats-server", "nats.conf", ("-c",)),
+        # On one processor, where it spends least.
+        Broker("nats", "peer", "nats", "nats-server", "nats.conf", ("-c",), ("GOMAXPROCS=1",)),
         Broker("mosquitto", "peer", "mqtt", "mosquitto", "mosquitto.conf", ("-c",)),
     )
 }
@@ -63,7 +66,9 @@ def command_of(broker: Broker, address: Address, processes: ProcessSet, label: s
             raise NotHere(f"{broker.program} is not installed (perf/bench.sh --install-peers)")
         assert broker.template is not None
         config = fill(broker.template, processes.directory, label, host=host, port=str(port))
-        return [path, *broker.words, str(config)]
+        # `env` replaces itself by the program, so that the process is the program's.
+        prefix = ["env", *broker.environment] if broker.environment else []
+        return [*prefix, path, *broker.words, str(config)]
     path = tools.program(broker.program)
     if path is None:
         is_ours = broker.kind == "ours"
