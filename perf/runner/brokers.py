@@ -44,14 +44,19 @@ BROKERS = {
 }
 
 
-def start(name: str, place: Place, processes: ProcessSet) -> tuple[Process, Address]:
+# A peer that has every event on disk before it acknowledges it. (NATS acknowledges before it syncs, Mosquitto
+# writes its queues now and then.)
+DURABLE = Broker("redis-durable", "peer", "redis", "redis-server", "redis-durable.conf")
+
+
+def start(broker: Broker, place: Place, processes: ProcessSet) -> tuple[Process, Address]:
     """Starts a server on a port of its own and waits until it accepts.
 
     Raises NotHere when this machine does not have it, StartError.
     """
     address = (place.front, place.port())
-    label = f"{name}-{address[1]}"
-    command = command_of(BROKERS[name], address, processes, label)
+    label = f"{broker.name}-{address[1]}"
+    command = command_of(broker, address, processes, label)
     process = processes.start(label, command, place.front_netns)
     wait_for_port(process, *address, place)
     return process, address

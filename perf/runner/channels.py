@@ -11,8 +11,13 @@ import tempfile
 import time
 from pathlib import Path
 
-from . import results, tools
+from . import brokers, events, results, tools
+from .compare import Standing
 from .experiments import Effort
+from .generator import LoadError
+from .place import Place
+from .processes import ProcessSet, StartError
+from .programs import NotHere
 
 RECORD_BYTES = 256
 IN_FLIGHT = 256
@@ -52,12 +57,17 @@ def parse_channel(text: str) -> dict[int, float]:
     return found
 
 
-def persistent(case: str, effort: Effort) -> tuple[dict[str, float], list[results.Row]]:
-    """Records per second, acknowledged when on disk, 256 in flight; beside bare writes to the same disk.
+def persistent(
+    case: str, effort: Effort, place: Place
+) -> tuple[dict[str, float], list[results.Row], dict[str, str]]:
+    """Records per second, acknowledged when on disk, 256 in flight; beside bare writes to the same disk, and
+    a peer that promises the same. Figures, rows, what lacks.
 
-    These are one record and a sync at a time, whose median is the latency of a sync, and 256 records in one
-    write and a sync. Raises ChannelError.
+    The bare writes are one record and a sync at a time, whose median is the latency of a sync, and 256
+    records in one write and a sync. Raises ChannelError.
     """
+    absent: dict[str, str] = {}
+    peer: list[float] = []
     tools.OUT.mkdir(parents=True, exist_ok=True)
     singles: list[float] = []
     bare: dict[str, list[float]] = {"bare-append-1": [], f"bare-append-{IN_FLIGHT}": []}
@@ -71,7 +81,9 @@ def persistent(case: str, effort: Effort) -> tuple[dict[str, float], list[result
                     singles.append(statistics.median(times) * 1e6)
 
     look_at_disk()
+    peer += _durable_peer((effort.runs + 1) // 2, effort, place, absent)
     report = parse_journal(_bench("journal", effort, "--features", "journal"))
+    peer += _durable_peer(effort.runs // 2, effort, place, absent)
     look_at_disk()
     ours = results.Row(
         "check",
@@ -89,9 +101,14 @@ def persistent(case: str, effort: Effort) -> tuple[dict[str, float], list[result
         *(_row(case, name, "records_per_second", "records/s", values) for name, values in bare.items()),
     ]
     floor = rows[-1]
+    if peer:
+        rows.append(_row(case, brokers.DURABLE.name, "records_per_second", "records/s", peer))
     for row in rows:
         row.floor, row.floor_name = floor.median, floor.subject
         row.ratio[floor.subject] = round(row.median / floor.median, 4)
+        if peer:
+            row.peer, row.peer_name = rows[-1].median, rows[-1].subject
+            row.ratio[rows[-1].subject] = round(row.median / rows[-1].median, 4)
     rows.append(_row(case, "bare-append-1", "sync_p50_us", "us", singles))
     figures = {
         "records_per_second": ours.median,
@@ -100,7 +117,27 @@ def persistent(case: str, effort: Effort) -> tuple[dict[str, float], list[result
     }
     for row in rows:
         print(f"{case}: {row.subject:<20}{row.metric:<20}{row.median:>12.0f} {row.unit}")
-    return figures, rows
+    for name, reason in absent.items():
+        print(f"{case}: {name:<20}{results.NOT_MEASURED}: {reason}")
+    return figures, rows, absent
+
+
+def _durable_peer(runs: int, effort: Effort, place: Place, absent: dict[str, str]) -> list[float]:
+    """Records per second of some runs of the peer, on the disk that perf/out is on; or why there are none."""
+    rates: list[float] = []
+    with (
+        tempfile.TemporaryDirectory(dir=tools.OUT, prefix="durable-") as directory,
+        ProcessSet(Path(directory)) as processes,
+    ):
+        try:
+            process, address = brokers.start(brokers.DURABLE, place, processes)
+            server = Standing(brokers.DURABLE.name, process, address)
+            words = ["--in-flight", str(IN_FLIGHT), "--bytes", str(RECORD_BYTES)]
+            for _ in range(runs):
+                rates.append(events.run_load(server, words, effort, place)["records_per_second"])
+        except (NotHere, StartError, LoadError) as error:
+            absent[brokers.DURABLE.name] = str(error)
+    return rates
 
 
 def parse_journal(text: str) -> dict:

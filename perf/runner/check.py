@@ -292,8 +292,9 @@ def _in_process(name: str, _case: dict, effort: experiments.Effort) -> Measured:
 
 
 def _persistent(name: str, _case: dict, effort: experiments.Effort) -> Measured:
-    figures, rows = channels.persistent(name, effort)
-    return Measured(figures=figures, rows=rows)
+    with place.loopback() as where:
+        figures, rows, absent = channels.persistent(name, effort, where)
+    return Measured(figures=figures, rows=rows, absent=absent)
 
 
 KINDS = {

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import brokers, results, tools
-from .brokers import BROKERS
+from .brokers import BROKERS, DURABLE
 from .compare import Standing
 from .experiments import Effort
 from .generator import LoadError
@@ -133,9 +133,9 @@ def fan_out(case: str, shapes: list[Shape], effort: Effort, place: Place) -> lis
 def stand_up(place: Place, processes: ProcessSet, absent: dict[str, str]) -> list[Standing]:
     """Starts every server; one that is not here, or does not start, goes to `absent` with the reason."""
     standing = []
-    for name in BROKERS:
+    for name, broker in BROKERS.items():
         try:
-            process, address = brokers.start(name, place, processes)
+            process, address = brokers.start(broker, place, processes)
         except (NotHere, StartError) as error:
             absent[name] = str(error)
             continue
@@ -145,8 +145,13 @@ def stand_up(place: Place, processes: ProcessSet, absent: dict[str, str]) -> lis
 
 def drive(server: Standing, shape: Shape, effort: Effort, place: Place) -> dict:
     """The report of one run. Raises LoadError."""
+    return run_load(server, shape.words(), effort, place)
+
+
+def run_load(server: Standing, words: list[str], effort: Effort, place: Place) -> dict:
+    """The report of the load driver with these words. Raises LoadError."""
     pids = ",".join(str(pid) for pid in server.pids())
-    words = [*load_command(server), *shape.words(), "--watch-pid", pids]
+    words = [*load_command(server), *words, "--watch-pid", pids]
     words += ["--seconds", f"{effort.seconds:g}", "--warmup-seconds", f"{effort.warmup_seconds:g}"]
     inside = ["ip", "netns", "exec", place.client_netns] if place.client_netns else []
     try:
@@ -162,7 +167,7 @@ def drive(server: Standing, shape: Shape, effort: Effort, place: Place) -> dict:
 
 def load_command(server: Standing) -> list[str]:
     """The load driver on a server, without what it is to do."""
-    protocol = BROKERS[server.name].protocol
+    protocol = (BROKERS | {DURABLE.name: DURABLE})[server.name].protocol
     return [tools.need(LOAD), "--protocol", protocol, "--to", "{}:{}".format(*server.address)]
 
 
@@ -217,7 +222,7 @@ def idle_consumers(
                 continue
             with ProcessSet(Path(directory)) as processes:
                 try:
-                    process, address = brokers.start(name, place, processes)
+                    process, address = brokers.start(broker, place, processes)
                     server = Standing(name, process, address)
                     before = _memory_with(server, FIRST_SUBSCRIBERS, processes, place)
                     after = _memory_with(server, count, processes, place)

@@ -5,7 +5,9 @@
 //! - [`plan`]: the command line, and how much is sent in which rhythm.
 //! - [`connection`]: a socket with what of an item has arrived.
 //! - [`driver`]: the thread that emits, reads and counts.
+//! - [`append`]: one supplier whose events are on disk before they are acknowledged.
 
+pub mod append;
 pub mod bare;
 pub mod body;
 pub mod channel;

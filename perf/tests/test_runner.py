@@ -440,7 +440,7 @@ class Events(unittest.TestCase):
 
     def test_every_server_has_a_command_or_says_what_lacks(self) -> None:
         with tempfile.TemporaryDirectory() as directory, ProcessSet(Path(directory)) as processes:
-            for name, broker in brokers.BROKERS.items():
+            for name, broker in {**brokers.BROKERS, "durable": brokers.DURABLE}.items():
                 with mock.patch.multiple(
                     tools, system=lambda name: f"/{name}", program=lambda name: f"/{name}"
                 ):

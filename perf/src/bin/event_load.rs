@@ -4,8 +4,8 @@ use clap::Parser;
 use clustercore_perf::fan_out::connection::LoadError;
 use clustercore_perf::fan_out::driver::Driver;
 use clustercore_perf::fan_out::plan::{Plan, Speech};
-use clustercore_perf::fan_out::protocol::Protocol;
-use clustercore_perf::fan_out::{bare, channel, mqtt, nats, redis};
+use clustercore_perf::fan_out::protocol::{Durable, Protocol};
+use clustercore_perf::fan_out::{append, bare, channel, mqtt, nats, redis};
 use clustercore_perf::socket;
 use serde_json::json;
 use std::process::ExitCode;
@@ -24,12 +24,17 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     socket::raise_descriptor_limit();
-    let outcome = match plan.protocol {
-        Speech::Bare => drive(&plan, bare::Bare),
-        Speech::Redis => drive(&plan, redis::Redis),
-        Speech::Nats => drive(&plan, nats::Nats),
-        Speech::Mqtt => drive(&plan, mqtt::Mqtt { run: std::process::id() }),
-        Speech::Clustercore => drive(&plan, channel::Channel),
+    let outcome = match (plan.protocol, plan.in_flight) {
+        (Speech::Redis, Some(in_flight)) => keep(&plan, redis::Redis, in_flight),
+        (other, Some(_)) => {
+            eprintln!("--in-flight: {other:?} has no acknowledgement that an event is on disk; Redis has");
+            return ExitCode::FAILURE;
+        }
+        (Speech::Bare, _) => drive(&plan, bare::Bare),
+        (Speech::Redis, _) => drive(&plan, redis::Redis),
+        (Speech::Nats, _) => drive(&plan, nats::Nats),
+        (Speech::Mqtt, _) => drive(&plan, mqtt::Mqtt { run: std::process::id() }),
+        (Speech::Clustercore, _) => drive(&plan, channel::Channel),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -38,6 +43,11 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn keep(plan: &Plan, protocol: impl Durable, in_flight: usize) -> Result<(), LoadError> {
+    println!("{}", append::run(plan, protocol, in_flight)?);
+    Ok(())
 }
 
 fn drive(plan: &Plan, protocol: impl Protocol) -> Result<(), LoadError> {

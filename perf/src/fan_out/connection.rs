@@ -126,7 +126,8 @@ impl Connection {
         if self.send(bytes)? == bytes.len() { Ok(()) } else { Err(LoadError::Closed) }
     }
 
-    fn wait(&self, left: Duration) -> Result<bool, LoadError> {
+    /// Waits for at most `left` until something has arrived; false when nothing has.
+    pub fn wait(&self, left: Duration) -> Result<bool, LoadError> {
         use rustix::event::{PollFd, PollFlags, Timespec, poll};
         let left = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
         match poll(&mut [PollFd::new(&self.socket, PollFlags::IN)], Some(&left)) {

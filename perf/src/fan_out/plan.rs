@@ -43,6 +43,9 @@ pub struct Plan {
     /// Processes of the server, whose CPU time is reported; repeat or separate by commas.
     #[arg(long = "watch-pid", value_delimiter = ',')]
     pub watch_pids: Vec<u32>,
+    /// Emit to disk from one supplier, so many at once unacknowledged; there are no subscribers.
+    #[arg(long, conflicts_with = "hold")]
+    pub in_flight: Option<usize>,
     /// Emit nothing: say when all subscribers are there, and keep them for --seconds.
     #[arg(long)]
     pub hold: bool,
@@ -68,9 +71,11 @@ impl Plan {
     ///
     /// Errors: a text that names the option, its value and the limit.
     pub fn check(&self) -> Result<(), String> {
-        for (name, value, most) in
-            [("--subscribers", self.subscribers, 100_000), ("--batch", self.batch, 65_536)]
-        {
+        for (name, value, most) in [
+            ("--subscribers", self.subscribers, 100_000),
+            ("--batch", self.batch, 65_536),
+            ("--in-flight", self.in_flight.unwrap_or(1), 65_536),
+        ] {
             if value == 0 || value > most {
                 return Err(format!("{name} is {value}, 1 to {most} allowed"));
             }
@@ -119,6 +124,7 @@ mod tests {
             ["--subscribers", "0"],
             ["--batch", "100000"],
             ["--bytes", "15"],
+            ["--in-flight", "0"],
             ["--seconds", "nan"],
             ["--timeout", "0"],
             ["--warmup-seconds", "inf"],

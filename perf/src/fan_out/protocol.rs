@@ -12,6 +12,8 @@ pub enum Item<'a> {
     Ready,
     /// A delivered event: its body.
     Event(&'a [u8]),
+    /// An event of this supplier is on disk.
+    Kept,
     /// Something that the load has no use for.
     Other,
     /// A question, and the answer that it wants.
@@ -42,6 +44,15 @@ pub trait Protocol {
 
     /// The first item of `bytes` and how many of them it takes; `None` while it is not whole.
     fn read<'a>(&self, bytes: &'a [u8]) -> Result<Option<(Item<'a>, usize)>, ProtocolError>;
+}
+
+/// One by which a supplier learns that its event is on disk.
+pub trait Durable: Protocol {
+    /// Appends what a supplier says first; the server answers with [`Item::Ready`].
+    fn open_supplier(&self, out: &mut Vec<u8>);
+
+    /// Appends one event that is to be kept; the server answers with [`Item::Kept`], in order.
+    fn keep(&self, body: &[u8], out: &mut Vec<u8>);
 }
 
 impl fmt::Display for ProtocolError {

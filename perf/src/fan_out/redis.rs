@@ -2,7 +2,7 @@
 //!
 //! The publisher asks for no replies (`CLIENT REPLY OFF`): nobody would read the counts, and the server is spared them.
 
-use super::protocol::{Item, Protocol, ProtocolError, TOPIC, decimal, line, words};
+use super::protocol::{Durable, Item, Protocol, ProtocolError, TOPIC, decimal, line, words};
 use std::io::Write;
 
 /// RESP2 of Redis and its kin.
@@ -28,6 +28,8 @@ impl Protocol for Redis {
             b"+PONG" => return Ok(Some((Item::Ready, at))),
             [b'+' | b':', ..] => return Ok(Some((Item::Other, at))),
             [b'-', text @ ..] => return Err(ProtocolError::Refused(words(text))),
+            // The number of an entry of a stream.
+            [b'$', ..] => return Ok(element(bytes)?.map(|(_, len)| (Item::Kept, len))),
             b"*3" => {}
             _ => return Err(ProtocolError::Malformed("a RESP2 reply or an array of three")),
         }
@@ -43,6 +45,16 @@ impl Protocol for Redis {
             b"subscribe" => Ok(Some((Item::Ready, at))),
             _ => Ok(Some((Item::Other, at))),
         }
+    }
+}
+
+impl Durable for Redis {
+    fn open_supplier(&self, out: &mut Vec<u8>) {
+        command(&[b"PING"], out);
+    }
+
+    fn keep(&self, body: &[u8], out: &mut Vec<u8>) {
+        command(&[b"XADD", TOPIC.as_bytes(), b"MAXLEN", b"~", STREAM_ENTRIES, b"*", b"body", body], out);
     }
 }
 
@@ -73,6 +85,9 @@ fn command(words: &[&[u8]], out: &mut Vec<u8>) {
     }
 }
 
+/// What a stream keeps in memory, so that a long run does not fill it.
+const STREAM_ENTRIES: &[u8] = b"10000";
+
 #[cfg(test)]
 mod tests {
     use super::super::protocol::suite;
@@ -92,6 +107,14 @@ mod tests {
         let mut out = Vec::new();
         Redis.emit(b"a\r\nb", &mut out);
         assert_eq!(out, b"*3\r\n$7\r\nPUBLISH\r\n$5\r\nevent\r\n$4\r\na\r\nb\r\n");
+    }
+
+    #[test]
+    fn an_event_to_keep_is_acknowledged_with_its_number() {
+        let mut out = Vec::new();
+        Redis.keep(b"ab", &mut out);
+        assert!(out.starts_with(b"*8\r\n$4\r\nXADD\r\n") && out.ends_with(b"$4\r\nbody\r\n$2\r\nab\r\n"));
+        suite::every_split_reads_the_same(&Redis, b"$3\r\n1-0\r\n+PONG\r\n", &[Item::Kept, Item::Ready]);
     }
 
     #[test]
