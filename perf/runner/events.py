@@ -190,6 +190,16 @@ def print_fan_out(outcome: FanOut) -> None:
         print(f"{name:<21}{cpu.median:>16.1f}{spread:>17}{times}  {ratios}")
     for name, reason in outcome.absent.items():
         print(f"{name:<21}{results.NOT_MEASURED}: {reason}")
+    for name in out_of_pace(outcome):
+        print(f"{name:<21}out of pace: events waited for one another, and shared sends; is the machine busy?")
+
+
+def out_of_pace(outcome: FanOut) -> list[str]:
+    """Servers whose events took longer, as a rule, than the time to the next one: not one at a time any more."""
+    rate = outcome.shape.rate
+    if rate is None:
+        return []
+    return [name for name, median in outcome.medians().items() if median["latency_p50_us"] > 1e6 / rate]
 
 
 def wider(

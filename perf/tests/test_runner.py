@@ -460,6 +460,13 @@ class Events(unittest.TestCase):
         self.assertNotIn("--rate", self.SHAPE.words())
         self.assertEqual(events.Shape(rate=500).words()[-2:], ["--rate", "500"])
 
+    def test_events_that_wait_for_one_another_are_told(self) -> None:
+        outcome = self.outcome(redis=[1], nats=[1])
+        outcome.reports["nats"][0]["latency_p50_us"] = 2001.0
+        self.assertEqual(events.out_of_pace(outcome), [])
+        outcome.shape = events.Shape(50, 1, rate=500)
+        self.assertEqual(events.out_of_pace(outcome), ["nats"])
+
     def test_benches_are_read_by_their_lines(self) -> None:
         text = (
             "1 to 3, three filters, batches of 64: 5.25 M events/s, 190.5 ns (191.0 wall)\n"

@@ -159,11 +159,13 @@ impl<'a, P: Protocol> Driver<'a, P> {
 
     /// Sends a batch that was due then, as one piece where the socket takes it.
     fn emit(&mut self, due_ns: u64) -> Result<(), LoadError> {
-        let deadline = Instant::now() + self.plan.patience();
+        let within = self.plan.patience();
+        let deadline = Instant::now() + within;
         while self.out_sent < self.out.len() {
             // The one before is not out yet: the time of this one runs on.
             if Instant::now() > deadline {
-                return Err(LoadError::Closed);
+                let expected = self.emitted * self.subscribers.len() as u64;
+                return Err(LoadError::Late { delivered: self.delivered, expected, within });
             }
             self.turn(Duration::from_millis(100))?;
         }
