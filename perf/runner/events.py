@@ -195,7 +195,7 @@ def print_fan_out(outcome: FanOut) -> None:
 
 
 def out_of_pace(outcome: FanOut) -> list[str]:
-    """Servers whose events took longer, as a rule, than the time to the next one: not one at a time any more."""
+    """Servers whose events took longer, as a rule, than the time to the next one: no more one at a time."""
     rate = outcome.shape.rate
     if rate is None:
         return []
