@@ -43,8 +43,8 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument(
         "--install-peers",
         action="store_true",
-        help="first install HAProxy, nginx, wrk, httperf, rsync, ENet, ZeroMQ and ONC RPC (Debian, root), "
-        "Pingora, quinn and grpcio",
+        help="first install HAProxy, nginx, wrk, httperf, rsync, Redis, NATS, Mosquitto, ENet, ZeroMQ and "
+        "ONC RPC (Debian, root), Pingora, quinn and grpcio",
     )
     top.add_argument(
         "--quick", action="store_true", help="a smoke run of everything within two minutes; judges no time"

@@ -12,7 +12,9 @@ from pathlib import Path
 from . import (
     bottleneck,
     calls,
+    channels,
     compare,
+    events,
     experiments,
     jobs,
     messages,
@@ -23,6 +25,7 @@ from . import (
     tools,
     transfer,
 )
+from .brokers import BROKERS
 from .generator import Load, LoadError
 from .place import PlaceError
 from .processes import StartError
@@ -64,8 +67,9 @@ def load_targets(path: Path | None = None) -> dict:
                 raise ValueError(f"target {target['id']}: a limit has one of at_most and at_least")
             if ("metric" in limit) == ("figure" in limit):
                 raise ValueError(f"target {target['id']}: a limit has one of metric and figure")
-            unknown = [name for name in limit.get("of", []) if name not in PROXIES]
-            if unknown or ("metric" in limit and limit["metric"] not in results.METRICS):
+            unknown = [name for name in limit.get("of", []) if name not in PROXIES and name not in BROKERS]
+            metrics = (*results.METRICS, *events.METRICS)
+            if unknown or ("metric" in limit and limit["metric"] not in metrics):
                 raise ValueError(f"target {target['id']}: unknown {unknown or limit['metric']}")
     return document
 
@@ -133,6 +137,7 @@ def measure(case_name: str, case: dict, effort: experiments.Effort) -> Measured:
         messages.MessagesError,
         calls.CallsError,
         transfer.TransferError,
+        channels.ChannelError,
     ) as error:
         return Measured(problem=str(error))
 
@@ -242,6 +247,56 @@ def _jobs(name: str, case: dict, effort: experiments.Effort) -> Measured:
     return Measured(figures=figures, rows=rows, absent=absent)
 
 
+def _fan_out(name: str, case: dict, effort: experiments.Effort) -> Measured:
+    shape = events.Shape(case["subscribers"], case["batch"], case["bytes"], case.get("rate"))
+    with place.loopback() as where:
+        (outcome,) = events.fan_out(name, [shape], effort, where)
+    events.print_fan_out(outcome)
+    return Measured(medians=outcome.medians(), absent=outcome.absent, rows=outcome.rows())
+
+
+def _fan_out_wider(name: str, case: dict, effort: experiments.Effort) -> Measured:
+    shapes = [
+        events.Shape(subscribers, case["batch"], case["bytes"])
+        for subscribers in (case["beside"], case["subscribers"])
+    ]
+    with place.loopback() as where:
+        outcomes, multiples = events.wider(name, shapes, effort, where)
+    measured = Measured(absent=outcomes[0].absent)
+    for outcome in outcomes:
+        events.print_fan_out(outcome)
+        measured.rows += outcome.rows()
+    for subject, multiple in multiples.items():
+        unit = f"CPU per delivery of that at {case['beside']}"
+        row = (subject, "cpu_of_fewer", unit, multiple, multiple, multiple, effort.runs)
+        measured.rows.append(results.Row("check", name, *row))
+        print(f"{name}: {subject:<21}{multiple:>6.3f} of its CPU per delivery at {case['beside']}")
+    if effort.ours in multiples:
+        measured.figures["cpu_of_fewer"] = multiples[effort.ours]
+    return measured
+
+
+def _idle_consumers(name: str, case: dict, effort: experiments.Effort) -> Measured:
+    count = 500 if effort.is_quick else case["count"]
+    with place.loopback() as where:
+        per_consumer, rows, absent = events.idle_consumers(name, count, where)
+    measured = Measured(rows=rows, absent=absent)
+    if effort.ours in per_consumer:
+        measured.figures["bytes_per_consumer"] = per_consumer[effort.ours]
+    return measured
+
+
+def _in_process(name: str, _case: dict, effort: experiments.Effort) -> Measured:
+    figures, rows = channels.in_process(name, effort)
+    return Measured(figures=figures, rows=rows)
+
+
+def _persistent(name: str, _case: dict, effort: experiments.Effort) -> Measured:
+    with place.loopback() as where:
+        figures, rows, absent = channels.persistent(name, effort, where)
+    return Measured(figures=figures, rows=rows, absent=absent)
+
+
 KINDS = {
     "compare": _compare,
     "slow-reader": _slow_reader,
@@ -259,6 +314,11 @@ KINDS = {
     "loss": _loss,
     "idle-peers": _idle_peers,
     "jobs": _jobs,
+    "fan-out": _fan_out,
+    "fan-out-wider": _fan_out_wider,
+    "idle-consumers": _idle_consumers,
+    "in-process": _in_process,
+    "persistent": _persistent,
 }
 
 

@@ -8,7 +8,7 @@ import subprocess
 import time
 from collections.abc import Callable
 
-from . import compare, experiments, place, platform, report, results, special, tools, transfer
+from . import compare, events, experiments, place, platform, report, results, special, tools, transfer
 from .experiments import Effort, Table
 from .generator import Load, LoadError
 from .place import Place, PlaceError
@@ -127,6 +127,16 @@ class Suite:
         figures, _ = transfer.measure("a file", FILE_MEBIBYTES, self.effort)
         self.figures("a file", figures)
 
+    def fan_out(self, batch: int, rate: float | None = None) -> None:
+        """Events from one to fifty, through every server that is here."""
+        shape = events.Shape(batch=batch, rate=rate)
+        with place.loopback() as where:
+            (outcome,) = events.fan_out(f"fan-out, batches of {batch}", [shape], self.effort, where)
+        events.print_fan_out(outcome)
+        self.save(outcome.rows(), "event")
+        for name in outcome.absent.keys() - {"clustercore", *events.PEERS}:
+            self.problems.append(f"{outcome.case}: {name}: {results.NOT_MEASURED}: {outcome.absent[name]}")
+
     def rise_and_fall(self) -> None:
         """The platform under load that rises and falls, by every policy of the study."""
         effort = self.effort
@@ -203,7 +213,7 @@ def run(effort: Effort, has_record: bool, hosts: list[str] | None) -> int:
     suite = Suite(effort, has_record, hosts)
     if effort.is_quick:
         suite.notes.append("A quick run: it shows that everything works, and its figures mean nothing.")
-    for name in ("haproxy", "nginx", "wrk", "httperf"):
+    for name in ("haproxy", "nginx", "wrk", "httperf", "redis-server", "nats-server", "mosquitto"):
         suite.notes.append(f"{name}: {tools.version(name) or results.NOT_MEASURED}")
     suite.step("experiment 1", lambda: suite.experiment(experiments.experiment_1))
     suite.step("experiment 2", lambda: suite.experiment(experiments.experiment_2))
@@ -217,6 +227,8 @@ def run(effort: Effort, has_record: bool, hosts: list[str] | None) -> int:
     suite.step("slow reader", suite.slow_reader)
     suite.step("idle clients", suite.idle)
     suite.step("a file", suite.file)
+    suite.step("events at a pace", lambda: suite.fan_out(1, rate=500))
+    suite.step("events in batches", lambda: suite.fan_out(64))
     suite.step("rise and fall", suite.rise_and_fall)
     suite.step("hover", suite.hovering)
     notes = suite.notes + suite.problems

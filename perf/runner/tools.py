@@ -22,6 +22,9 @@ PACKAGES = {
     "httperf": "httperf",
     "iproute2": "ip",
     "rsync": "rsync",
+    "redis-server": "redis-server",
+    "nats-server": "nats-server",
+    "mosquitto": "mosquitto",
     "cmake": "cmake",
 }
 # Those of libraries that peers are written against, each with a header of it.
@@ -109,14 +112,13 @@ def install_peers() -> None:
     for name in RUST_PEERS:
         command = ["cargo", "build", "--release", "--manifest-path", str(PEERS / name / "Cargo.toml")]
         _build_peer(name, [*command, "--target-dir", str(target.parent)])
+    build_onc(target)
+    make_peers_python()
 
 
 def _build_peer(name: str, command: list[str]) -> None:
     if subprocess.run(command, cwd=ROOT, timeout=1800).returncode != 0:
         print(f"{name} could not be built: its rows will say that they are not measured", file=sys.stderr)
-
-    build_onc(target_directory())
-    make_peers_python()
 
 
 def build_onc(folder: Path) -> None:

@@ -2,10 +2,12 @@
 //!
 //! - [`floor`], [`ring`], [`socket`], [`cpu`]: what the floor programs in `floors/` share.
 //! - [`service`]: what the sample service `clustercore-sample-service` answers.
+//! - [`fan_out`]: the load driver of event distribution, `clustercore-event-load`.
 //! - [`options`], [`schedule`], [`worker`], [`response`], [`tally`], [`aside`]: the load generator `clustercore-load`.
 
 pub mod aside;
 pub mod cpu;
+pub mod fan_out;
 pub mod floor;
 pub mod options;
 pub mod response;

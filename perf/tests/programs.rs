@@ -280,6 +280,50 @@ fn every_message_that_was_sent_has_arrived() {
 }
 
 #[test]
+fn every_event_reaches_every_subscriber() {
+    for (form, words) in [
+        ("send", &["--batch", "1", "--rate", "200"][..]),
+        ("uring", &["--batch", "1", "--rate", "200"]),
+        ("send", &["--batch", "700", "--bytes", "300"]),
+        ("uring", &["--batch", "64"]),
+    ] {
+        let (server, port) = start(env!("CARGO_BIN_EXE_floor-fan-out"), &["--form", form].map(str::to_owned));
+        // One run after the other: the subscribers of the first are gone.
+        for subscribers in [20, 5] {
+            let report = event_load(port, words, subscribers, server.0.id());
+            let (events, deliveries) = (&report["events"], report["deliveries"].as_u64().unwrap());
+            assert!(deliveries > 0, "{form} {words:?}: {report}");
+            assert_eq!(events.as_u64().unwrap() * subscribers, deliveries, "{form} {words:?}");
+            assert!(report["latency_p50_us"].as_f64().unwrap() > 0.0, "{report}");
+        }
+    }
+}
+
+fn event_load(port: u16, words: &[&str], subscribers: u64, server: u32) -> Value {
+    let output = Command::new(env!("CARGO_BIN_EXE_clustercore-event-load"))
+        .args(["--protocol", "bare", "--to", &format!("127.0.0.1:{port}"), "--seconds", "0.2"])
+        .args(["--subscribers", &subscribers.to_string(), "--watch-pid", &server.to_string()])
+        .args(words)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn a_server_of_another_protocol_ends_the_load_with_a_line() {
+    let (_service, port) = start_service();
+    for (protocol, words) in [("bare", "within"), ("mqtt", "closed"), ("clustercore", "no channel server")] {
+        let output = Command::new(env!("CARGO_BIN_EXE_clustercore-event-load"))
+            .args(["--protocol", protocol, "--to", &format!("127.0.0.1:{port}"), "--timeout", "0.3"])
+            .output()
+            .unwrap();
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && told.contains(words), "{protocol}: {told}");
+    }
+}
+
+#[test]
 fn idle_peers_are_counted_with_what_they_take() {
     let folder = std::env::temp_dir().join(format!("clustercore-idle-peers-{}", std::process::id()));
     std::fs::create_dir(&folder).unwrap();

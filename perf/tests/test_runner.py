@@ -14,8 +14,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from runner import (
     __main__,
+    brokers,
+    channels,
     check,
     compare,
+    events,
     experiments,
     generator,
     place,
@@ -366,6 +369,124 @@ class Peers(unittest.TestCase):
             ),
         ):
             tools.install_peers()
+
+
+class Events(unittest.TestCase):
+    SHAPE: ClassVar = events.Shape(50, 64)
+
+    def outcome(self, **cpu: list[float]) -> events.FanOut:
+        def report(value: float) -> dict:
+            return dict.fromkeys(events.METRICS, 100.0) | {"server_cpu_ns": value}
+
+        reports = {
+            name.replace("_", "-"): [report(value) for value in values] for name, values in cpu.items()
+        }
+        return events.FanOut("fan-out-64", self.SHAPE, reports)
+
+    def test_ratios_are_of_the_cheaper_floor_and_the_best_peer(self) -> None:
+        outcome = self.outcome(
+            clustercore=[90, 80, 500],
+            floor_fan_out=[70],
+            floor_fan_out_uring=[60],
+            redis=[120],
+            nats=[180],
+        )
+        rows = {(row.subject, row.metric): row for row in outcome.rows()}
+        row = rows["clustercore", "server_cpu_ns"]
+        self.assertEqual((row.median, row.min, row.max, row.runs), (90, 80, 500, 3))
+        self.assertEqual((row.floor_name, row.peer_name), ("floor-fan-out-uring", "redis"))
+        self.assertEqual(row.ratio, {"floor-fan-out-uring": 1.5, "redis": 0.75})
+        self.assertEqual(rows["nats", "server_cpu_ns"].ratio["redis"], 1.5)
+
+    def test_a_channel_server_that_is_not_there_never_holds_and_says_so(self) -> None:
+        document = check.load_targets()
+        targets = [target for target in document["target"] if target["case"] == "fan-out-64"]
+        outcome = self.outcome(floor_fan_out=[70], redis=[120])
+        reason = "no channel server in this build"
+        measured = check.Measured(
+            medians=outcome.medians(), absent={"clustercore": reason}, rows=outcome.rows()
+        )
+        verdicts = [verdict for target in targets for verdict in check.judge(target, measured)]
+        self.assertEqual([verdict.outcome for verdict in verdicts], [check.NOT_MEASURED] * 2)
+        self.assertEqual({verdict.figure for verdict in verdicts}, {reason})
+
+    def test_limits_of_ours_are_judged_beside_those_that_were_measured(self) -> None:
+        document = check.load_targets()
+        (target,) = [target for target in document["target"] if target["id"] == "fan-out-64"]
+        outcome = self.outcome(clustercore=[90], floor_fan_out=[70], redis=[120])
+        measured = check.Measured(medians=outcome.medians(), absent={"nats": "not installed"})
+        outcomes = [verdict.outcome for verdict in check.judge(target, measured)]
+        self.assertEqual(outcomes, [check.HOLDS, check.FALLS_SHORT])
+
+    def test_a_server_that_loses_events_makes_no_row_and_the_others_do(self) -> None:
+        def drive(server: compare.Standing, shape: events.Shape, *_: object) -> dict:
+            if server.name == "mosquitto":
+                raise events.LoadError("mosquitto: 9 of 10 deliveries came within 10s")
+            return dict.fromkeys(events.METRICS, float(shape.subscribers))
+
+        standing = [compare.Standing(name, None, ("a", 1)) for name in ("floor-fan-out", "mosquitto")]
+        with (
+            mock.patch.object(events, "drive", drive),
+            mock.patch.object(events, "stand_up", lambda *_: standing),
+        ):
+            shapes = [self.SHAPE, events.Shape(500, 64)]
+            outcomes, multiples = events.wider("w", shapes, experiments.Effort(runs=2), place.host())
+        self.assertEqual(multiples, {"floor-fan-out": 10.0})
+        for outcome in outcomes:
+            self.assertEqual(
+                {name: len(runs) for name, runs in outcome.reports.items()}, {"floor-fan-out": 2}
+            )
+            self.assertEqual(outcome.absent, {"mosquitto": "mosquitto: 9 of 10 deliveries came within 10s"})
+
+    def test_every_server_has_a_command_or_says_what_lacks(self) -> None:
+        with tempfile.TemporaryDirectory() as directory, ProcessSet(Path(directory)) as processes:
+            for name, broker in {**brokers.BROKERS, "durable": brokers.DURABLE}.items():
+                with mock.patch.multiple(
+                    tools, system=lambda name: f"/{name}", program=lambda name: f"/{name}"
+                ):
+                    command = brokers.command_of(broker, ("127.0.0.1", 7777), processes, name)
+                told = " ".join(command) + "".join(
+                    Path(word).read_text() for word in command if word.endswith(".conf")
+                )
+                self.assertIn("7777", told, name)
+                self.assertNotIn("$", told, name)
+                with (
+                    mock.patch.multiple(tools, system=lambda _: None, program=lambda _: None),
+                    self.assertRaises(programs.NotHere),
+                ):
+                    brokers.command_of(broker, ("127.0.0.1", 7777), processes, name)
+
+    def test_a_pace_is_told_to_the_load_driver_only_where_there_is_one(self) -> None:
+        self.assertNotIn("--rate", self.SHAPE.words())
+        self.assertEqual(events.Shape(rate=500).words()[-2:], ["--rate", "500"])
+
+    def test_events_that_wait_for_one_another_are_told(self) -> None:
+        outcome = self.outcome(redis=[1], nats=[1])
+        outcome.reports["nats"][0]["latency_p50_us"] = 2001.0
+        self.assertEqual(events.out_of_pace(outcome), [])
+        outcome.shape = events.Shape(50, 1, rate=500)
+        self.assertEqual(events.out_of_pace(outcome), ["nats"])
+
+    def test_benches_are_read_by_their_lines(self) -> None:
+        text = (
+            "1 to 3, three filters, batches of 64: 5.25 M events/s, 190.5 ns (191.0 wall)\n"
+            "1 to 3, one filter shared, batches of 64: 9.00 M events/s, 111.1 ns (112.0 wall)\n"
+            "1 to 3, three filters, batches of 512: 6.5 M events/s, 153.8 ns (154.0 wall)\n"
+        )
+        self.assertEqual(channels.parse_channel(text), {64: 5_250_000.0, 512: 6_500_000.0})
+        report = channels.parse_journal(
+            'warming up\n{"bench":"journal","median":9,"min":8,"max":10,"runs":5}\n'
+        )
+        self.assertEqual(report["median"], 9)
+        for parse in (channels.parse_channel, channels.parse_journal):
+            with self.assertRaisesRegex(channels.ChannelError, "prints no"):
+                parse("something else")
+
+    def test_bare_appends_write_what_they_are_told(self) -> None:
+        with tempfile.TemporaryDirectory() as directory:
+            path = Path(directory) / "file"
+            self.assertEqual(len(channels.append(path, 4, 3)), 3)
+            self.assertEqual(path.stat().st_size, 4 * 3 * channels.RECORD_BYTES)
 
 
 class Processes(unittest.TestCase):
