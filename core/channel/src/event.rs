@@ -287,7 +287,7 @@ static NO_BYTES: LazyLock<Bytes> = LazyLock::new(Bytes::default);
 
 /// True for those of [`RESERVED`].
 fn is_reserved(name: &str) -> bool {
-    Attribute::from_name(name).is_some() || matches!(name, "body" | "data" | "specversion")
+    Attribute::from_name(name).is_some() || matches!(name, "body" | "data" | "fieldtypes" | "specversion")
 }
 
 /// Names that a field cannot have: they are attributes of the event, or of CloudEvents.
