@@ -1,7 +1,8 @@
 //! Binary mode: attributes in `ce-` fields, the body as it is.
 
-use super::attributes::{Attributes, Given, Out, attributes};
+use super::attributes::{Attributes, Given};
 use super::error::CloudEventError;
+use super::outgoing::{Out, attributes};
 use super::{media, percent};
 use crate::event::{Event, EventLimits};
 use crate::json::shortened;

@@ -1,8 +1,9 @@
 //! Structured mode: all of an event in one JSON object.
 
-use super::attributes::{Attributes, Given, Out, attributes};
+use super::attributes::{Attributes, Given};
 use super::error::CloudEventError;
 use super::media;
+use super::outgoing::{Out, attributes};
 use crate::event::{Event, EventLimits};
 use crate::json::{Members, Object, Scalar, scalar, utf8};
 use base64ct::{Base64, Encoding};
@@ -35,7 +36,8 @@ pub fn encode_json_with(event: &Event, further: &[(&str, &str)], out: &mut Strin
             return;
         }
         if let Ok(text) = std::str::from_utf8(body) {
-            if media::is_text(content_type) {
+            // There is text/json: whose data is JSON is never taken for text.
+            if media::is_text(content_type) && !media::is_json(content_type) {
                 return object.text("data", text);
             }
             if media::is_json(content_type)

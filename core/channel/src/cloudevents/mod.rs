@@ -20,6 +20,7 @@ mod binary;
 mod error;
 mod json;
 mod media;
+mod outgoing;
 mod percent;
 mod timestamp;
 pub mod webhook;

@@ -126,6 +126,8 @@ fn bodies_go_as_what_they_are() {
     assert_eq!(body_of("application/json", b"\"x\""), r#""data":"x""#);
     assert_eq!(body_of("application/json", b"{x"), r#""data_base64":"e3g=""#);
     assert_eq!(body_of("text/plain", "é\"".as_bytes()), r#""data":"é\"""#);
+    assert_eq!(body_of("text/x+json", b"x"), r#""data_base64":"eA==""#);
+    assert_eq!(body_of("text/json", b"[1]"), r#""data":[1]"#);
     assert_eq!(body_of("text/plain", b"\xff"), r#""data_base64":"/w==""#);
     assert_eq!(body_of("text/plain; charset=latin1", b"a"), r#""data_base64":"YQ==""#);
     assert_eq!(body_of("application/octet-stream", b"a"), r#""data_base64":"YQ==""#);
