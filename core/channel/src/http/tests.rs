@@ -1,7 +1,6 @@
 mod bench;
 
 use super::*;
-use crate::access::Access;
 use crate::channel::{ChannelConfig, SupplierProxySpec};
 use crate::engine::EngineConfig;
 use crate::event::Reliability;

@@ -1,8 +1,9 @@
 //! What the tests of the face drive.
 
+use crate::access::Access;
 use crate::cloudevents::webhook::Policy;
 use crate::engine::{Engine, EngineConfig};
-use crate::http::{Access, HttpConfig, HttpFace, HttpLimits};
+use crate::http::{HttpConfig, HttpFace, HttpLimits};
 use crate::output::Output;
 use crate::principal::{Grant, Principal, Right, Rights};
 use clustercore_proto::time::{Duration, Instant};
