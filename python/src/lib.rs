@@ -7,6 +7,8 @@ mod argument;
 mod backend;
 mod call_server;
 mod channel;
+mod channel_event;
+mod channel_server;
 mod connection_events;
 mod descriptor;
 mod endpoint;
@@ -20,6 +22,7 @@ mod message;
 mod names;
 mod node;
 mod options;
+mod participant;
 mod payload;
 mod pool;
 mod probe;
@@ -43,6 +46,10 @@ mod _native {
     #[pymodule_export]
     use super::channel::{CallHandle, Channel};
     #[pymodule_export]
+    use super::channel_event::{ChannelEvent, Delivery};
+    #[pymodule_export]
+    use super::channel_server::ChannelServer;
+    #[pymodule_export]
     use super::connection_events::{Accepted, Connected, ConnectionGone, Moved, Writable};
     #[pymodule_export]
     use super::endpoint::{Connection, Endpoint, Path};
@@ -58,6 +65,8 @@ mod _native {
     use super::message::{Message, MessageBatch};
     #[pymodule_export]
     use super::node::Node;
+    #[pymodule_export]
+    use super::participant::Participant;
     #[pymodule_export]
     use super::pool::{Lease, Pool};
     #[pymodule_export]

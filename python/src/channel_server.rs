@@ -1,0 +1,173 @@
+//! Servers of event channels.
+
+use crate::argument::{address, choice, count, invalid, seconds};
+use crate::errors::Answer;
+use crate::exit::detached;
+use crate::guard::Guarded;
+use clustercore::channel::engine::access::Access;
+use clustercore::channel::engine::hub::{HubConfig, HubStats};
+use clustercore::channel::engine::principal::{Grant, Principal, Right, Rights};
+use clustercore::channel::{self, ChannelServerConfig};
+use clustercore::{Code, Error};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+use std::net::SocketAddr;
+use std::sync::{Mutex, MutexGuard, TryLockError};
+use std::time::Duration;
+
+/// Serves event channels to participants over TCP, over reliable datagrams (`udp`), and to everybody over HTTP (CloudEvents). Turn it, from
+/// one thread.
+///
+/// `tokens` are secrets and whose they are: (name, rights), or (name, rights, channel), where rights are some of the words "emit consume
+/// administer". `open`: who shows no secret may everything. What is not loopback must be asked for by `insecure`. A consumer with a name
+/// keeps its queue for `linger` seconds without a connection. Events that were tried too often go to the channel `dead_letters`.
+///
+/// Raises InsecureAddress, BadAddress, AddressInUse, AddressNotAvailable, BadConfiguration, InvalidArgument.
+#[pyclass(frozen, module = "clustercore", weakref)]
+pub struct ChannelServer {
+    inner: Guarded<Mutex<Option<channel::ChannelServer>>>,
+    addresses: [Option<SocketAddr>; 3],
+}
+
+#[pymethods]
+impl ChannelServer {
+    #[new]
+    #[pyo3(signature = (*, tcp=None, udp=None, http=None, tokens=None, open=false, insecure=false, driver="auto", spin_us=0,
+        linger=30.0, dead_letters=None))]
+    #[allow(clippy::too_many_arguments)]
+    fn new(
+        tcp: Option<&str>,
+        udp: Option<&str>,
+        http: Option<&str>,
+        tokens: Option<&Bound<'_, PyDict>>,
+        open: bool,
+        insecure: bool,
+        driver: &str,
+        spin_us: i64,
+        linger: f64,
+        dead_letters: Option<&str>,
+    ) -> Answer<ChannelServer> {
+        let access = if open { Access::open() } else { Access::new() };
+        let hub = HubConfig {
+            access: tokens.map_or(Ok(access.clone()), |tokens| read_tokens(access, tokens))?,
+            linger: seconds("linger", linger)?,
+            dead_letter_channel: dead_letters.map(Into::into),
+            ..HubConfig::default()
+        };
+        let config = ChannelServerConfig { hub, insecure, ..ChannelServerConfig::default() };
+        let spin = Duration::from_micros(count("spin_us", spin_us, 0..=1_000_000)?);
+        let mut server = channel::ChannelServer::open(driver.parse()?, spin, config)?;
+        let addresses = [
+            tcp.map(|text| server.listen_tcp(address(text)?)).transpose()?,
+            udp.map(|text| server.listen_udp(address(text)?)).transpose()?,
+            http.map(|text| server.listen_http(address(text)?)).transpose()?,
+        ];
+        Ok(ChannelServer { inner: Guarded::new(Mutex::new(Some(server))), addresses })
+    }
+
+    /// Where participants connect over TCP.
+    #[getter]
+    fn tcp_address(&self) -> Option<String> {
+        self.addresses[0].map(|it| it.to_string())
+    }
+
+    /// Where participants connect over reliable datagrams.
+    #[getter]
+    fn udp_address(&self) -> Option<String> {
+        self.addresses[1].map(|it| it.to_string())
+    }
+
+    /// Where everybody connects over HTTP.
+    #[getter]
+    fn http_address(&self) -> Option<String> {
+        self.addresses[2].map(|it| it.to_string())
+    }
+
+    /// Does all there is to do now; waits for at most `timeout` seconds when that is nothing. Raises WrongThread, InputOutput, Closed.
+    #[pyo3(signature = (timeout=0.0))]
+    fn turn(&self, py: Python<'_>, timeout: f64) -> Answer<()> {
+        let timeout = seconds("timeout", timeout)?;
+        let mut server = self.lock()?;
+        let server = server.as_mut().ok_or_else(closed)?;
+        let (turned, _busy) = detached(py, || server.turn_for(Some(timeout)));
+        turned?;
+        py.check_signals()?;
+        Ok(())
+    }
+
+    /// What was counted since it was made. Raises WrongThread, Closed.
+    fn stats<'py>(&self, py: Python<'py>) -> Answer<Bound<'py, PyDict>> {
+        let mut server = self.lock()?;
+        let server = server.as_mut().ok_or_else(closed)?;
+        let HubStats { sessions, violations, taken, refused, delivered, batches, shared, dead_letters } =
+            server.stats();
+        let all = [
+            ("connected", server.hub().sessions() as u64),
+            ("sessions", sessions),
+            ("violations", violations),
+            ("taken", taken),
+            ("refused", refused),
+            ("delivered", delivered),
+            ("batches", batches),
+            ("shared", shared),
+            ("dead_letters", dead_letters),
+        ];
+        let stats = PyDict::new(py);
+        for (name, value) in all {
+            stats.set_item(name, value)?;
+        }
+        Ok(stats)
+    }
+
+    /// Ends it: all connections are closed.
+    fn close(&self) -> Answer<()> {
+        self.lock()?.take();
+        Ok(())
+    }
+}
+
+impl ChannelServer {
+    fn lock(&self) -> Answer<MutexGuard<'_, Option<channel::ChannelServer>>> {
+        lock(self.inner.get()?)
+    }
+}
+
+/// The value, unless another thread has it.
+pub fn lock<T>(mutex: &Mutex<T>) -> Answer<MutexGuard<'_, T>> {
+    match mutex.try_lock() {
+        Ok(guard) => Ok(guard),
+        Err(TryLockError::Poisoned(poisoned)) => Ok(poisoned.into_inner()),
+        Err(TryLockError::WouldBlock) => {
+            let words = "another thread uses it at this moment: it is for one thread at a time";
+            Err(Error::new(Code::WrongThread, words).into())
+        }
+    }
+}
+
+pub fn closed() -> Error {
+    Error::new(Code::Closed, "it was closed")
+}
+
+fn read_tokens(mut access: Access, tokens: &Bound<'_, PyDict>) -> Answer<Access> {
+    for (secret, whose) in tokens {
+        let secret: String = secret.extract()?;
+        let whose = whose.cast_into::<PyTuple>().map_err(|error| invalid(error.to_string()))?;
+        let (name, words, channel): (String, String, Option<String>) = match whose.len() {
+            2 => {
+                let (name, words) = whose.extract()?;
+                (name, words, None)
+            }
+            _ => whose.extract()?,
+        };
+        let mut rights = Rights::NONE;
+        for word in words.split_whitespace() {
+            rights = rights.and(choice("rights", word, RIGHTS)?);
+        }
+        let grants = vec![Grant { channel: channel.map(Into::into), rights }];
+        access = access.with_token(secret, Principal { name: name.into(), grants });
+    }
+    Ok(access)
+}
+
+const RIGHTS: &[(&str, Right)] =
+    &[("emit", Right::Emit), ("consume", Right::Consume), ("administer", Right::Administer)];
