@@ -41,6 +41,8 @@ struct Interest {
 
 struct Route {
     interest: Interest,
+    /// Those of its interest, without gaps.
+    filters: Box<[u32]>,
     queues: Vec<u32>,
     epoch: u64,
     /// Events of the right type that a filter did not let through, and those over which one failed.
@@ -85,8 +87,14 @@ impl Routes {
             self.routes[index].queues.push(queue);
             return index;
         }
-        let (queues, epoch) = (vec![queue], 0);
-        let route = Route { interest: interest.clone(), queues, epoch, rejected: 0, failed: 0 };
+        let route = Route {
+            interest: interest.clone(),
+            filters: filters.into_iter().flatten().collect(),
+            queues: vec![queue],
+            epoch: 0,
+            rejected: 0,
+            failed: 0,
+        };
         let (index, _) = self.routes.insert(route);
         for list in places(&interest) {
             match list {
@@ -158,13 +166,7 @@ impl Routes {
     /// Whether a filter holds for the event of this round; `None` when it failed.
     #[inline]
     pub fn holds(&mut self, filter: u32, event: &Event) -> Option<bool> {
-        let entry = &mut self.filters[filter];
-        if entry.epoch != self.epoch {
-            entry.epoch = self.epoch;
-            entry.verdict = entry.filter.holds(event).ok();
-            self.evaluations += 1;
-        }
-        entry.verdict
+        self.filters[filter].verdict(self.epoch, event, &mut self.evaluations)
     }
 
     /// Appends the queues that want `event`, each once. `begin` comes first.
@@ -199,17 +201,30 @@ impl Routes {
             return;
         }
         route.epoch = self.epoch;
-        for filter in route.interest.filters.into_iter().flatten() {
-            let verdict = self.holds(filter, event);
+        for filter in &route.filters {
+            let verdict = self.filters[*filter].verdict(self.epoch, event, &mut self.evaluations);
             if verdict != Some(true) {
                 return self.rejecting.push((index, verdict.is_none()));
             }
         }
-        match self.routes[index].queues.as_slice() {
+        match route.queues.as_slice() {
             // Most often; a copy of unknown length costs a call.
             [one] => wanted.push(*one),
             several => wanted.extend_from_slice(several),
         }
+    }
+}
+
+impl FilterEntry {
+    /// What the filter says of the event of round `epoch`, asked once.
+    #[inline]
+    fn verdict(&mut self, epoch: u64, event: &Event, evaluations: &mut u64) -> Option<bool> {
+        if self.epoch != epoch {
+            self.epoch = epoch;
+            self.verdict = self.filter.holds(event).ok();
+            *evaluations += 1;
+        }
+        self.verdict
     }
 }
 
