@@ -65,10 +65,10 @@ impl<D: Driver> Shard<D> {
         calls.send_results(machine, call, bytes)
     }
 
-    /// The owner has read so many bytes of parts of a call, ours or one that is served: there is room for more.
-    pub fn consume_parts(&mut self, id: EndpointId, call: CallId, is_ours: bool, bytes: u64) {
+    /// The owner has read a part of a call, ours or one that is served, of so many bytes: there is room for more.
+    pub fn consume_part(&mut self, id: EndpointId, call: CallId, is_ours: bool, len: usize) {
         if let Some((calls, machine)) = self.calls_of(id) {
-            calls.consume(machine, call, is_ours, bytes);
+            calls.consume(machine, call, is_ours, len);
         }
     }
 

@@ -146,16 +146,15 @@ pub(super) fn send_part(
     }
 }
 
-/// Gives credit for parts that were read.
+/// Gives credit for parts that were read, when it is enough to tell.
 pub(super) fn grant(
     parts: &mut Arriving,
     call: CallId,
     is_for_results: bool,
-    len: u64,
     port: &mut impl Port,
     shared: &mut Shared<'_>,
 ) {
-    if let Some(total) = parts.on_consumed(len) {
+    if let Some(total) = parts.grant() {
         shared.scratch.clear();
         message::put_credit(shared.scratch, call.slot, call.sequence, is_for_results, total);
         if port.send(call.connection, WHOLE, shared.scratch).is_ok() {

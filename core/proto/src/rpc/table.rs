@@ -129,13 +129,13 @@ impl Calls {
         peer.callee.send_part(call, bytes, port, &mut shared)
     }
 
-    /// The owner has read so many bytes of parts of a call, which makes room for more.
-    pub fn consume(&mut self, port: &mut impl Port, call: CallId, is_ours: bool, bytes: u64) {
+    /// The owner has read a part of a call, of so many bytes, which makes room for more.
+    pub fn consume(&mut self, port: &mut impl Port, call: CallId, is_ours: bool, len: usize) {
         if let Some((peer, mut shared)) = self.peer(call.connection) {
             if is_ours {
-                peer.caller.consume(call, bytes, port, &mut shared);
+                peer.caller.consume(call, len, port, &mut shared);
             } else {
-                peer.callee.consume(call, bytes, port, &mut shared);
+                peer.callee.consume(call, len, port, &mut shared);
             }
         }
     }
