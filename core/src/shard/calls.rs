@@ -2,7 +2,8 @@
 
 use super::Shard;
 use crate::calls::{
-    Answer, Arguments, CallError, CallId, CallOptions, Incoming, IncomingCall, ReplyError, Results, Stats,
+    Answer, Arguments, CallError, CallId, CallOptions, Config, Incoming, IncomingCall, ReplyError, Results,
+    Stats,
 };
 use crate::error::{Code, Error, Result};
 use crate::io::{Driver, Instant};
@@ -123,6 +124,11 @@ impl<D: Driver> Shard<D> {
         calls
             .map(Calls::stats)
             .ok_or_else(|| Error::new(Code::WrongState, format!("endpoint {id} was opened without calls")))
+    }
+
+    /// Bounds of the calls of an endpoint; `None` when it is not open, or was opened without calls.
+    pub fn call_config(&self, id: EndpointId) -> Option<&Config> {
+        self.endpoint(id).ok()?.calls.as_ref().map(Calls::config)
     }
 
     /// Driver time, in which deadlines of calls are told.
