@@ -17,7 +17,8 @@ use std::time::Instant;
 
 /// Parts of the arguments and of the results of one streamed call, for its handler.
 ///
-/// The verbs that wait are for handlers on threads of the pool; who answers in the loop takes those with `try_`.
+/// The verbs that wait are for handlers on threads of the pool; who answers in the loop takes those with `try_`. Clones are of the same call.
+#[derive(Clone)]
 pub struct Parts {
     line: Arc<Line>,
 }
@@ -30,7 +31,7 @@ impl Parts {
     /// The next part of the arguments, waiting for it; `None` when no more come.
     ///
     /// Errors: what to return from the handler: the call was cancelled, is late, or its caller is gone.
-    pub fn next(&mut self) -> std::result::Result<Option<Vec<u8>>, Failure> {
+    pub fn next(&self) -> std::result::Result<Option<Vec<u8>>, Failure> {
         let mut state = self.line.lock();
         loop {
             match self.line.take(&mut state) {
@@ -43,7 +44,7 @@ impl Parts {
     /// Sends a part of the results, waiting for room.
     ///
     /// Errors: what to return from the handler: as [`Parts::next`], and `OutOfRange` for a part of more than `part_bytes_max`.
-    pub fn send(&mut self, part: &[u8]) -> std::result::Result<(), Failure> {
+    pub fn send(&self, part: &[u8]) -> std::result::Result<(), Failure> {
         let mut state = self.line.lock();
         loop {
             match self.line.put(&mut state, part) {
@@ -54,14 +55,14 @@ impl Parts {
     }
 
     /// As [`Parts::next`] without waiting.
-    pub fn try_next(&mut self) -> Poll<std::result::Result<Option<Vec<u8>>, Failure>> {
+    pub fn try_next(&self) -> Poll<std::result::Result<Option<Vec<u8>>, Failure>> {
         let mut state = self.line.lock();
         let taken = self.line.take(&mut state);
         self.line.unlock_and_ring(state, taken)
     }
 
     /// As [`Parts::send`] without waiting: what is pending was not sent.
-    pub fn try_send(&mut self, part: &[u8]) -> Poll<std::result::Result<(), Failure>> {
+    pub fn try_send(&self, part: &[u8]) -> Poll<std::result::Result<(), Failure>> {
         let mut state = self.line.lock();
         let put = self.line.put(&mut state, part);
         self.line.unlock_and_ring(state, put)
@@ -142,7 +143,7 @@ impl Line {
         }
         state.is_last |= is_last;
         drop(state);
-        self.stirred.notify_one();
+        self.stirred.notify_all();
     }
 
     /// Nobody waits for the call any more.
@@ -152,7 +153,7 @@ impl Line {
         state.outgoing.clear();
         state.outgoing_cost = 0;
         drop(state);
-        self.stirred.notify_one();
+        self.stirred.notify_all();
     }
 
     /// In the loop: gives credit for what was read and sends what can go. True when nothing is left to be sent.
@@ -182,7 +183,7 @@ impl Line {
         let (is_empty, has_moved) = (state.outgoing.is_empty(), state.outgoing.len() < before);
         drop(state);
         if has_moved {
-            self.stirred.notify_one();
+            self.stirred.notify_all();
         }
         is_empty
     }
@@ -300,7 +301,7 @@ mod tests {
     #[test]
     fn parts_come_in_order_and_the_empty_end_is_none() {
         let line = line(true);
-        let mut parts = Parts::new(Arc::clone(&line));
+        let parts = Parts::new(Arc::clone(&line));
         assert_eq!(parts.try_next(), Poll::Pending);
         line.arrive(b"a", false);
         line.arrive(b"", false);
@@ -313,7 +314,7 @@ mod tests {
 
     #[test]
     fn no_more_waits_to_be_sent_than_the_window_and_no_part_is_too_long() {
-        let mut parts = Parts::new(line(false));
+        let parts = Parts::new(line(false));
         assert_eq!(parts.next().unwrap(), None, "its arguments came whole");
         let failure = parts.send(&[0; 51]).unwrap_err();
         assert_eq!(failure.status, Status::OutOfRange);
@@ -327,11 +328,11 @@ mod tests {
     #[test]
     fn a_closed_line_fails_both_ways_and_wakes_who_waits() {
         let line = line(true);
-        let mut parts = Parts::new(Arc::clone(&line));
+        let parts = Parts::new(Arc::clone(&line));
         let waits = std::thread::spawn(move || parts.next().unwrap_err().status);
         line.close(Failure::new(Status::Cancelled, "cancelled by its caller"));
         assert_eq!(waits.join().unwrap(), Status::Cancelled);
-        let mut parts = Parts::new(line);
+        let parts = Parts::new(line);
         assert!(matches!(parts.try_send(b"x"), Poll::Ready(Err(_))));
         assert_eq!(parts.status(), Status::Cancelled);
     }

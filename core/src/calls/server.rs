@@ -89,7 +89,9 @@ impl Server {
         }
     }
 
-    /// Adds a service, healthy from now on. Errors: `BadConfiguration`: it, or a method of its name on the wire, is there.
+    /// Adds a service, healthy from now on, or more methods to one that is there.
+    ///
+    /// Errors: `BadConfiguration`: one of its methods, or one of its name on the wire, is there.
     pub fn add(&mut self, service: Service) -> Result<()> {
         let name = service.name().to_string();
         self.methods.add(service)?;

@@ -64,9 +64,8 @@ pub type Handler =
     Arc<dyn Fn(&Context<'_>, &[u8], &mut Vec<u8>) -> std::result::Result<(), Failure> + Send + Sync>;
 
 /// Executes a streamed method: as [`Handler`], with the parts of arguments and results besides. What it writes as results goes behind the parts.
-pub type StreamedHandler = Arc<
-    dyn Fn(&Context<'_>, &[u8], &mut Parts, &mut Vec<u8>) -> std::result::Result<(), Failure> + Send + Sync,
->;
+pub type StreamedHandler =
+    Arc<dyn Fn(&Context<'_>, &[u8], &Parts, &mut Vec<u8>) -> std::result::Result<(), Failure> + Send + Sync>;
 
 /// What executes a method.
 #[derive(Clone)]
@@ -125,7 +124,7 @@ impl Service {
     pub fn streamed(
         mut self,
         name: &str,
-        handler: impl Fn(&Context<'_>, &[u8], &mut Parts, &mut Vec<u8>) -> std::result::Result<(), Failure>
+        handler: impl Fn(&Context<'_>, &[u8], &Parts, &mut Vec<u8>) -> std::result::Result<(), Failure>
         + Send
         + Sync
         + 'static,
@@ -142,7 +141,7 @@ impl Service {
 
     /// Adds a streamed method whose calls the owner takes by [`super::Server::deferred`], with their parts.
     pub fn deferred_streamed(mut self, name: &str) -> Service {
-        let answered = |_: &Context<'_>, _: &[u8], _: &mut Parts, _: &mut Vec<u8>| {
+        let answered = |_: &Context<'_>, _: &[u8], _: &Parts, _: &mut Vec<u8>| {
             Err(Failure::new(Status::Internal, "the owner answers it"))
         };
         let action = Action::Streamed(Arc::new(answered));
@@ -191,24 +190,26 @@ impl Entry {
 }
 
 impl Methods {
-    /// Errors: `BadConfiguration`: a service or method of that name (or of that hash) is there.
+    /// Adds a service, or more methods to one that is there. Errors: `BadConfiguration`: a method of that name (or of that hash) is there; none was added.
     pub fn add(&mut self, service: Service) -> Result<()> {
-        if self.services.contains(&service.name) {
-            return Err(Error::new(
-                Code::BadConfiguration,
-                format!("a service {} is registered already", service.name),
-            ));
+        for (name, ..) in &service.methods {
+            let wire = Method::new(name);
+            let Some(other) = self.by_wire.get(&wire) else { continue };
+            let text = if *other.name == **name {
+                let method = name.rsplit('/').next().unwrap_or_default();
+                format!("method {method} of {} is registered already", service.name)
+            } else {
+                format!("method {name} has the name {wire:?} on the wire, as {} has", other.name)
+            };
+            return Err(Error::new(Code::BadConfiguration, text));
         }
         for (name, place, action) in service.methods {
-            let wire = Method::new(&name);
-            if let Some(other) = self.by_wire.get(&wire) {
-                let text = format!("method {name} has the name {wire:?} on the wire, as {} has", other.name);
-                return Err(Error::new(Code::BadConfiguration, text));
-            }
             self.has_streamed |= matches!(action, Action::Streamed(_));
-            self.by_wire.insert(wire, Entry { name: name.into(), place, action });
+            self.by_wire.insert(Method::new(&name), Entry { name: name.into(), place, action });
         }
-        self.services.push(service.name);
+        if !self.services.contains(&service.name) {
+            self.services.push(service.name);
+        }
         Ok(())
     }
 

@@ -138,7 +138,7 @@ impl Shared {
     }
 }
 
-fn run(mut job: Job) -> Done {
+fn run(job: Job) -> Done {
     let Job { endpoint, call, .. } = job;
     // Relaxed: it is set or will be seen by the handler.
     let refused = if job.is_cancelled.load(Ordering::Relaxed) {
@@ -159,8 +159,7 @@ fn run(mut job: Job) -> Done {
         is_cancelled: Some(&job.is_cancelled),
     };
     let mut results = Vec::new();
-    let parts = &mut job.parts;
-    let outcome = execute(&context, &job.interceptors, || match (&job.action, parts) {
+    let outcome = execute(&context, &job.interceptors, || match (&job.action, &job.parts) {
         (Action::Whole(handler), _) => handler(&context, &job.arguments, &mut results),
         (Action::Streamed(handler), Some(parts)) => handler(&context, &job.arguments, parts, &mut results),
         (Action::Streamed(_), None) => Err(Failure::new(Status::Internal, "a streamed call has parts")),
