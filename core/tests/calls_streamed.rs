@@ -90,17 +90,17 @@ fn a_reader_that_waits_makes_the_handler_wait(choice: DriverChoice) {
     let channel = channel(choice, server.address);
     let stream = channel.stream("test.Stream/Count", 2000u32.to_le_bytes().to_vec(), within(30));
     stream.end();
-    // Turned without taking anything: until nothing more is sent.
-    let mut last = (0, Instant::now());
-    while last.0 == 0 || last.1.elapsed() < Duration::from_millis(500) {
-        channel.turn(Duration::from_millis(20)).unwrap();
-        let now = sent.load(Ordering::Relaxed);
-        if now != last.0 {
-            last = (now, Instant::now());
-        }
+    // The window of the call, and as much in the line of its handler.
+    let most = 2 * u64::from(WINDOW_PARTS);
+    let until = Instant::now() + Duration::from_secs(20);
+    while sent.load(Ordering::Relaxed) < most {
+        assert!(Instant::now() < until, "{} parts were sent in 20 s", sent.load(Ordering::Relaxed));
+        channel.turn(Duration::from_millis(10)).unwrap();
     }
-    // The window of the call, and as much in the line of its handler: 256 KiB each, of parts that cost 1016.
-    assert!((258..=518).contains(&last.0), "{} parts were sent", last.0);
+    for _ in 0..20 {
+        channel.turn(Duration::from_millis(10)).unwrap();
+    }
+    assert_eq!(sent.load(Ordering::Relaxed), most, "no more until parts are taken");
     for number in 0..2000u32 {
         let part = stream.take().unwrap().unwrap();
         assert_eq!(part[..4], number.to_le_bytes());
@@ -127,20 +127,24 @@ fn a_handler_that_does_not_read_makes_the_caller_wait(choice: DriverChoice) {
     let channel = channel(choice, server.address);
     let stream = channel.stream("test.Stream/Late", Vec::new(), within(30));
     let mut sent = 0;
-    let until = Instant::now() + Duration::from_millis(500);
-    while Instant::now() < until {
+    let until = Instant::now() + Duration::from_secs(20);
+    while sent < WINDOW_PARTS {
+        assert!(Instant::now() < until, "{sent} parts were sent in 20 s");
         match stream.try_send(&[0; 1000]).unwrap() {
             true => sent += 1,
-            false => channel.turn(Duration::from_millis(20)).unwrap(),
+            false => channel.turn(Duration::from_millis(10)).unwrap(),
         }
     }
-    assert_eq!(sent, (256 << 10) / 1016, "the window of the call");
+    for _ in 0..20 {
+        assert!(!stream.try_send(&[0; 1000]).unwrap(), "no more until parts are read");
+        channel.turn(Duration::from_millis(10)).unwrap();
+    }
     go.send(()).unwrap();
     for _ in 0..1000 {
         stream.send(&[0; 1000]).unwrap();
     }
     stream.end();
-    assert_eq!(stream.status().unwrap().results, (sent + 1000u32).to_le_bytes());
+    assert_eq!(stream.status().unwrap().results, (WINDOW_PARTS + 1000).to_le_bytes());
 }
 
 fn a_handler_that_fails_ends_the_stream_behind_its_parts(choice: DriverChoice) {
@@ -374,6 +378,9 @@ fn a_stream_that_cannot_be_made_ends_not_executed() {
     let late = stream.status().unwrap_err();
     assert_eq!((late.status, late.outcome), (Status::DeadlineExceeded, Outcome::NotExecuted));
 }
+
+/// Parts of 1000 bytes that the window of a call has room for.
+const WINDOW_PARTS: u32 = (256 << 10) / 1016;
 
 macro_rules! on_both_drivers {
     ($($name:ident),* $(,)?) => {
