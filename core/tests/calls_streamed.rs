@@ -145,6 +145,10 @@ fn a_handler_that_does_not_read_makes_the_caller_wait(choice: DriverChoice) {
     }
     stream.end();
     assert_eq!(stream.status().unwrap().results, (WINDOW_PARTS + 1000).to_le_bytes());
+    let stats = channel.stats();
+    // The end of the parts is one too.
+    assert_eq!(stats.parts_sent, u64::from(WINDOW_PARTS) + 1001);
+    assert!(stats.parts_blocked >= 21, "{stats:?}");
 }
 
 fn a_handler_that_fails_ends_the_stream_behind_its_parts(choice: DriverChoice) {

@@ -179,8 +179,8 @@ pub unsafe extern "C" fn clc_call_server_address(
     })
 }
 
-/// Adds a service of `count` methods, `package.Service`, or more methods to one that is there. Their handlers get `user`; with CLC_CALL_PLACE_WORKER they run on several
-/// threads at a time. What `user` points to must live until the server is freed.
+/// Adds a service of `count` methods, `package.Service`, or more methods to one that is there. Their handlers get `user`; with
+/// CLC_CALL_PLACE_WORKER they run on several threads at a time. What `user` points to must live until the server is freed.
 ///
 /// Errors: NULL_ARGUMENT, INVALID_ARGUMENT, BAD_CONFIGURATION (a method is there already), WRONG_THREAD, FORKED.
 ///

@@ -4,7 +4,7 @@ use super::caller::{Caller, Link, State};
 use super::ended::{CallConfig, CallFailure, Ended, failure};
 use super::flow::Flow;
 use super::names::Names;
-use super::{ChannelConfig, Outcome, Status, Streamed};
+use super::{ChannelConfig, Outcome, Stats, Status, Streamed};
 use crate::error::{Code, Error, Result};
 use crate::messages::EndpointConfig;
 use crate::proto::random::Random;
@@ -219,6 +219,13 @@ impl Channel {
     pub(super) fn lock(&self) -> MutexGuard<'_, Caller> {
         // Who panicked in an interceptor has left nothing half done that a turn does not set right.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What has been counted of its calls and their parts.
+    pub fn stats(&self) -> Stats {
+        let inner = self.lock();
+        // Its endpoint was opened with calls.
+        inner.shard.call_stats(inner.endpoint).unwrap_or_default()
     }
 
     /// Calls that have not ended.

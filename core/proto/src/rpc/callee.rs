@@ -231,6 +231,7 @@ impl Callee {
             shared.stats.malformed += 1;
             return;
         }
+        shared.stats.parts_received += 1;
         inbox(Incoming::Part { call, token: 0, is_ours: false, is_last, bytes });
     }
 

@@ -255,6 +255,7 @@ impl Caller {
             shared.stats.malformed += 1;
             return;
         }
+        shared.stats.parts_received += 1;
         let call = CallId { connection, slot, sequence };
         inbox(Incoming::Part { call, token, is_ours: true, is_last, bytes });
     }

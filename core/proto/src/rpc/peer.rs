@@ -127,6 +127,7 @@ pub(super) fn send_part(
         return Err(CallError::TooLarge { len, max });
     }
     if !parts.has_room(len) {
+        shared.stats.parts_blocked += 1;
         return Err(CallError::WouldBlock);
     }
     shared.scratch.clear();
@@ -134,12 +135,14 @@ pub(super) fn send_part(
     match port.send(connection, ordered(part.slot), shared.scratch) {
         Ok(()) => {
             parts.on_sent(len, part.is_last);
+            shared.stats.parts_sent += 1;
             Ok(())
         }
         Err(error) => {
             let error = CallError::from_send(error);
             if error == CallError::WouldBlock {
                 parts.on_blocked();
+                shared.stats.parts_blocked += 1;
             }
             Err(error)
         }

@@ -31,6 +31,12 @@ pub struct Stats {
     pub repeats: u64,
     /// Replies that were longer than can be carried.
     pub replies_too_large: u64,
+    /// Parts sent, of arguments and of results.
+    pub parts_sent: u64,
+    /// Parts that were not sent because the receiver, or the transport, had no room.
+    pub parts_blocked: u64,
+    /// Parts received and handed to the owner.
+    pub parts_received: u64,
     /// Messages that cannot be read, or may not come.
     pub malformed: u64,
 }
