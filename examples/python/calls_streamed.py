@@ -4,7 +4,7 @@ The handler is a generator on a thread of the pool; whoever does not take parts 
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 
 import clustercore
 
@@ -12,7 +12,7 @@ import clustercore
 @clustercore.streamed
 def read(
     context: clustercore.CallContext, arguments: bytes, parts: clustercore.CallParts
-) -> Iterator[bytes]:
+) -> Generator[bytes, None, bytes]:
     """Counts letters."""
     letters = 0
     for word in parts:

@@ -1,7 +1,15 @@
 """asyncio: calls that are awaited, and servers whose handlers are coroutines."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Mapping
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Mapping,
+)
 from types import TracebackType
 from typing import Any, Self
 from weakref import WeakValueDictionary
@@ -12,9 +20,7 @@ from clustercore._errors import CallFailed, Closed
 from clustercore._native import CallContext, CallHandle, CallServer, Channel, DeferredCall
 
 WholeHandler = Callable[[CallContext, bytes], Awaitable[bytes]]
-StreamedHandler = Callable[
-    [CallContext, bytes, AsyncParts], AsyncGenerator[bytes, None] | Awaitable[bytes | None]
-]
+StreamedHandler = Callable[[CallContext, bytes, AsyncParts], AsyncIterator[bytes] | Awaitable[bytes | None]]
 CallHandler = WholeHandler | StreamedHandler
 
 
@@ -167,9 +173,9 @@ async def serve(server: CallServer, services: Mapping[str, Mapping[str, CallHand
     """Serves coroutines on `server` in the running loop until cancelled, or the server is closed.
 
     `services` are names of services, each with its methods. Each call is a task of its own, cancelled when
-    its caller wants it no more. Handlers that `clustercore.streamed` has made serve streamed calls: asynchronous
-    generators that are given the parts of the arguments as well and yield those of the results, or
-    coroutine functions that return bytes.
+    its caller wants it no more. Handlers that `clustercore.streamed` has made serve streamed calls:
+    asynchronous generators that are given the parts of the arguments as well and yield those of the
+    results, or coroutine functions that return bytes.
     """
     handlers: dict[str, CallHandler] = {}
     for service, methods in services.items():
@@ -251,11 +257,12 @@ class _ServerTurner:
             return whole
         parts = self._parts[call] = AsyncParts(call.parts)
         answer = handler(call.context, call.arguments, parts)
-        if not isinstance(answer, AsyncGenerator):
+        if not isinstance(answer, AsyncIterator):
             return await answer or b""
         try:
             async for part in answer:
                 await parts.send(part)
         finally:
-            await answer.aclose()
+            if isinstance(answer, AsyncGenerator):
+                await answer.aclose()
         return b""

@@ -27,7 +27,8 @@ class AsyncStream:
     async def send(self, part: bytes) -> None:
         """Sends a part of the arguments, waiting for room.
 
-        Raises TooLarge (64 KiB), NoSuchCall (the call has ended: `results` tells how; or its parts have), CallFailed.
+        Raises TooLarge (64 KiB), NoSuchCall (the call has ended: `results` tells how; or its parts have),
+        CallFailed.
         """
         while True:
             self._stirred.clear()
@@ -47,9 +48,9 @@ class AsyncStream:
         self._nudge()
 
     async def results(self) -> bytes:
-        """What the call has returned besides its parts, waiting for its end; parts that were not taken are dropped.
+        """What the call has returned besides its parts, waiting for its end.
 
-        Raises CallFailed.
+        Parts that were not taken are dropped. Raises CallFailed.
         """
         while True:
             self._stirred.clear()

@@ -27,7 +27,9 @@ def call_failed(status: str, text: str) -> CallFailed:
 
 
 def streamed(handler: _Handler) -> _Handler:
-    """Makes a handler of streamed calls: a generator that is given the parts of the arguments and yields those of the results.
+    """Makes a handler of streamed calls.
+
+    It is a generator that is given the parts of the arguments and yields those of the results.
 
     @clustercore.streamed
     def echo(context, arguments, parts):

@@ -4,8 +4,9 @@ import asyncio
 import gc
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import clustercore
 import pytest
@@ -32,7 +33,7 @@ def running(server: CallServer) -> Iterator[str]:
 
 
 @streamed
-def echo(_context: CallContext, arguments: bytes, parts: CallParts) -> Iterator[bytes]:
+def echo(_context: CallContext, arguments: bytes, parts: CallParts) -> Generator[bytes, None, bytes]:
     count = 0
     for part in parts:
         count += 1
@@ -219,9 +220,7 @@ def test_asynchronous_generators_serve_and_are_cancelled_with_their_calls() -> N
     ended = []
 
     @streamed
-    async def double(
-        _context: CallContext, _arguments: bytes, parts: aio.AsyncParts
-    ) -> AsyncIterator[bytes]:
+    async def double(_context: CallContext, _arguments: bytes, parts: aio.AsyncParts) -> AsyncIterator[bytes]:
         async for part in parts:
             yield part * 2
 
@@ -247,6 +246,7 @@ def test_asynchronous_generators_serve_and_are_cancelled_with_their_calls() -> N
 
     async def main() -> None:
         with CallServer("127.0.0.1:0") as server:
+            methods: dict[str, Callable[..., Any]]
             methods = {"Double": double, "Measure": measure, "Forever": forever, "Whole": whole}
             serving = asyncio.create_task(aio.serve(server, {"test.Stream": methods}))
             async with aio.Calls(Channel(server.address)) as calls:

@@ -32,7 +32,6 @@ class InPython(demo_clustercore.Calculator):
         who = context.metadata.get("who", b"nobody").decode()
         raise clustercore.call_failed("NOT_FOUND", f"nothing for {who}")
 
-
     def Running(
         self, requests: Iterator[demo_pb2.AddRequest], context: clustercore.CallContext
     ) -> Iterator[demo_pb2.AddReply]:
