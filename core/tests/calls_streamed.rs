@@ -197,8 +197,11 @@ fn whole_and_streamed_methods_are_not_mixed_up(choice: DriverChoice) {
 
 fn a_dropped_stream_lets_its_handler_go(choice: DriverChoice) {
     let (tell, told) = mpsc::channel();
+    let has_begun = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&has_begun);
     let server = Running::start(choice, || {
         with(Service::new("test.Stream").streamed("Wait", move |_, _, parts, _| {
+            flag.store(true, Ordering::Relaxed);
             let ended = parts.next().map(|_| ());
             let status = parts.status();
             tell.send((ended.clone().map_err(|failure| failure.status), status)).unwrap();
@@ -207,8 +210,9 @@ fn a_dropped_stream_lets_its_handler_go(choice: DriverChoice) {
     });
     let channel = channel(choice, server.address);
     let stream = channel.stream("test.Stream/Wait", Vec::new(), within(20));
-    let until = Instant::now() + Duration::from_millis(200);
-    while Instant::now() < until {
+    let until = Instant::now() + Duration::from_secs(10);
+    while !has_begun.load(Ordering::Relaxed) {
+        assert!(Instant::now() < until, "waited for 10 s");
         channel.turn(Duration::from_millis(10)).unwrap();
     }
     drop(stream);
@@ -221,9 +225,12 @@ fn a_dropped_stream_lets_its_handler_go(choice: DriverChoice) {
         assert!(Instant::now() < until, "waited for 10 s");
     };
     assert_eq!(seen, (Err(Status::Cancelled), Status::Cancelled));
-    // Its place is free, and the channel goes on.
+    // Its place is free once the server has replied, and the channel goes on.
+    while channel.outstanding() > 0 {
+        assert!(Instant::now() < until, "waited for 10 s");
+        channel.turn(Duration::from_millis(10)).unwrap();
+    }
     channel.stream("test.Stream/None", Vec::new(), within(20)).status().unwrap_err();
-    assert_eq!(channel.outstanding(), 0);
 }
 
 fn a_server_that_ends_lets_waiting_handlers_go(choice: DriverChoice) {
@@ -257,10 +264,12 @@ fn a_deadline_ends_a_stream_on_both_sides(choice: DriverChoice) {
         }))
     });
     let channel = channel(choice, server.address);
-    let config = CallConfig { timeout: Some(Duration::from_millis(300)), ..CallConfig::default() };
+    let config = CallConfig { timeout: Some(Duration::from_secs(1)), ..CallConfig::default() };
     let stream = channel.stream("test.Stream/Wait", Vec::new(), config);
     let late = stream.status().unwrap_err();
-    assert_eq!((late.status, late.outcome), (Status::DeadlineExceeded, Outcome::Unknown));
+    // The handler may have said so before the caller's clock did.
+    assert_eq!(late.status, Status::DeadlineExceeded, "{late}");
+    assert_ne!(late.outcome, Outcome::NotExecuted, "{late}");
     let seen = told.recv_timeout(Duration::from_secs(10)).unwrap();
     assert!(matches!(seen, Status::DeadlineExceeded | Status::Cancelled), "{seen}");
 }
