@@ -780,6 +780,11 @@ typedef struct clc_auto_thresholds clc_auto_thresholds;
 typedef struct clc_call_context clc_call_context;
 
 /**
+ * The parts of a streamed call, for its handler; valid until it returns.
+ */
+typedef struct clc_call_parts clc_call_parts;
+
+/**
  * What a handler writes; valid until it returns.
  */
 typedef struct clc_call_reply clc_call_reply;
@@ -998,6 +1003,44 @@ typedef struct clc_backend_status {
 } clc_backend_status;
 
 /**
+ * Bytes of somebody else's. `data` may be NULL when `len` is 0.
+ */
+typedef struct clc_bytes {
+  /**
+   * The first of them.
+   */
+  const uint8_t *data;
+  /**
+   * How many.
+   */
+  size_t len;
+} clc_bytes;
+
+/**
+ * Executes a streamed call: takes the parts of its arguments by clc_call_parts_next and sends those of its results by clc_call_parts_send; what it
+ * writes to `reply` goes behind the parts. Returns as a clc_handler; when `parts` have failed, clc_call_parts_status.
+ */
+typedef uint32_t (*clc_streamed_handler)(void *user,
+                                         const struct clc_call_context *context,
+                                         struct clc_bytes arguments,
+                                         struct clc_call_parts *parts,
+                                         struct clc_call_reply *reply);
+
+/**
+ * A streamed method and its handler.
+ */
+typedef struct clc_streamed_method {
+  /**
+   * Its name within the service.
+   */
+  const char *name;
+  /**
+   * Its handler.
+   */
+  clc_streamed_handler handler;
+} clc_streamed_method;
+
+/**
  * How to open a server. 0 means the default in every field but the first.
  */
 typedef struct clc_call_server_options {
@@ -1056,20 +1099,6 @@ typedef struct clc_address {
    */
   uint16_t port;
 } clc_address;
-
-/**
- * Bytes of somebody else's. `data` may be NULL when `len` is 0.
- */
-typedef struct clc_bytes {
-  /**
-   * The first of them.
-   */
-  const uint8_t *data;
-  /**
-   * How many.
-   */
-  size_t len;
-} clc_bytes;
 
 /**
  * Executes a call: writes its results by clc_call_reply_write and returns 0; or returns another code of google.rpc.Code, with words by
@@ -2603,6 +2632,52 @@ clc_status clc_forwarder_backends(const struct clc_forwarder *forwarder,
                                   size_t *backends_len_out);
 
 /**
+ * Adds `count` streamed methods to a service, `package.Service`, which may be there already. Their handlers get `user` and run on threads of the
+ * pool, several at a time; each has its thread until it returns. What `user` points to must live until the server is freed.
+ *
+ * Errors: as clc_call_server_add.
+ *
+ * # Safety
+ * `server` is NULL or a live server; `service` is NULL or NUL-terminated; `methods` has `count` readable ones; the handlers may be called
+ * with `user` on any thread until the server is freed.
+ */
+clc_status clc_call_server_add_streamed(struct clc_call_server *server,
+                                        const char *service,
+                                        const struct clc_streamed_method *methods,
+                                        size_t count,
+                                        void *user);
+
+/**
+ * The next part of the arguments of a streamed call, waiting for it: 1 and the part, lent until the next one; 0 when no more come.
+ *
+ * Errors: NULL_ARGUMENT; CALL_FAILED: the call was cancelled, is late, or its caller is gone: the handler returns clc_call_parts_status.
+ *
+ * # Safety
+ * `parts` is NULL or that of a handler that runs; `part_out` is NULL or writable.
+ */
+int clc_call_parts_next(struct clc_call_parts *parts,
+                        struct clc_bytes *part_out);
+
+/**
+ * Sends a part of the results of a streamed call, waiting for room.
+ *
+ * Errors: NULL_ARGUMENT, INVALID_ARGUMENT; CALL_FAILED: as clc_call_parts_next, or the part is longer than 64 KiB.
+ *
+ * # Safety
+ * `parts` is NULL or that of a handler that runs; `part` is readable.
+ */
+clc_status clc_call_parts_send(struct clc_call_parts *parts,
+                               struct clc_bytes part);
+
+/**
+ * 0 while the caller waits for a streamed call; else a code of google.rpc.Code for why it does not: 1 cancelled, 4 late. 13 for NULL.
+ *
+ * # Safety
+ * `parts` is NULL or that of a handler that runs.
+ */
+uint32_t clc_call_parts_status(const struct clc_call_parts *parts);
+
+/**
  * Opens a server on an address such as `127.0.0.1:7000`; with port 0 the system chooses one. `options` may be NULL. It answers
  * `grpc.health.v1.Health/Check` from the start. Ends with clc_call_server_free.
  *
@@ -2626,10 +2701,10 @@ clc_status clc_call_server_open(const char *address,
 clc_status clc_call_server_address(const struct clc_call_server *server, struct clc_address *address_out);
 
 /**
- * Adds a service of `count` methods, `package.Service`. Their handlers get `user`; with CLC_CALL_PLACE_WORKER they run on several
- * threads at a time. What `user` points to must live until the server is freed.
+ * Adds a service of `count` methods, `package.Service`, or more methods to one that is there. Their handlers get `user`; with
+ * CLC_CALL_PLACE_WORKER they run on several threads at a time. What `user` points to must live until the server is freed.
  *
- * Errors: NULL_ARGUMENT, INVALID_ARGUMENT, BAD_CONFIGURATION (it is there already), WRONG_THREAD, FORKED.
+ * Errors: NULL_ARGUMENT, INVALID_ARGUMENT, BAD_CONFIGURATION (a method is there already), WRONG_THREAD, FORKED.
  *
  * # Safety
  * `server` is NULL or a live server; `service` is NULL or NUL-terminated; `methods` has `count` readable ones; the handlers may be called
@@ -3984,6 +4059,96 @@ int clc_status_is_retryable(clc_status status);
  */
 void clc_print_error(FILE *stream,
                      clc_status status);
+
+/**
+ * Makes a streamed call of `method`, `package.Service/Method`, with `arguments` (which may be empty) before any part. It leaves with the next
+ * turn. clc_channel_stirred gives `token` when something comes. `options` may be NULL. Ends with clc_channel_stream_status or
+ * clc_channel_stream_drop.
+ *
+ * Errors: NULL_ARGUMENT, UNKNOWN_STRUCT_SIZE, INVALID_ARGUMENT, FORKED.
+ *
+ * # Safety
+ * As clc_channel_call; `handle_out` is NULL or writable.
+ */
+clc_status clc_channel_stream(struct clc_channel *channel,
+                              const char *method,
+                              struct clc_bytes arguments,
+                              const struct clc_call_options *options,
+                              uint64_t token,
+                              struct clc_call_handle *handle_out);
+
+/**
+ * Sends a part of the arguments of a streamed call, turning the channel for at most `timeout_ns` while there is no room; 0: not at all,
+ * CLC_NEVER_NS: until there is, or the call has ended.
+ *
+ * Errors: NULL_ARGUMENT, WOULD_BLOCK: there was no room, nothing was sent; TOO_LARGE: more than 64 KiB; NO_SUCH_CALL: the call has ended, or its parts
+ * have; WRONG_THREAD, FORKED, IO.
+ *
+ * # Safety
+ * `channel` is NULL or a live channel; `part` is readable.
+ */
+clc_status clc_channel_send_part(struct clc_channel *channel,
+                                 struct clc_call_handle handle,
+                                 struct clc_bytes part,
+                                 uint64_t timeout_ns);
+
+/**
+ * Sends no more parts of a streamed call. Does nothing when said before.
+ *
+ * Errors: NULL_ARGUMENT, NO_SUCH_CALL, FORKED.
+ *
+ * # Safety
+ * `channel` is NULL or a live channel.
+ */
+clc_status clc_channel_end_parts(struct clc_channel *channel, struct clc_call_handle handle);
+
+/**
+ * The next part of the results of a streamed call, turning the channel for at most `timeout_ns` until it is there: 1 and the part, lent until the next
+ * function that is called on the channel; 0: the call has ended and all parts were taken, clc_channel_stream_status tells how.
+ *
+ * Errors: NULL_ARGUMENT, WOULD_BLOCK: no part has come; NO_SUCH_CALL, WRONG_THREAD, FORKED, IO.
+ *
+ * # Safety
+ * `channel` is NULL or a live channel; `part_out` is NULL or writable.
+ */
+int clc_channel_take_part(struct clc_channel *channel,
+                          struct clc_call_handle handle,
+                          uint64_t timeout_ns,
+                          struct clc_bytes *part_out);
+
+/**
+ * How a streamed call has ended, turning the channel for at most `timeout_ns` until it has; parts that were not taken are dropped. The handle
+ * ends with it.
+ *
+ * Errors: NULL_ARGUMENT, WOULD_BLOCK: it has not ended; NO_SUCH_CALL, WRONG_THREAD, FORKED, IO; CALL_FAILED: it has ended, its status is not OK, and
+ * `*result_out` is written.
+ *
+ * # Safety
+ * `channel` is NULL or a live channel; `result_out` is NULL or writable.
+ */
+clc_status clc_channel_stream_status(struct clc_channel *channel,
+                                     struct clc_call_handle handle,
+                                     uint64_t timeout_ns,
+                                     struct clc_call_result *result_out);
+
+/**
+ * Cancels a streamed call and forgets it. Does nothing for NULL, and for one that was ended.
+ *
+ * # Safety
+ * `channel` is NULL or a live channel.
+ */
+void clc_channel_stream_drop(struct clc_channel *channel, struct clc_call_handle handle);
+
+/**
+ * A streamed call on which something came since it was told: parts, room for them, its end. 1 and its token; 0 when there is none.
+ *
+ * Errors: NULL_ARGUMENT, FORKED.
+ *
+ * # Safety
+ * `channel` is NULL or a live channel; `token_out` is NULL or writable.
+ */
+int clc_channel_stirred(struct clc_channel *channel,
+                        uint64_t *token_out);
 
 /**
  * Binds a socket for plain datagrams of IPv4 on every address of this machine; port 0 lets the system choose. They are neither

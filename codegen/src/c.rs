@@ -1,5 +1,7 @@
 //! Stubs in C, on `clustercore.h` and messages of protobuf-c.
 
+mod streamed;
+
 use crate::model::{Method, Model, Service, Type, stem};
 use heck::{ToShoutySnakeCase as _, ToSnakeCase as _};
 use prost_types::compiler::code_generator_response::File;
@@ -33,6 +35,10 @@ fn header(model: &Model) -> String {
     for service in &model.services {
         let prefix = prefix(service);
         for method in &service.methods {
+            if method.is_streamed() {
+                streamed::declare(&mut out, service, &prefix, method);
+                continue;
+            }
             let text = if method.doc.is_empty() {
                 format!("Calls {}/{}.", service.full_name, method.name)
             } else {
@@ -59,6 +65,10 @@ fn header(model: &Model) -> String {
             service.full_name
         );
         for method in &service.methods {
+            if method.is_streamed() {
+                streamed::member(&mut out, method);
+                continue;
+            }
             let _ = write!(
                 out,
                 "    uint32_t (*{})(void *user, const clc_call_context *context, const {} *request, {} *reply,\n        \
@@ -71,7 +81,8 @@ fn header(model: &Model) -> String {
         let _ = write!(
             out,
             "    /* Given to each handler. */\n    void *user;\n}} {prefix}_handlers;\n\n/* Adds {} to a server; `handlers` must live as \
-             long as it. `place` is a clc_call_place.\n * Errors: as clc_call_server_add. */\nclc_status {prefix}_serve(clc_call_server *server, \
+             long as it. `place` is a clc_call_place, where those that are not \
+             streamed run.\n * Errors: as clc_call_server_add. */\nclc_status {prefix}_serve(clc_call_server *server, \
              const {prefix}_handlers *handlers, uint32_t place);\n",
             service.full_name
         );
@@ -90,15 +101,33 @@ fn source(model: &Model) -> String {
     for service in &model.services {
         let prefix = prefix(service);
         for method in &service.methods {
+            if method.is_streamed() {
+                streamed::define(&mut out, service, &prefix, method);
+                continue;
+            }
             calls(&mut out, service, &prefix, method);
             handler(&mut out, &prefix, method);
         }
-        let _ = write!(
-            out,
-            "\nclc_status {prefix}_serve(clc_call_server *server, const {prefix}_handlers *handlers, uint32_t place) {{\n    \
-             static const clc_method methods[] = {{\n"
-        );
-        for method in &service.methods {
+        serve(&mut out, service, &prefix);
+    }
+    out
+}
+
+fn serve(out: &mut String, service: &Service, prefix: &str) {
+    let _ = write!(
+        out,
+        "\nclc_status {prefix}_serve(clc_call_server *server, const {prefix}_handlers *handlers, uint32_t place) {{\n    \
+         if (handlers == NULL) return CLC_ERROR_NULL_ARGUMENT;\n    clc_status status = CLC_OK;\n"
+    );
+    let (streamed, whole): (Vec<&Method>, Vec<&Method>) =
+        service.methods.iter().partition(|method| method.is_streamed());
+    let name = &service.full_name;
+    let mut add = |methods: &[&Method], kind: &str, array: &str, call: &str| {
+        if methods.is_empty() {
+            return;
+        }
+        let _ = writeln!(out, "    static const {kind} {array}[] = {{");
+        for method in methods {
             let _ = writeln!(
                 out,
                 "        {{\"{}\", {prefix}_{}_handle}},",
@@ -106,14 +135,20 @@ fn source(model: &Model) -> String {
                 method.name.to_snake_case()
             );
         }
-        let _ = write!(
-            out,
-            "    }};\n    if (handlers == NULL) return CLC_ERROR_NULL_ARGUMENT;\n    return clc_call_server_add(server, \"{}\", methods, \
-             sizeof methods / sizeof *methods, place,\n        (void *)handlers);\n}}\n",
-            service.full_name
-        );
+        let _ = write!(out, "    }};\n    if (status == CLC_OK) {{\n        status = {call};\n    }}\n");
+    };
+    let call = format!(
+        "clc_call_server_add(server, \"{name}\", methods, sizeof methods / sizeof *methods, place,\n            (void *)handlers)"
+    );
+    add(&whole, "clc_method", "methods", &call);
+    let call = format!(
+        "clc_call_server_add_streamed(server, \"{name}\", streamed, sizeof streamed / sizeof *streamed,\n            (void *)handlers)"
+    );
+    add(&streamed, "clc_streamed_method", "streamed", &call);
+    if whole.is_empty() {
+        out.push_str("    (void)place;\n");
     }
-    out
+    out.push_str("    return status;\n}\n");
 }
 
 fn calls(out: &mut String, service: &Service, prefix: &str, method: &Method) {

@@ -31,6 +31,10 @@ pub struct Method {
     pub reply: Type,
     /// May be executed twice as well as once: `option idempotency_level`.
     pub is_idempotent: bool,
+    /// `stream` before its request.
+    pub takes_many: bool,
+    /// `stream` before its reply.
+    pub gives_many: bool,
 }
 
 /// A message type.
@@ -49,7 +53,7 @@ pub struct Type {
 pub struct ModelError(pub String);
 
 impl Model {
-    /// Errors: a method with streams, a type that is not among `all`.
+    /// Errors: a type that is not among `all`.
     pub fn of(file: &FileDescriptorProto, all: &[FileDescriptorProto]) -> Result<Model, ModelError> {
         let comments = |path: &[i32]| {
             let info = file.source_code_info.as_ref();
@@ -111,10 +115,6 @@ impl Method {
         all: &[FileDescriptorProto],
         doc: Vec<String>,
     ) -> Result<Method, ModelError> {
-        if method.client_streaming() || method.server_streaming() {
-            let text = "streams of messages have no stubs; send large bytes in one message, or parts by the streamed call";
-            return Err(ModelError(format!("{at}: {text}")));
-        }
         let level = method
             .options
             .as_ref()
@@ -127,7 +127,14 @@ impl Method {
             request: find(method.input_type())?,
             reply: find(method.output_type())?,
             is_idempotent: level != IdempotencyLevel::IdempotencyUnknown,
+            takes_many: method.client_streaming(),
+            gives_many: method.server_streaming(),
         })
+    }
+
+    /// Whether its calls have parts.
+    pub fn is_streamed(&self) -> bool {
+        self.takes_many || self.gives_many
     }
 }
 

@@ -1,5 +1,7 @@
 //! Stubs in Python, on `clustercore` and messages of protoc.
 
+mod streamed;
+
 use crate::model::{Method, Model, Service, Type, stem};
 use heck::ToSnakeCase as _;
 use prost_types::compiler::code_generator_response::File;
@@ -8,11 +10,10 @@ use std::fmt::Write as _;
 
 /// `FILE_clustercore.py`, beside `FILE_pb2.py`.
 pub fn files(model: &Model) -> Vec<File> {
-    let mut out = format!(
-        "\"\"\"Stubs of {}, made by protoc-gen-clustercore; do not edit.\"\"\"\n\nfrom collections.abc import Awaitable, Callable\n\n\
-         from clustercore import CallContext, CallServer, Channel, call_failed\nfrom clustercore.aio import Calls\n\n",
-        model.file
-    );
+    let mut out =
+        format!("\"\"\"Stubs of {}, made by protoc-gen-clustercore; do not edit.\"\"\"\n\n", model.file);
+    let is_streamed = model.services.iter().flat_map(|service| &service.methods).any(Method::is_streamed);
+    out.push_str(if is_streamed { streamed::IMPORTS } else { IMPORTS });
     let types = model.services.iter().flat_map(|service| &service.methods);
     let modules: BTreeSet<&str> =
         types.flat_map(|method| [&method.request, &method.reply]).map(|of| of.file.as_str()).collect();
@@ -29,6 +30,9 @@ pub fn files(model: &Model) -> Vec<File> {
         client(&mut out, service, true);
         register(&mut out, service);
     }
+    if is_streamed {
+        out.push_str(streamed::HELPERS);
+    }
     vec![File {
         name: Some(format!("{}_clustercore.py", model.stem())),
         content: Some(out),
@@ -41,12 +45,12 @@ fn base(out: &mut String, service: &Service) {
     doc(out, "    ", &service.doc, &format!("Serves {}: override its methods.", service.full_name));
     for method in &service.methods {
         let Method { name, request, reply, .. } = method;
-        let _ = write!(
-            out,
-            "\n    def {name}(self, request: {}, context: CallContext) -> {}:\n",
-            class(request),
-            class(reply)
-        );
+        let request = match method.takes_many {
+            true => format!("requests: Iterator[{}]", class(request)),
+            false => format!("request: {}", class(request)),
+        };
+        let reply = if method.gives_many { format!("Iterator[{}]", class(reply)) } else { class(reply) };
+        let _ = write!(out, "\n    def {name}(self, {request}, context: CallContext) -> {reply}:\n");
         doc(out, "        ", &method.doc, &format!("Executes {}/{name}.", service.full_name));
         let _ = writeln!(out, "        raise call_failed(\"UNIMPLEMENTED\", \"{name} is not implemented\")");
     }
@@ -67,6 +71,10 @@ fn client(out: &mut String, service: &Service, is_async: bool) {
         "\n    def __init__(self, channel: {channel}) -> None:\n        self._channel = channel\n"
     );
     for method in &service.methods {
+        if method.is_streamed() {
+            streamed::call(out, service, method, is_async);
+            continue;
+        }
         let Method { name, request, reply, .. } = method;
         let _ = write!(
             out,
@@ -91,13 +99,18 @@ fn register(out: &mut String, service: &Service) {
     let function = service.name.to_snake_case();
     let _ = write!(
         out,
-        "\n\ndef {function}_methods(service: {}) -> dict[str, Callable[[CallContext, bytes], bytes]]:\n    \
+        "\n\ndef {function}_methods(service: {}) -> dict[str, Callable[..., object]]:\n    \
          \"\"\"The methods of {} as CallServer.add takes them.\"\"\"\n",
         service.name, service.full_name
     );
     let mut names = Vec::new();
     for method in &service.methods {
         let inner = method.name.to_snake_case();
+        names.push(format!("\"{}\": {inner}", method.name));
+        if method.is_streamed() {
+            streamed::handler(out, method, false);
+            continue;
+        }
         let _ = write!(
             out,
             "\n    def {inner}(context: CallContext, arguments: bytes) -> bytes:\n        \
@@ -105,7 +118,6 @@ fn register(out: &mut String, service: &Service) {
             class(&method.request),
             method.name
         );
-        names.push(format!("\"{}\": {inner}", method.name));
     }
     let _ = write!(out, "\n    return {{{}}}\n", names.join(", "));
     let _ = write!(
@@ -117,12 +129,17 @@ fn register(out: &mut String, service: &Service) {
     );
     let _ = write!(
         out,
-        "\n\ndef {function}_coroutines(service: object) -> dict[str, Callable[[CallContext, bytes], Awaitable[bytes]]]:\n    \
+        "\n\ndef {function}_coroutines(service: object) -> dict[str, Callable[..., object]]:\n    \
          \"\"\"The methods of an object whose methods are coroutines, as clustercore.aio.serve takes them.\"\"\"\n"
     );
     let mut names = Vec::new();
     for method in &service.methods {
         let inner = method.name.to_snake_case();
+        names.push(format!("\"{}\": {inner}", method.name));
+        if method.is_streamed() {
+            streamed::handler(out, method, true);
+            continue;
+        }
         let _ = write!(
             out,
             "\n    async def {inner}(context: CallContext, arguments: bytes) -> bytes:\n        \
@@ -131,7 +148,6 @@ fn register(out: &mut String, service: &Service) {
             class(&method.request),
             method.name
         );
-        names.push(format!("\"{}\": {inner}", method.name));
     }
     let _ = write!(out, "\n    return {{{}}}\n", names.join(", "));
     if !out.contains("\ndef _read(") {
@@ -160,3 +176,6 @@ fn doc(out: &mut String, indent: &str, doc: &[String], otherwise: &str) {
     let end = if lines.len() > 1 { format!("\n{indent}") } else { String::new() };
     let _ = writeln!(out, "{indent}\"\"\"{text}{end}\"\"\"");
 }
+
+const IMPORTS: &str = "from collections.abc import Callable\n\n\
+     from clustercore import CallContext, CallServer, Channel, call_failed\nfrom clustercore.aio import Calls\n\n";

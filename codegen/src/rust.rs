@@ -1,5 +1,7 @@
 //! Stubs in Rust, on `clustercore::calls` and messages of prost.
 
+mod streamed;
+
 use crate::model::{Method, Model, Service, Type};
 use heck::{ToSnakeCase as _, ToUpperCamelCase as _};
 use prost_types::compiler::code_generator_response::File;
@@ -12,6 +14,10 @@ pub fn files(model: &Model) -> Vec<File> {
         trait_of(&mut out, model, service);
         register(&mut out, model, service);
         client(&mut out, model, service);
+        for method in service.methods.iter().filter(|method| method.is_streamed()) {
+            put(&mut out, "", &streamed::parts(model, service, method));
+            put(&mut out, "", &streamed::made(model, service, method));
+        }
     }
     let package = if model.package.is_empty() { "_" } else { &model.package };
     vec![File { name: Some(format!("{package}.services.rs")), content: Some(out), ..File::default() }]
@@ -27,20 +33,20 @@ fn trait_of(out: &mut String, model: &Model, service: &Service) {
             put(out, "", &[String::new()]);
         }
         docs(out, "    ", &method.doc, &format!("Executes `{}/{}`.", service.full_name, method.name));
-        put(
-            out,
-            "    ",
-            &[
-                format!("fn {}(", method.name.to_snake_case()),
-                String::from("    &self,"),
-                String::from("    context: &::clustercore::calls::Context<'_>,"),
-                format!("    request: {},", path(model, &method.request)),
-                format!(
-                    ") -> ::core::result::Result<{}, ::clustercore::calls::Failure>;",
-                    path(model, &method.reply)
-                ),
-            ],
-        );
+        let mut lines = vec![
+            format!("fn {}(", method.name.to_snake_case()),
+            String::from("    &self,"),
+            String::from("    context: &::clustercore::calls::Context<'_>,"),
+        ];
+        if !method.takes_many {
+            lines.push(format!("    request: {},", path(model, &method.request)));
+        }
+        if method.is_streamed() {
+            lines.push(format!("    parts: &{}<'_>,", streamed::parts_name(service, method)));
+        }
+        let reply = if method.gives_many { String::from("()") } else { path(model, &method.reply) };
+        lines.push(format!(") -> ::core::result::Result<{reply}, ::clustercore::calls::Failure>;"));
+        put(out, "    ", &lines);
     }
     put(out, "", &[String::from("}")]);
 }
@@ -59,6 +65,10 @@ fn register(out: &mut String, _model: &Model, service: &Service) {
         ],
     );
     for method in &service.methods {
+        if method.is_streamed() {
+            put(out, "        ", &streamed::register(service, method));
+            continue;
+        }
         put(
             out,
             "        ",
@@ -95,7 +105,7 @@ fn client(out: &mut String, model: &Model, service: &Service) {
         &[
             String::new(),
             format!(
-                "/// Calls `{}` on a channel. Each method returns a future of its reply.",
+                "/// Calls `{}` on a channel. Each method returns a future of its reply, a streamed one its call.",
                 service.full_name
             ),
             String::from("#[derive(Clone)]"),
@@ -118,7 +128,12 @@ fn client(out: &mut String, model: &Model, service: &Service) {
     for method in &service.methods {
         put(out, "", &[String::new()]);
         docs(out, "    ", &method.doc, &format!("Calls `{}/{}`.", service.full_name, method.name));
-        put(out, "    ", &call(model, service, method));
+        let lines = if method.is_streamed() {
+            streamed::call(model, service, method)
+        } else {
+            call(model, service, method)
+        };
+        put(out, "    ", &lines);
     }
     put(out, "", &[String::from("}")]);
 }

@@ -90,9 +90,53 @@ fn only_the_idempotent_method_is_called_again() {
 fn what_cannot_be_done_is_said() {
     let error = answer("lang=cobol", SOURCE).error.unwrap();
     assert!(error.contains("lang=cobol") && error.contains("lang=rust"), "{error}");
-    let streams = "syntax = \"proto3\";\nservice S { rpc Many(stream M) returns (M); }\nmessage M {}\n";
-    let error = answer("lang=c", streams).error.unwrap();
-    assert!(error.contains("S.Many"), "{error}");
+}
+
+#[test]
+fn streams_have_stubs_in_each_language_and_each_direction() {
+    let source = "syntax = \"proto3\";\npackage p;\nservice S { rpc Up(stream M) returns (M);\n rpc Down(M) returns (stream M);\n \
+        rpc Both(stream M) returns (stream M); }\nmessage M {}\n";
+    for (language, parts) in [
+        (
+            "rust",
+            &[
+                "parts: &SUpParts<'_>,\n    ) -> ::core::result::Result<M,",
+                "request: M,\n        parts: &SDownParts<'_>,\n    ) -> ::core::result::Result<(),",
+                "pub fn both(\n        &self,\n        call:",
+                ".streamed(\"Both\"",
+            ][..],
+        ),
+        (
+            "c",
+            &[
+                "p_s_up_send(",
+                "p_s_up_status(",
+                "p_s_down_take(",
+                "p_s_both_parts_next(",
+                "p_s_both_parts_send(",
+                "clc_call_server_add_streamed(server, \"p.S\"",
+            ],
+        ),
+        (
+            "python",
+            &[
+                "def Up(self, requests: Iterator[",
+                "def Down(self, request: ",
+                "@streamed\n    async def both(",
+                "async for reply in service.Both(",
+                "return _async_replies(",
+            ],
+        ),
+    ] {
+        let answer = answer(&format!("lang={language}"), source);
+        assert_eq!(answer.error, None);
+        let all: String = answer.file.iter().map(|file| file.content()).collect();
+        for part in parts {
+            assert!(all.contains(part), "{language} lacks {part}:\n{all}");
+        }
+        let missing = ["p_s_down_send(", "p_s_up_take(", "p_s_both_status("];
+        assert!(missing.iter().all(|part| !all.contains(part)), "{all}");
+    }
 }
 
 #[test]

@@ -1,68 +1,21 @@
 //! Calls over real sockets, on both kernel drivers: servers in threads of their own, channels in the test's.
 
+#[allow(dead_code, reason = "each test uses what it needs")]
+mod serving;
+
+use clustercore::Code;
 use clustercore::calls::{
-    CallConfig, CallFailure, Channel, ChannelConfig, ChannelInterceptor, Context, Failure, Health,
-    Interceptor, Metadata, Names, Outcome, Place, RetryPolicy, Server, ServerConfig, Service, Status,
-    health_request, is_serving,
+    CallConfig, CallFailure, Channel, ChannelConfig, ChannelInterceptor, Context, Failure, Interceptor,
+    Metadata, Names, Outcome, Place, RetryPolicy, Server, ServerConfig, Service, Status, health_request,
+    is_serving,
 };
 use clustercore::io::DriverChoice;
 use clustercore::proto::rpc;
 use clustercore::security::{Access, Mode, PrivateKey};
-use clustercore::{Code, EndpointConfig, Shard};
-use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, mpsc};
-use std::thread::JoinHandle;
+use serving::{LOOPBACK, Running, channel, within};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
-
-const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
-
-/// A server in a thread of its own, until it is dropped.
-struct Running {
-    address: SocketAddr,
-    health: Health,
-    is_over: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Running {
-    fn start(choice: DriverChoice, make: impl FnOnce() -> Server + Send + 'static) -> Running {
-        Running::start_at(choice, LOOPBACK, None, make)
-    }
-
-    fn start_at(
-        choice: DriverChoice,
-        address: SocketAddr,
-        security: Option<Mode>,
-        make: impl FnOnce() -> Server + Send + 'static,
-    ) -> Running {
-        let is_over = Arc::new(AtomicBool::new(false));
-        let flag = Arc::clone(&is_over);
-        let (tell, told) = mpsc::channel();
-        let thread = std::thread::spawn(move || {
-            let mut server = make();
-            let mut shard = Shard::builder().driver(choice).build().unwrap();
-            let config =
-                EndpointConfig { calls: Some(rpc::Config::default()), security, ..EndpointConfig::default() };
-            let endpoint = shard.open_endpoint(address, config).unwrap();
-            tell.send((shard.endpoint_address(endpoint).unwrap(), server.health().clone())).unwrap();
-            while !flag.load(Ordering::Relaxed) {
-                server.turn(&mut shard, Some(Duration::from_millis(5))).unwrap();
-            }
-        });
-        let (address, health) = told.recv().unwrap();
-        Running { address, health, is_over, thread: Some(thread) }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.is_over.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            thread.join().unwrap();
-        }
-    }
-}
 
 fn echo(place: Place) -> Service {
     Service::new("test.Echo").method("Echo", place, |_, arguments, results| {
@@ -75,15 +28,6 @@ fn with(service: Service) -> Server {
     let mut server = Server::new(ServerConfig { workers: 2, queue_max: 4 });
     server.add(service).unwrap();
     server
-}
-
-fn channel(choice: DriverChoice, address: SocketAddr) -> Channel {
-    let config = ChannelConfig { driver: choice, ..ChannelConfig::default() };
-    Channel::open(&address.to_string(), &Names::new(), config).unwrap()
-}
-
-fn within(seconds: u64) -> CallConfig {
-    CallConfig { timeout: Some(Duration::from_secs(seconds)), ..CallConfig::default() }
 }
 
 fn call(channel: &Channel, method: &str, arguments: &[u8]) -> Result<Vec<u8>, CallFailure> {

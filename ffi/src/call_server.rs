@@ -22,9 +22,9 @@ pub struct clc_call_server {
     state: Mutex<Serving>,
 }
 
-struct Serving {
+pub(crate) struct Serving {
     shard: Shard,
-    server: Server,
+    pub(crate) server: Server,
 }
 
 /// How to open a server. 0 means the default in every field but the first.
@@ -179,10 +179,10 @@ pub unsafe extern "C" fn clc_call_server_address(
     })
 }
 
-/// Adds a service of `count` methods, `package.Service`. Their handlers get `user`; with CLC_CALL_PLACE_WORKER they run on several
-/// threads at a time. What `user` points to must live until the server is freed.
+/// Adds a service of `count` methods, `package.Service`, or more methods to one that is there. Their handlers get `user`; with
+/// CLC_CALL_PLACE_WORKER they run on several threads at a time. What `user` points to must live until the server is freed.
 ///
-/// Errors: NULL_ARGUMENT, INVALID_ARGUMENT, BAD_CONFIGURATION (it is there already), WRONG_THREAD, FORKED.
+/// Errors: NULL_ARGUMENT, INVALID_ARGUMENT, BAD_CONFIGURATION (a method is there already), WRONG_THREAD, FORKED.
 ///
 /// # Safety
 /// `server` is NULL or a live server; `service` is NULL or NUL-terminated; `methods` has `count` readable ones; the handlers may be called
@@ -391,7 +391,7 @@ pub unsafe extern "C" fn clc_call_reply_text(reply: *mut clc_call_reply, text: *
 }
 
 impl clc_call_server {
-    fn with<T>(&self, act: impl FnOnce(&mut Serving) -> Result<T>) -> Result<T> {
+    pub(crate) fn with<T>(&self, act: impl FnOnce(&mut Serving) -> Result<T>) -> Result<T> {
         self.birth.check()?;
         match self.state.try_lock() {
             Ok(mut state) => act(&mut state),
@@ -408,7 +408,7 @@ impl clc_call_server {
 }
 
 /// The caller's pointer, which its handlers share between threads as the caller has promised.
-struct User(*mut c_void);
+pub(crate) struct User(pub(crate) *mut c_void);
 
 // SAFETY: never looked at here; the contract of `clc_call_server_add` lets handlers have it on any thread.
 unsafe impl Send for User {}
@@ -425,11 +425,21 @@ fn call(
     arguments: &[u8],
     results: &mut Vec<u8>,
 ) -> std::result::Result<(), Failure> {
+    outcome(context, results, |context, reply| {
+        // SAFETY: the handler's contract is its caller's, per `clc_call_server_add`; context, arguments and reply outlive the call, and a
+        // `clc_call_context` stands for a `Context`.
+        unsafe { handler(user, context, arguments.into(), reply) }
+    })
+}
+
+/// What a handler has returned and written.
+pub(crate) fn outcome(
+    context: &Context<'_>,
+    results: &mut Vec<u8>,
+    run: impl FnOnce(*const clc_call_context, *mut clc_call_reply) -> u32,
+) -> std::result::Result<(), Failure> {
     let mut reply = clc_call_reply { results: std::mem::take(results), text: String::new() };
-    let context = (&raw const *context).cast::<clc_call_context>();
-    // SAFETY: the handler's contract is its caller's, per `clc_call_server_add`; context, arguments and reply outlive the call, and a
-    // `clc_call_context` stands for a `Context`.
-    let code = unsafe { handler(user, context, arguments.into(), &raw mut reply) };
+    let code = run((&raw const *context).cast::<clc_call_context>(), &raw mut reply);
     *results = reply.results;
     match u8::try_from(code).map(Status::from_code) {
         Ok(Status::Ok) => Ok(()),

@@ -3,6 +3,7 @@
 use crate::fork::Birth;
 use crate::options::{self, Options, one_of, or};
 use crate::status::{boundary, boundary_quiet, boundary_value, null};
+use crate::stream::Streams;
 use crate::text::{c_string, optional, required};
 use crate::{clc_bytes, clc_status};
 use clustercore::calls::{
@@ -19,8 +20,9 @@ use std::time::{Duration, Instant};
 
 /// Calls to the servers of a name. It belongs to the thread of its first turn (or blocking call): others get WRONG_THREAD then.
 pub struct clc_channel {
-    birth: Birth,
-    channel: Channel,
+    pub(crate) birth: Birth,
+    pub(crate) channel: Channel,
+    pub(crate) streams: Streams,
     /// What was handed out last and is lent until the next call.
     lent: Mutex<Lent>,
 }
@@ -181,7 +183,12 @@ pub unsafe extern "C" fn clc_channel_open(
             ..ChannelConfig::default()
         };
         let channel = Channel::open(name, &names, config)?;
-        *out = Box::into_raw(Box::new(clc_channel { birth: Birth::here(), channel, lent: Mutex::default() }));
+        *out = Box::into_raw(Box::new(clc_channel {
+            birth: Birth::here(),
+            channel,
+            streams: Streams::default(),
+            lent: Mutex::default(),
+        }));
         Ok(())
     })
 }
@@ -369,7 +376,13 @@ pub unsafe extern "C" fn clc_channel_free(channel: *mut clc_channel) {
 }
 
 impl clc_channel {
-    fn lend(&self, ended: Ended) -> clc_call_result {
+    pub(crate) fn lend_part(&self, part: Vec<u8>) -> clc_bytes {
+        let mut lent = self.lent.lock().unwrap_or_else(PoisonError::into_inner);
+        lent.results = part;
+        clc_bytes::from(&lent.results[..])
+    }
+
+    pub(crate) fn lend(&self, ended: Ended) -> clc_call_result {
         let mut lent = self.lent.lock().unwrap_or_else(PoisonError::into_inner);
         let (status, outcome) = match ended {
             Ok(Reply { results, .. }) => {
@@ -392,7 +405,7 @@ impl clc_channel {
 
 /// # Safety
 /// `options` is NULL or a struct of the size that it says, with as many readable pairs as it says.
-unsafe fn call_config(options: *const clc_call_options) -> Result<CallConfig> {
+pub(crate) unsafe fn call_config(options: *const clc_call_options) -> Result<CallConfig> {
     // SAFETY: the same contract.
     let options = unsafe { options::read(options) }?;
     let mut metadata = Metadata::new();

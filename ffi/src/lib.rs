@@ -13,6 +13,7 @@
 //! | `socket`, `endpoint`, `endpoint_options`, `endpoint_report` | plain datagrams and reliable ones, of a shard |
 //! | `message`, `connection_event` | what has arrived through them, and what became of connections |
 //! | `channel`, `call_server` | remote procedure calls, made and served |
+//! | `stream`, `call_parts` | those that are streamed |
 //! | `ip_port`, `udp` | addresses as numbers; four calls on datagrams for small programs |
 //! | `event`, `log` | what it has to say |
 //! | `scaler`, `auto_thresholds` | the machine that decides when to borrow a back end; thresholds that are learnt |
@@ -25,6 +26,7 @@
 
 mod auto_thresholds;
 mod backend;
+mod call_parts;
 mod call_server;
 mod channel;
 mod connection_event;
@@ -52,12 +54,14 @@ mod shard;
 mod shard_options;
 mod socket;
 mod status;
+mod stream;
 mod text;
 mod udp;
 mod version;
 
 pub use auto_thresholds::*;
 pub use backend::*;
+pub use call_parts::*;
 pub use call_server::*;
 pub use channel::*;
 pub use connection_event::*;
@@ -84,6 +88,7 @@ pub use shard::*;
 pub use shard_options::*;
 pub use socket::*;
 pub use status::*;
+pub use stream::*;
 pub use text::clc_address;
 pub use udp::*;
 pub use version::*;

@@ -19,7 +19,7 @@ import warnings
 from typing import TypeAlias
 
 from clustercore import errors
-from clustercore._calls import call_failed
+from clustercore._calls import call_failed, streamed
 from clustercore._errors import (
     AddressInUse,
     AddressNotAvailable,
@@ -93,6 +93,7 @@ from clustercore._native import (
     BackendReturned,
     CallContext,
     CallHandle,
+    CallParts,
     CallServer,
     Channel,
     Connected,
@@ -117,6 +118,7 @@ from clustercore._native import (
     Scaler,
     Shard,
     Socket,
+    Stream,
     Writable,
     __version__,
     counters,
@@ -156,6 +158,7 @@ __all__ = [
     "CallContext",
     "CallFailed",
     "CallHandle",
+    "CallParts",
     "CallServer",
     "Cancelled",
     "Channel",
@@ -221,6 +224,7 @@ __all__ = [
     "Shard",
     "Socket",
     "StaleToken",
+    "Stream",
     "Timeout",
     "TooLarge",
     "TooManyBackends",
@@ -241,6 +245,7 @@ __all__ = [
     "probe",
     "public_key_text",
     "resolve",
+    "streamed",
 ]
 
 if IS_DEBUG_BUILD:

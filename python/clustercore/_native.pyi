@@ -29,6 +29,7 @@ __all__ = [
     "BackendReturned",
     "CallContext",
     "CallHandle",
+    "CallParts",
     "CallServer",
     "Channel",
     "Connected",
@@ -53,6 +54,7 @@ __all__ = [
     "Scaler",
     "Shard",
     "Socket",
+    "Stream",
     "Writable",
     "__version__",
     "counters",
@@ -1164,6 +1166,26 @@ class Channel:
         """Makes a call and does not wait: `ended` gives its results, with `owner`, which may be anything.
         Returns what `cancel` takes.
         """
+    def stream(
+        self,
+        method: str,
+        arguments: _Bytes | None = None,
+        parts: Iterable[_Bytes] | None = None,
+        *,
+        timeout: float | None = None,
+        metadata: dict[str, bytes] | None = None,
+        idempotent: bool = False,
+        token: int | None = None,
+    ) -> Stream:
+        """Makes a streamed call of `method`, "package.Service/Method", with `arguments` before any part: the
+        parts of its results are what the Stream yields. `parts` is an iterable of those of its arguments,
+        sent while results are taken; without it, `Stream.send` and `Stream.end` send them. With a
+        `token`, `stirred` tells when something comes.
+        """
+    def stirred(self) -> list[int]:
+        """Tokens of streamed calls on which something came since they were told: parts, room for them,
+        their end.
+        """
     def cancel(self, call: CallHandle) -> None:
         """Asks the server to end a submitted call; how it ends is told as ever. Does nothing when it has
         ended.
@@ -1187,6 +1209,59 @@ class Channel:
 @final
 class CallHandle:
     """Names a submitted call, for `Channel.cancel`."""
+
+@final
+class Stream:
+    """A streamed call: an iterator of the parts of its results. Made by `Channel.stream`; as a context
+    manager it is cancelled at the end of the block when it has not ended.
+
+    The iteration ends with the call, and raises CallFailed when that has failed.
+    """
+
+    def send(self, part: _Bytes) -> None:
+        """Sends a part of the arguments, waiting for room; other threads run meanwhile.
+
+        Raises TooLarge (64 KiB), NoSuchCall (the call has ended: `results` tells how; or its parts have),
+        WrongThread.
+        """
+    def try_send(self, part: _Bytes) -> bool:
+        """Sends a part if there is room for it now. Raises TooLarge, NoSuchCall."""
+    def end(self) -> None:
+        """Sends no more parts. Does nothing when called again."""
+    def try_take(self) -> bytes | None:
+        """The next part of the results if one is there now, else None; see `is_over`."""
+    @property
+    def is_over(self) -> bool:
+        """Whether the call has ended."""
+    def results(self) -> bytes:
+        """What the call has returned besides its parts, waiting for its end; parts that were not taken are
+        dropped. Raises CallFailed.
+        """
+    def cancel(self) -> None:
+        """Asks the server to end the call; how it ends is told as ever. Does nothing when it has ended."""
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> bytes: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *_exception: object) -> None: ...
+
+@final
+class CallParts:
+    """The parts of a streamed call, for its handler: an iterator of those of its arguments. `send` sends
+    those of its results.
+    """
+
+    def send(self, part: _Bytes) -> None:
+        """Sends a part of the results, waiting for room; other threads run meanwhile. Raises CallFailed when
+        nobody waits for the call, or the part is longer than 64 KiB.
+        """
+    def try_send(self, part: _Bytes) -> bool:
+        """Sends a part if there is room for it now. Raises as `send`."""
+    def try_next(self) -> bytes | Literal[False] | None:
+        """The next part of the arguments if one is there now, else None; False when no more come. Raises
+        CallFailed when nobody waits for the call.
+        """
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> bytes: ...
 
 @final
 class CallServer:
@@ -1221,14 +1296,15 @@ class CallServer:
     def add(
         self,
         service: str,
-        methods: Mapping[str, Callable[[CallContext, bytes], bytes] | None],
+        methods: Mapping[str, Callable[..., Any] | None],
         *,
         place: Literal["worker", "loop", "deferred"] = "worker",
     ) -> None:
         """Adds a service "package.Service" of methods: a dictionary of names and handlers, each called
         with a CallContext and the arguments and returning the results, both bytes. What a handler raises
         is the caller's CallFailed: the status of a CallFailed, else UNKNOWN. `place` is "worker", "loop"
-        or "deferred"; handlers of deferred methods may be None.
+        or "deferred"; handlers of deferred methods may be None. Those that `streamed` has made serve
+        streamed calls, on workers when `place` is "loop". A service that is there gets more methods.
 
         Raises BadConfiguration, InvalidArgument, Closed, WrongThread.
         """
@@ -1244,6 +1320,10 @@ class CallServer:
         """Serves for so many seconds, or until a signal ends it; other threads run meanwhile."""
     def deferred(self) -> list[DeferredCall]:
         """Calls of deferred methods that have come, each once: to be answered by `reply`."""
+    def stirred(self) -> list[DeferredCall]:
+        """Deferred streamed calls on which something came since they were told: parts, room for them, their
+        cancellation.
+        """
     def reply(self, call: DeferredCall, results: _Bytes | BaseException) -> bool:
         """Answers a deferred call with results, or with an exception such as CallFailed. False when
         nobody waits for it any more.
@@ -1289,6 +1369,9 @@ class DeferredCall:
     @property
     def arguments(self) -> bytes:
         """Its arguments."""
+    @property
+    def parts(self) -> CallParts | None:
+        """The parts of a streamed one, else None."""
 
 @final
 class Key:

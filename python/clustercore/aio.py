@@ -4,6 +4,7 @@ async for event in aio.events(node): ...
 task = asyncio.create_task(aio.run(shard, on_event, on_message=on_message))
 async for message in aio.messages(shard): ...
 async with aio.Calls(channel) as calls: results = await calls.call(method, arguments)
+async with aio.Calls(channel) as calls: async for part in calls.stream(method, parts=parts): ...
 await aio.serve(server, {"demo.Echo": {"Echo": echo}})
 """
 
@@ -17,8 +18,9 @@ from weakref import WeakSet
 
 from clustercore import Closed, ConnectionEvent, Datagram, Event, Message, Node, Shard, WrongState
 from clustercore._aio_calls import Calls, serve
+from clustercore._aio_streams import AsyncParts, AsyncStream
 
-__all__ = ["Calls", "events", "messages", "next_events", "run", "serve"]
+__all__ = ["AsyncParts", "AsyncStream", "Calls", "events", "messages", "next_events", "run", "serve"]
 
 _awaited: WeakSet[Node] = WeakSet()
 

@@ -1,6 +1,7 @@
 //! Servers of remote procedure calls.
 
 use crate::argument::{address, count, seconds};
+use crate::call_parts::{self, CallParts, is_streamed};
 use crate::channel::metadata_dict;
 use crate::errors::Answer;
 use crate::exit::detached;
@@ -14,8 +15,9 @@ use clustercore::security::PublicKey;
 use clustercore::{Code, EndpointConfig, EndpointId, Error, Result, Shard};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Serves procedures on "ip:port". It belongs to the thread of its first turn: `serve`, or `turn` in a loop of yours.
@@ -28,6 +30,8 @@ use std::time::{Duration, Instant};
 #[pyclass(frozen, module = "clustercore", weakref)]
 pub struct CallServer {
     inner: Guarded<Mutex<Option<Serving>>>,
+    /// Deferred calls with parts that were not replied to.
+    streams: Mutex<HashMap<(EndpointId, CallId), Py<DeferredCall>>>,
     address: String,
 }
 
@@ -71,7 +75,8 @@ impl CallServer {
             workers: count("workers", workers, 1..=1024)?,
             queue_max: count("queue_max", queue_max, 1..=1 << 20)?,
         });
-        Ok(CallServer { inner: Guarded::new(Mutex::new(Some(Serving { shard, server }))), address })
+        let inner = Guarded::new(Mutex::new(Some(Serving { shard, server })));
+        Ok(CallServer { inner, streams: Mutex::default(), address })
     }
 
     /// Where it listens, "ip:port".
@@ -82,7 +87,8 @@ impl CallServer {
 
     /// Adds a service "package.Service" of methods: a dictionary of names and handlers, each called with a CallContext and the arguments
     /// and returning the results, both bytes. What a handler raises is the caller's CallFailed: the status of a CallFailed, else
-    /// UNKNOWN. `place` is "worker", "loop" or "deferred"; handlers of deferred methods may be None.
+    /// UNKNOWN. `place` is "worker", "loop" or "deferred"; handlers of deferred methods may be None. Those that `streamed` has made serve streamed
+    /// calls, on workers when `place` is "loop". A service that is there gets more methods.
     ///
     /// Raises BadConfiguration, InvalidArgument, Closed, WrongThread.
     #[pyo3(signature = (service, methods, *, place="worker"))]
@@ -92,7 +98,14 @@ impl CallServer {
         let mut made = Service::new(service);
         for (name, handler) in methods {
             let name: String = name.extract()?;
-            made = if place == Place::Owner {
+            made = if is_streamed(&handler) && place == Place::Owner {
+                made.deferred_streamed(&name)
+            } else if is_streamed(&handler) {
+                let handler = handler.unbind();
+                made.streamed(&name, move |context, arguments, parts, results| {
+                    Python::attach(|py| call_parts::run(py, &handler, context, arguments, parts, results))
+                })
+            } else if place == Place::Owner {
                 made.deferred(&name)
             } else {
                 let handler = handler.unbind();
@@ -152,16 +165,37 @@ impl CallServer {
                 deadline: call.deadline,
                 is_cancelled: Some(call.is_cancelled),
             };
-            let name = Some((call.endpoint, call.call));
+            let name = (call.endpoint, call.call);
             let arguments = PyBytes::new(py, &call.arguments).unbind();
-            answer.append(DeferredCall { name, context: Py::new(py, context)?, arguments })?;
+            let parts = call.parts.map(|parts| Py::new(py, CallParts::new(parts))).transpose()?;
+            let is_streamed = parts.is_some();
+            let call = DeferredCall { name: Some(name), context: Py::new(py, context)?, arguments, parts };
+            let call = Py::new(py, call)?;
+            if is_streamed {
+                self.streams().insert(name, call.clone_ref(py));
+            }
+            answer.append(call)?;
         }
         Ok(answer)
+    }
+
+    /// Deferred streamed calls on which something came since they were told: parts, room for them, their cancellation.
+    fn stirred<'py>(&self, py: Python<'py>) -> Answer<Bound<'py, PyList>> {
+        let names =
+            self.with(py, |serving| Ok(std::iter::from_fn(|| serving.server.stirred()).collect::<Vec<_>>()))?;
+        let calls: Vec<Py<DeferredCall>> = {
+            let streams = self.streams();
+            names.iter().filter_map(|name| streams.get(name)).map(|call| call.clone_ref(py)).collect()
+        };
+        Ok(PyList::new(py, calls)?)
     }
 
     /// Answers a deferred call with results, or with an exception such as CallFailed. False when nobody waits for it any more.
     fn reply(&self, py: Python<'_>, call: &DeferredCall, results: &Bound<'_, PyAny>) -> Answer<bool> {
         let Some((endpoint, name)) = call.name else { return Ok(false) };
+        let removed = self.streams().remove(&(endpoint, name));
+        // Not under the lock.
+        drop(removed);
         let outcome = match results.extract::<Payload<'_>>() {
             Ok(bytes) => Ok(bytes.as_bytes().to_vec()),
             Err(_) => Err(failure_of(py, &PyErr::from_value(results.clone()))),
@@ -209,6 +243,10 @@ impl CallServer {
 }
 
 impl CallServer {
+    fn streams(&self) -> MutexGuard<'_, HashMap<(EndpointId, CallId), Py<DeferredCall>>> {
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn with<T: Send>(&self, py: Python<'_>, act: impl FnOnce(&mut Serving) -> Result<T> + Send) -> Answer<T> {
         let inner = self.inner.get()?;
         let (result, _busy) = detached(py, || {
@@ -261,6 +299,21 @@ pub struct DeferredCall {
     /// Its arguments.
     #[pyo3(get)]
     arguments: Py<PyBytes>,
+    /// The parts of a streamed one, else None.
+    #[pyo3(get)]
+    parts: Option<Py<CallParts>>,
+}
+
+impl CallContext {
+    pub fn of(py: Python<'_>, context: &Context<'_>) -> PyResult<CallContext> {
+        Ok(CallContext {
+            method: context.method.to_owned(),
+            metadata: metadata_dict(py, context.metadata)?.unbind(),
+            caller: context.caller.map(caller_text),
+            deadline: context.deadline,
+            is_cancelled: None,
+        })
+    }
 }
 
 fn run(
@@ -271,13 +324,7 @@ fn run(
     results: &mut Vec<u8>,
 ) -> std::result::Result<(), Failure> {
     let called = (|| {
-        let context = CallContext {
-            method: context.method.to_owned(),
-            metadata: metadata_dict(py, context.metadata)?.unbind(),
-            caller: context.caller.map(caller_text),
-            deadline: context.deadline,
-            is_cancelled: None,
-        };
+        let context = CallContext::of(py, context)?;
         let answer = handler.bind(py).call1((context, PyBytes::new(py, arguments)))?;
         let bytes: Payload<'_> = answer.extract()?;
         results.extend_from_slice(bytes.as_bytes());
@@ -287,7 +334,7 @@ fn run(
 }
 
 /// What an exception says to the caller.
-fn failure_of(py: Python<'_>, error: &PyErr) -> Failure {
+pub fn failure_of(py: Python<'_>, error: &PyErr) -> Failure {
     let value = error.value(py);
     let status = value.getattr("status").ok().and_then(|status| status.extract::<String>().ok());
     let known = status.and_then(|name| Status::ALL.into_iter().find(|status| status.name() == name));

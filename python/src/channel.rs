@@ -6,6 +6,7 @@ use crate::exit::detached;
 use crate::guard::Guarded;
 use crate::key::{Key, mode};
 use crate::payload::Payload;
+use crate::stream::Stream;
 use clustercore::calls::{
     self, CallConfig, CallFailure, ChannelConfig, Ended, Metadata, MetadataRef, Names, Outcome, RetryPolicy,
 };
@@ -29,7 +30,7 @@ use std::time::{Duration, Instant};
 /// Raises NoSuchService, InsecureAddress, BadConfiguration, BadAddress, BadKey, InvalidArgument.
 #[pyclass(frozen, module = "clustercore", weakref)]
 pub struct Channel {
-    inner: Guarded<calls::Channel>,
+    pub(crate) inner: Guarded<calls::Channel>,
     /// What the owner gave to calls that have not ended, by token.
     owners: Mutex<Owners>,
 }
@@ -149,6 +150,38 @@ impl Channel {
         Ok(CallHandle(channel.submit(method, arguments.as_bytes().to_vec(), config, token as u64)))
     }
 
+    /// Makes a streamed call of `method`, "package.Service/Method", with `arguments` before any part: the parts of its results are what the
+    /// Stream yields. `parts` is an iterable of those of its arguments, sent while results are taken; without it, `Stream.send` and
+    /// `Stream.end` send them. With a `token`, `stirred` tells when something comes.
+    #[pyo3(signature = (method, arguments=None, parts=None, *, timeout=None, metadata=None, idempotent=false, token=None))]
+    #[allow(clippy::too_many_arguments)]
+    fn stream(
+        &self,
+        method: &str,
+        arguments: Option<Payload<'_>>,
+        parts: Option<&Bound<'_, PyAny>>,
+        timeout: Option<f64>,
+        metadata: Option<&Bound<'_, PyDict>>,
+        idempotent: bool,
+        token: Option<u64>,
+    ) -> Answer<Stream> {
+        let channel = self.inner.get()?;
+        let config = call_config(timeout, metadata, idempotent)?;
+        let parts = parts.map(|parts| parts.try_iter()).transpose()?;
+        let arguments = arguments.map_or_else(Vec::new, |bytes| bytes.as_bytes().to_vec());
+        let made = match token {
+            Some(token) => channel.stream_with_token(method, arguments, config, token),
+            None => channel.stream(method, arguments, config),
+        };
+        Ok(Stream::new(channel.clone(), made, parts.map(Bound::unbind)))
+    }
+
+    /// Tokens of streamed calls on which something came since they were told: parts, room for them, their end.
+    fn stirred(&self) -> Answer<Vec<u64>> {
+        let channel = self.inner.get()?;
+        Ok(std::iter::from_fn(|| channel.stirred()).collect())
+    }
+
     /// Asks the server to end a submitted call; how it ends is told as ever. Does nothing when it has ended.
     fn cancel(&self, call: &CallHandle) -> Answer<()> {
         self.inner.get()?.cancel(call.0);
@@ -264,7 +297,7 @@ fn value(py: Python<'_>, ended: &Ended) -> PyResult<Py<PyAny>> {
     }
 }
 
-fn exception(py: Python<'_>, failure: &CallFailure) -> PyResult<PyErr> {
+pub fn exception(py: Python<'_>, failure: &CallFailure) -> PyResult<PyErr> {
     let outcome = match failure.outcome {
         Outcome::Executed => "executed",
         Outcome::NotExecuted => "not executed",
@@ -277,4 +310,4 @@ fn exception(py: Python<'_>, failure: &CallFailure) -> PyResult<PyErr> {
 }
 
 static MAKE_FAILURE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-const SIGNALS_EVERY: Duration = Duration::from_millis(100);
+pub const SIGNALS_EVERY: Duration = Duration::from_millis(100);

@@ -5,6 +5,7 @@
 
 mod argument;
 mod backend;
+mod call_parts;
 mod call_server;
 mod channel;
 mod channel_event;
@@ -30,6 +31,7 @@ mod scaler;
 mod shard;
 mod sink;
 mod socket;
+mod stream;
 mod thresholds;
 
 use pyo3::prelude::*;
@@ -41,6 +43,8 @@ mod _native {
 
     #[pymodule_export]
     use super::backend::{Backend, HealthConfig};
+    #[pymodule_export]
+    use super::call_parts::CallParts;
     #[pymodule_export]
     use super::call_server::{CallContext, CallServer, DeferredCall};
     #[pymodule_export]
@@ -77,6 +81,8 @@ mod _native {
     use super::shard::Shard;
     #[pymodule_export]
     use super::socket::{Datagram, Socket};
+    #[pymodule_export]
+    use super::stream::Stream;
     #[pymodule_export]
     use super::thresholds::{AutoThresholds, default_thresholds};
 

@@ -59,8 +59,56 @@ static uint32_t fail(void *user, const clc_call_context *context, const Clusterc
     return 5;
 }
 
+static int64_t sum_of(const Clustercore__Demo__AddRequest *request) {
+    int64_t sum = 0;
+    for (size_t i = 0; i < request->n_numbers; i++) sum += request->numbers[i];
+    return sum;
+}
+
+static uint32_t running(void *user, const clc_call_context *context, clc_call_parts *parts, clc_call_reply *words) {
+    (void)user, (void)context, (void)words;
+    Clustercore__Demo__AddReply reply = CLUSTERCORE__DEMO__ADD_REPLY__INIT;
+    Clustercore__Demo__AddRequest *request;
+    int got;
+    reply.by = "c";
+    while ((got = clustercore_demo_calculator_running_parts_next(parts, &request)) == 1) {
+        reply.sum += sum_of(request);
+        clustercore__demo__add_request__free_unpacked(request, NULL);
+        if (clustercore_demo_calculator_running_parts_send(parts, &reply) != CLC_OK) break;
+    }
+    return got == 0 ? 0 : clc_call_parts_status(parts);
+}
+
+static uint32_t total(void *user, const clc_call_context *context, clc_call_parts *parts,
+                      Clustercore__Demo__AddReply *reply, clc_call_reply *words) {
+    (void)user, (void)context, (void)words;
+    Clustercore__Demo__AddRequest *request;
+    int got;
+    while ((got = clustercore_demo_calculator_total_parts_next(parts, &request)) == 1) {
+        reply->sum += sum_of(request);
+        clustercore__demo__add_request__free_unpacked(request, NULL);
+    }
+    return got == 0 ? 0 : clc_call_parts_status(parts);
+}
+
+static uint32_t each(void *user, const clc_call_context *context, const Clustercore__Demo__AddRequest *request,
+                     clc_call_parts *parts, clc_call_reply *words) {
+    (void)user, (void)context, (void)words;
+    Clustercore__Demo__AddReply reply = CLUSTERCORE__DEMO__ADD_REPLY__INIT;
+    for (size_t i = 0; i < request->n_numbers; i++) {
+        reply.sum = request->numbers[i];
+        if (clustercore_demo_calculator_each_parts_send(parts, &reply) != CLC_OK) return clc_call_parts_status(parts);
+    }
+    return 0;
+}
+
 static int serve(void) {
-    static const clustercore_demo_calculator_handlers handlers = {.add = add, .measure = measure, .fail = fail};
+    static const clustercore_demo_calculator_handlers handlers = {.add = add,
+                                                                  .measure = measure,
+                                                                  .fail = fail,
+                                                                  .running = running,
+                                                                  .total = total,
+                                                                  .each = each};
     clc_call_server *server = NULL;
     clc_address address;
     check(clc_call_server_open("127.0.0.1:0", NULL, &server));
@@ -72,6 +120,53 @@ static int serve(void) {
     while (poll(&input, 1, 0) == 0) check(clc_call_server_turn(server, SECOND_NS / 50));
     clc_call_server_free(server);
     return 0;
+}
+
+static void stream(clc_channel *channel, const clc_call_options *within) {
+    Clustercore__Demo__AddRequest request = CLUSTERCORE__DEMO__ADD_REQUEST__INIT;
+    Clustercore__Demo__AddReply *reply = NULL;
+    clc_call_handle handle;
+    clc_call_result result;
+    int64_t number;
+    request.numbers = &number;
+    request.n_numbers = 1;
+    check(clustercore_demo_calculator_running(channel, within, 1, &handle));
+    printf("running");
+    for (number = 1; number <= 5; number++) {
+        check(clustercore_demo_calculator_running_send(channel, handle, &request, CLC_NEVER_NS));
+        if (clustercore_demo_calculator_running_take(channel, handle, CLC_NEVER_NS, &reply) != 1) exit(1);
+        printf(" %" PRId64, reply->sum);
+        clustercore__demo__add_reply__free_unpacked(reply, NULL);
+    }
+    check(clc_channel_end_parts(channel, handle));
+    check(clc_channel_stream_status(channel, handle, CLC_NEVER_NS, &result));
+    printf(": ok\n");
+
+    /* More than may be under way at a time, both ways. */
+    number = 1;
+    check(clustercore_demo_calculator_total(channel, within, 2, &handle));
+    for (int i = 0; i < 20000; i++) {
+        check(clustercore_demo_calculator_total_send(channel, handle, &request, CLC_NEVER_NS));
+    }
+    check(clc_channel_end_parts(channel, handle));
+    check(clustercore_demo_calculator_total_status(channel, handle, CLC_NEVER_NS, &reply, &result));
+    printf("total %" PRId64 "\n", reply->sum);
+    clustercore__demo__add_reply__free_unpacked(reply, NULL);
+
+    static int64_t ones[20000];
+    for (int i = 0; i < 20000; i++) ones[i] = 1;
+    request.numbers = ones;
+    request.n_numbers = 20000;
+    int64_t sum = 0;
+    int count = 0;
+    check(clustercore_demo_calculator_each(channel, &request, within, 3, &handle));
+    while (clustercore_demo_calculator_each_take(channel, handle, CLC_NEVER_NS, &reply) == 1) {
+        sum += reply->sum;
+        count++;
+        clustercore__demo__add_reply__free_unpacked(reply, NULL);
+    }
+    check(clc_channel_stream_status(channel, handle, CLC_NEVER_NS, &result));
+    printf("each %" PRId64 " in %d: ok\n", sum, count);
 }
 
 static int call(const char *address) {
@@ -126,7 +221,7 @@ static int call(const char *address) {
         request.n_numbers = 2;
         check(clustercore_demo_calculator_add_submit(channel, &request, &within, (uint64_t)number, NULL));
     }
-    int64_t total = 0;
+    int64_t sums = 0;
     for (int ended = 0; ended < 200;) {
         check(clc_channel_turn(channel, SECOND_NS / 10));
         uint64_t token;
@@ -134,12 +229,13 @@ static int call(const char *address) {
             if (result.status != 0) return fprintf(stderr, "%s\n", result.text), 1;
             sum = clustercore__demo__add_reply__unpack(NULL, result.results.len, result.results.data);
             if (sum == NULL) return 1;
-            total += sum->sum;
+            sums += sum->sum;
             ended++;
             clustercore__demo__add_reply__free_unpacked(sum, NULL);
         }
     }
-    printf("many %" PRId64 "\n", total);
+    printf("many %" PRId64 "\n", sums);
+    stream(channel, &within);
     clc_channel_free(channel);
     return 0;
 }

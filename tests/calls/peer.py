@@ -6,6 +6,7 @@ The stubs are made from demo.proto by the test, which puts their folder on the p
 import asyncio
 import sys
 import threading
+from collections.abc import AsyncIterator, Iterator
 
 import clustercore
 import clustercore.aio
@@ -30,6 +31,28 @@ class InPython(demo_clustercore.Calculator):
         """Fails."""
         who = context.metadata.get("who", b"nobody").decode()
         raise clustercore.call_failed("NOT_FOUND", f"nothing for {who}")
+
+    def Running(
+        self, requests: Iterator[demo_pb2.AddRequest], context: clustercore.CallContext
+    ) -> Iterator[demo_pb2.AddReply]:
+        """The sum so far."""
+        so_far = 0
+        for request in requests:
+            so_far += sum(request.numbers)
+            yield demo_pb2.AddReply(sum=so_far, by="python")
+
+    def Total(
+        self, requests: Iterator[demo_pb2.AddRequest], context: clustercore.CallContext
+    ) -> demo_pb2.AddReply:
+        """The sum of all."""
+        return demo_pb2.AddReply(sum=sum(sum(request.numbers) for request in requests), by="python")
+
+    def Each(
+        self, request: demo_pb2.AddRequest, context: clustercore.CallContext
+    ) -> Iterator[demo_pb2.AddReply]:
+        """Each number."""
+        for number in request.numbers:
+            yield demo_pb2.AddReply(sum=number)
 
 
 def _measure(tree: demo_pb2.Tree, measures: demo_pb2.Measures) -> None:
@@ -75,6 +98,29 @@ def call(address: str) -> None:
     except clustercore.CallFailed as failed:
         print(f"{failed.status} {str(failed.outcome == 'executed').lower()}: {failed.text}")
     print(f"many {asyncio.run(many(clustercore.Channel(address)))}")
+    asyncio.run(stream(clustercore.Channel(address)))
+    total = client.Total((demo_pb2.AddRequest(numbers=[1]) for _ in range(20_000)), timeout=20)
+    print(f"total {total.sum}")
+    replies = [reply.sum for reply in client.Each(demo_pb2.AddRequest(numbers=[1] * 20_000), timeout=20)]
+    print(f"each {sum(replies)} in {len(replies)}: ok")
+
+
+async def stream(channel: clustercore.Channel) -> None:
+    """Each request is sent when the reply to the one before is there."""
+    turns: asyncio.Queue[int] = asyncio.Queue()
+
+    async def requests() -> AsyncIterator[demo_pb2.AddRequest]:
+        for number in range(1, 6):
+            yield demo_pb2.AddRequest(numbers=[number])
+            await turns.get()
+
+    async with clustercore.aio.Calls(channel) as calls:
+        client = demo_clustercore.CalculatorAsyncClient(calls)
+        sums = []
+        async for reply in client.Running(requests(), timeout=20):
+            sums.append(str(reply.sum))
+            turns.put_nowait(reply.sum)
+    print(f"running {' '.join(sums)}: ok")
 
 
 async def many(channel: clustercore.Channel) -> int:

@@ -21,6 +21,9 @@ sum 5050
 3 leaves, 100003 bytes: a b c, aaac
 NOT_FOUND true: nothing for you
 many 39800
+running 1 3 6 10 15: ok
+total 20000
+each 20000 in 20000: ok
 """
 
 

@@ -2,6 +2,7 @@
 
 use super::channel::Interceptor;
 use super::ended::{CallConfig, CallFailure, Ended, Reply, failure};
+use super::flow::Flow;
 use super::names::Target;
 use super::{
     Arguments, CallError, CallId, CallOptions, ChannelConfig, Incoming, IncomingReply, Method, Outcome,
@@ -33,6 +34,10 @@ pub(super) struct Caller {
     pub waiting: Vec<usize>,
     /// Submitted calls that have ended.
     pub ended: VecDeque<(u64, Ended)>,
+    /// Flows of submitted streamed calls on which something came.
+    pub stirred: VecDeque<(usize, u64)>,
+    /// A streamed call waits for the next turn.
+    pub has_fresh: bool,
     /// Calls so far.
     pub numbers: u64,
     pub random: Random,
@@ -56,6 +61,8 @@ pub(super) struct Call {
     pub attempt: u32,
     pub state: State,
     pub waker: Option<Waker>,
+    /// Its parts, when it is streamed.
+    pub flow: Option<Box<Flow>>,
 }
 
 pub(super) enum State {
@@ -73,6 +80,7 @@ impl Caller {
         arguments: Vec<u8>,
         mut config: CallConfig,
         token: Option<u64>,
+        flow: Option<Flow>,
     ) -> usize {
         let now = Instant::now();
         self.numbers += 1;
@@ -88,6 +96,7 @@ impl Caller {
             let text = format!("{in_use} calls have not ended, which is the limit");
             refused = Some(failure(Status::ResourceExhausted, Outcome::NotExecuted, text));
         }
+        let is_streamed = flow.is_some();
         let deadline = config.timeout.map(|timeout| now + timeout);
         let call = Call {
             number: self.numbers,
@@ -100,6 +109,7 @@ impl Caller {
             attempt: 1,
             state: State::Waiting(now),
             waker: None,
+            flow: flow.map(Box::new),
         };
         let place = self.free.pop().unwrap_or_else(|| {
             self.calls.push(None);
@@ -108,6 +118,11 @@ impl Caller {
         self.calls[place] = Some(call);
         match refused {
             Some(failed) => self.end(place, Err(failed)),
+            // Made with the next turn: until then its arguments may end with it.
+            None if is_streamed => {
+                self.waiting.push(place);
+                self.has_fresh = true;
+            }
             None if !self.launch(now, place) => self.waiting.push(place),
             None => {}
         }
@@ -132,16 +147,21 @@ impl Caller {
         if from > now {
             return false;
         }
-        let arguments = Arguments { method: call.method, bytes: &call.arguments, has_parts: false };
+        let has_parts = call.flow.as_ref().is_some_and(|flow| !flow.is_ended);
+        let arguments = Arguments { method: call.method, bytes: &call.arguments, has_parts };
         let options = CallOptions {
             timeout: call.deadline.map(|deadline| deadline - now),
             metadata: call.config.metadata.borrow(),
             token: place as u64,
-            is_streamed: false,
+            is_streamed: call.flow.is_some(),
         };
         match shard.call(*endpoint, connection, &arguments, &options) {
             Ok(name) => {
                 call.state = State::Outstanding(name);
+                if let Some(flow) = &mut call.flow {
+                    flow.is_end_sent = !has_parts;
+                    self.on_room(place);
+                }
                 true
             }
             Err(CallError::WouldBlock | CallError::TooManyCalls { .. } | CallError::NotOpen) => false,
@@ -156,6 +176,9 @@ impl Caller {
     pub fn turn(&mut self, timeout: Duration) -> Result<()> {
         let now = Instant::now();
         self.connect(now);
+        if std::mem::take(&mut self.has_fresh) {
+            self.launch_waiting(now);
+        }
         let until = self.next_wake(now).map_or(timeout, |due| due.min(timeout));
         self.shard.turn_for(Some(until))?;
         let now = Instant::now();
@@ -163,32 +186,27 @@ impl Caller {
         for event in events {
             self.on_event(now, &event);
         }
-        // The replies are lent by the shard: taken down, then dealt with.
-        let mut ended = Vec::new();
-        for (_, incoming) in self.shard.call_events() {
-            if let Incoming::Reply(IncomingReply {
-                token, status, outcome, metadata, text, results, ..
-            }) = incoming
-            {
-                let metadata = metadata.to_owned();
-                let result = if status == Status::Ok {
-                    Ok(Reply { results: results.to_vec(), metadata })
-                } else {
-                    Err(CallFailure { status, outcome, text: text.to_string(), metadata })
-                };
-                ended.push((token as usize, result));
+        // What came is lent by the shard: taken down, then dealt with.
+        let came: Vec<(usize, Came)> =
+            self.shard.call_events().filter_map(|(_, incoming)| Came::of(incoming)).collect();
+        for (place, came) in came {
+            match came {
+                Came::Ended(ended) => self.on_ended(now, place, ended),
+                Came::Part { bytes, is_last } => self.on_part(place, bytes, is_last),
+                Came::Room => self.on_room(place),
             }
         }
-        for (place, result) in ended {
-            self.on_ended(now, place, result);
-        }
+        self.launch_waiting(now);
+        Ok(())
+    }
+
+    fn launch_waiting(&mut self, now: Instant) {
         let waiting = std::mem::take(&mut self.waiting);
         for place in waiting {
             if !self.launch(now, place) {
                 self.waiting.push(place);
             }
         }
-        Ok(())
     }
 
     fn connect(&mut self, now: Instant) {
@@ -251,7 +269,8 @@ impl Caller {
                 is_idempotent: call.config.is_idempotent,
                 left: call.deadline.map(|deadline| deadline.saturating_duration_since(now)),
             };
-            if let Some(wait) = self.config.retry.again(&attempt, &mut self.random) {
+            let is_begun = call.flow.as_ref().is_some_and(|flow| flow.is_begun);
+            if !is_begun && let Some(wait) = self.config.retry.again(&attempt, &mut self.random) {
                 call.attempt += 1;
                 call.state = State::Waiting(now + wait);
                 self.waiting.push(place);
@@ -283,6 +302,7 @@ impl Caller {
         if let Some(waker) = call.waker.take() {
             waker.wake();
         }
+        self.stir(place);
     }
 
     pub fn cancel(&mut self, place: usize) {
@@ -298,6 +318,21 @@ impl Caller {
                 self.end(place, Err(cancelled));
             }
             State::Ended(_) | State::Taken => {}
+        }
+    }
+
+    /// Nobody waits for the end of a call that was cancelled.
+    pub fn forget(&mut self, place: usize) {
+        match self.calls.get_mut(place) {
+            // Its reply finds nobody; then its place is free.
+            Some(Some(call)) if matches!(call.state, State::Outstanding(_)) => {
+                call.waker = None;
+                call.flow = None;
+                call.config.is_idempotent = false;
+                call.attempt = u32::MAX;
+            }
+            Some(Some(_)) => self.release(place),
+            _ => {}
         }
     }
 
@@ -320,6 +355,35 @@ impl Caller {
             _ => None,
         };
         calls.chain(link).min().map(|due| due.saturating_duration_since(now))
+    }
+}
+
+/// What a turn has brought to a call.
+enum Came {
+    Ended(Ended),
+    Part { bytes: Vec<u8>, is_last: bool },
+    Room,
+}
+
+impl Came {
+    /// With the place of the call.
+    fn of(incoming: Incoming<'_>) -> Option<(usize, Came)> {
+        match incoming {
+            Incoming::Reply(IncomingReply { token, status, outcome, metadata, text, results, .. }) => {
+                let metadata = metadata.to_owned();
+                let ended = if status == Status::Ok {
+                    Ok(Reply { results: results.to_vec(), metadata })
+                } else {
+                    Err(CallFailure { status, outcome, text: text.to_string(), metadata })
+                };
+                Some((token as usize, Came::Ended(ended)))
+            }
+            Incoming::Part { token, is_ours: true, is_last, bytes, .. } => {
+                Some((token as usize, Came::Part { bytes: bytes.to_vec(), is_last }))
+            }
+            Incoming::Writable { token, is_ours: true, .. } => Some((token as usize, Came::Room)),
+            _ => None,
+        }
     }
 }
 

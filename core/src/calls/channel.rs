@@ -1,9 +1,10 @@
 //! A client of calls: one name, its servers, calls as futures.
 
-use super::caller::{Call, Caller, Link, State};
+use super::caller::{Caller, Link, State};
 use super::ended::{CallConfig, CallFailure, Ended, failure};
+use super::flow::Flow;
 use super::names::Names;
-use super::{ChannelConfig, Outcome, Status};
+use super::{ChannelConfig, Outcome, Stats, Status, Streamed};
 use crate::error::{Code, Error, Result};
 use crate::messages::EndpointConfig;
 use crate::proto::random::Random;
@@ -40,7 +41,7 @@ pub struct Channel {
 /// Names a submitted call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct CallHandle {
-    place: usize,
+    pub(super) place: usize,
     number: u64,
 }
 
@@ -109,6 +110,8 @@ impl Channel {
             free: Vec::new(),
             waiting: Vec::new(),
             ended: VecDeque::new(),
+            stirred: VecDeque::new(),
+            has_fresh: false,
             numbers: 0,
             random: Random::new(u64::from(seed) ^ u64::from(std::process::id()) << 16),
         };
@@ -122,15 +125,52 @@ impl Channel {
 
     /// Makes a call of a method, `package.Service/Method`. It leaves with the next turn.
     pub fn call(&self, method: &str, arguments: Vec<u8>, config: CallConfig) -> Pending {
-        let place = self.lock().enter(method, arguments, config, None);
+        let place = self.lock().enter(method, arguments, config, None, None);
         Pending { channel: self.clone(), place }
     }
 
     /// Makes a call whose end is told by [`Channel::ended`] with the same token: for who has no futures, or very many calls.
     pub fn submit(&self, method: &str, arguments: Vec<u8>, config: CallConfig, token: u64) -> CallHandle {
         let mut inner = self.lock();
-        let place = inner.enter(method, arguments, config, Some(token));
+        let place = inner.enter(method, arguments, config, Some(token), None);
         CallHandle { place, number: inner.numbers }
+    }
+
+    /// Makes a streamed call: `arguments` may be empty and are what the handler has before any part. It leaves with the next turn.
+    ///
+    /// It is made again as every call is, while no part has left or come.
+    pub fn stream(&self, method: &str, arguments: Vec<u8>, config: CallConfig) -> Streamed {
+        self.enter_stream(method, arguments, config, None)
+    }
+
+    /// The same, told of by [`Channel::stirred`] with a token.
+    pub fn stream_with_token(
+        &self,
+        method: &str,
+        arguments: Vec<u8>,
+        config: CallConfig,
+        token: u64,
+    ) -> Streamed {
+        self.enter_stream(method, arguments, config, Some(token))
+    }
+
+    /// The token of a streamed call on which something came since it was told: parts, room for them, its end.
+    pub fn stirred(&self) -> Option<u64> {
+        self.lock().next_stirred()
+    }
+
+    fn enter_stream(
+        &self,
+        method: &str,
+        arguments: Vec<u8>,
+        config: CallConfig,
+        token: Option<u64>,
+    ) -> Streamed {
+        let mut inner = self.lock();
+        let place = inner.enter(method, arguments, config, None, Some(Flow::new(token)));
+        let handle = CallHandle { place, number: inner.numbers };
+        drop(inner);
+        Streamed::new(self.clone(), handle)
     }
 
     /// Asks the server to end a submitted call; its end is told as ever. One that has ended is left alone.
@@ -176,9 +216,16 @@ impl Channel {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Caller> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Caller> {
         // Who panicked in an interceptor has left nothing half done that a turn does not set right.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What has been counted of its calls and their parts.
+    pub fn stats(&self) -> Stats {
+        let inner = self.lock();
+        // Its endpoint was opened with calls.
+        inner.shard.call_stats(inner.endpoint).unwrap_or_default()
     }
 
     /// Calls that have not ended.
@@ -238,22 +285,9 @@ impl Future for Pending {
 impl Drop for Pending {
     fn drop(&mut self) {
         self.cancel();
-        let mut inner = self.channel.lock();
-        let place = self.place;
-        match inner.calls.get(place) {
-            // Its reply finds nobody; then its place is free.
-            Some(Some(Call { state: State::Outstanding(_), .. })) => {
-                if let Some(Some(call)) = inner.calls.get_mut(place) {
-                    call.waker = None;
-                    call.config.is_idempotent = false;
-                    call.attempt = u32::MAX;
-                }
-            }
-            Some(Some(_)) => inner.release(place),
-            _ => {}
-        }
+        self.channel.lock().forget(self.place);
     }
 }
 
 /// A turn that waits is over after this at the latest.
-const TURN_MAX: Duration = Duration::from_millis(100);
+pub(super) const TURN_MAX: Duration = Duration::from_millis(100);

@@ -9,10 +9,14 @@ mod caller;
 mod channel;
 mod channel_config;
 mod ended;
+mod flow;
 mod health;
+mod lines;
 mod names;
+mod parts;
 mod server;
 mod service;
+mod streamed;
 mod workers;
 
 pub use answer::Answer;
@@ -21,10 +25,12 @@ pub use channel::{CallHandle, Channel, Interceptor as ChannelInterceptor, Pendin
 pub use channel_config::ChannelConfig;
 pub use clustercore_proto::rpc::{
     Arguments, CallError, CallId, CallOptions, Config, Incoming, IncomingCall, IncomingReply, Metadata,
-    MetadataRef, Method, Outcome, ReplyError, Results, RetryPolicy, Stats, Status,
+    MetadataRef, Method, Outcome, PART_OVERHEAD, ReplyError, Results, RetryPolicy, Stats, Status,
 };
 pub use ended::{CallConfig, CallFailure, Ended, Reply};
 pub use health::{Health, health_request, is_serving};
 pub use names::{Names, Target};
+pub use parts::Parts;
 pub use server::{Deferred, Server, ServerConfig};
-pub use service::{Context, Failure, Handler, Interceptor, Place, Service};
+pub use service::{Context, Failure, Handler, Interceptor, Place, Service, StreamedHandler};
+pub use streamed::Streamed;

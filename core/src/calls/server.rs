@@ -1,9 +1,10 @@
 //! A server of calls on a shard: services, workers, health.
 
 use super::health::{self, Health};
-use super::service::{Context, Interceptor, Methods, Place, Service, execute};
+use super::lines::{self, Lines};
+use super::service::{Action, Context, Interceptor, Methods, Place, Service, execute};
 use super::workers::{Job, Workers};
-use super::{CallId, Failure, Incoming, Metadata, Results, Status};
+use super::{CallId, Failure, Incoming, Metadata, Parts, Status};
 use crate::error::{Error, Result};
 use crate::io::Driver;
 use crate::messages::EndpointId;
@@ -46,6 +47,8 @@ pub struct Deferred {
     pub caller: Option<[u8; 32]>,
     /// Its arguments.
     pub arguments: Vec<u8>,
+    /// Its further arguments and its results, when it is streamed.
+    pub parts: Option<Parts>,
     /// Becomes true when the caller wants it no more.
     pub is_cancelled: Arc<AtomicBool>,
 }
@@ -53,6 +56,8 @@ pub struct Deferred {
 /// Answers the calls of a shard's endpoints. Turn the shard, then call [`Server::handle`] with what the turn has brought.
 pub struct Server {
     methods: Methods,
+    /// Streamed calls. Before the workers: who waits for parts is let go before their threads are waited for.
+    lines: Lines,
     workers: Option<Workers>,
     config: ServerConfig,
     health: Health,
@@ -74,6 +79,7 @@ impl Server {
         debug_assert!(added.is_ok());
         Server {
             methods,
+            lines: Lines::default(),
             workers: None,
             config,
             health,
@@ -83,7 +89,9 @@ impl Server {
         }
     }
 
-    /// Adds a service, healthy from now on. Errors: `BadConfiguration`: it, or a method of its name on the wire, is there.
+    /// Adds a service, healthy from now on, or more methods to one that is there.
+    ///
+    /// Errors: `BadConfiguration`: one of its methods, or one of its name on the wire, is there.
     pub fn add(&mut self, service: Service) -> Result<()> {
         let name = service.name().to_string();
         self.methods.add(service)?;
@@ -114,12 +122,24 @@ impl Server {
         call: CallId,
         outcome: std::result::Result<&[u8], &Failure>,
     ) -> Result<()> {
-        self.flags.remove(&(endpoint, call));
-        let results = match outcome {
-            Ok(bytes) => Results { bytes, ..Results::default() },
-            Err(failure) => Results { status: failure.status, text: &failure.text, ..Results::default() },
-        };
-        Ok(shard.reply(endpoint, call, &results)?)
+        let name = (endpoint, call);
+        self.flags.remove(&name);
+        let outcome = outcome.map(<[u8]>::to_vec).map_err(|failure| (failure.clone(), false));
+        if self.lines.has(&name) {
+            self.lines.finish(shard, name, outcome)
+        } else {
+            lines::reply(shard, name, &outcome)
+        }
+    }
+
+    /// A deferred streamed call on which something came: parts, room for them, or its cancellation. Each once, until more comes.
+    pub fn stirred(&mut self) -> Option<(EndpointId, CallId)> {
+        self.lines.stirred()
+    }
+
+    /// Streamed calls that have not been replied to.
+    pub fn streamed(&self) -> usize {
+        self.lines.len()
     }
 
     /// Calls that wait for a worker.
@@ -145,16 +165,23 @@ impl Server {
     /// Errors: `Io`: the workers could not be started; calls that want one are refused as unavailable.
     pub fn handle<D: Driver>(&mut self, shard: &mut Shard<D>) -> Result<()> {
         let mut problem = None;
-        let Server { methods, workers, config, callers, flags, deferred, .. } = self;
+        let Server { methods, lines, workers, config, callers, flags, deferred, .. } = self;
+        if methods.has_streamed {
+            lines.prepare(shard);
+        }
         let (now, driver_now, waker) = (Instant::now(), shard.now(), shard.waker());
         shard.answer_calls(|endpoint, call, results| {
             let Some(entry) = methods.get(call.method) else {
                 results.extend_from_slice(b"the server has no such method");
                 return super::Answer::Refused(Status::Unimplemented);
             };
+            if entry.is_streamed() != call.is_streamed {
+                results.extend_from_slice(if call.is_streamed { NOT_STREAMED } else { STREAMED });
+                return super::Answer::Refused(Status::InvalidArgument);
+            }
             let deadline = call.deadline.map(|deadline| now + deadline.saturating_sub(driver_now));
             let caller = callers.get(&(endpoint, call.call.connection)).copied();
-            if entry.place == Place::Loop {
+            if let (Place::Loop, Action::Whole(handler)) = (entry.place, &entry.action) {
                 let context = Context {
                     method: &entry.name,
                     metadata: call.metadata,
@@ -162,11 +189,18 @@ impl Server {
                     caller,
                     is_cancelled: None,
                 };
-                return answer(
-                    execute(&context, &methods.interceptors, &entry.handler, call.arguments, results),
-                    results,
-                );
+                let executed =
+                    execute(&context, &methods.interceptors, || handler(&context, call.arguments, results));
+                return answer(executed, results);
             }
+            let name = (endpoint, call.call);
+            let is_owners = entry.place == Place::Owner;
+            let mut open = || {
+                if !call.is_streamed {
+                    return None;
+                }
+                lines.open(name, deadline, call.has_parts, is_owners, waker.as_ref())
+            };
             let is_cancelled = Arc::new(AtomicBool::new(false));
             if entry.place == Place::Owner {
                 if deferred.len() >= config.queue_max {
@@ -182,6 +216,7 @@ impl Server {
                     metadata: call.metadata.to_owned(),
                     caller,
                     arguments: call.arguments.to_vec(),
+                    parts: open(),
                     is_cancelled,
                 });
                 return super::Answer::Later;
@@ -200,7 +235,8 @@ impl Server {
                 endpoint,
                 call: call.call,
                 name: Arc::clone(&entry.name),
-                handler: Arc::clone(&entry.handler),
+                action: entry.action.clone(),
+                parts: open(),
                 interceptors: methods.interceptors.clone(),
                 deadline,
                 metadata: call.metadata.to_owned(),
@@ -212,12 +248,14 @@ impl Server {
                 flags.insert((endpoint, call.call), is_cancelled);
                 return super::Answer::Later;
             }
+            lines.forget(&name);
             results.extend_from_slice(BUSY);
             super::Answer::Refused(Status::ResourceExhausted)
         });
-        // After the calls: a cancel may have come with its call.
-        self.take_cancelled(shard);
+        // After the calls: a cancel, or parts, may have come with their call.
+        self.take_told(shard);
         self.reply_done(shard);
+        self.lines.pump(shard);
         problem.map_or(Ok(()), Err)
     }
 
@@ -233,8 +271,9 @@ impl Server {
         self.handle(shard)
     }
 
-    fn take_cancelled<D: Driver>(&mut self, shard: &Shard<D>) {
+    fn take_told<D: Driver>(&mut self, shard: &Shard<D>) {
         for (endpoint, incoming) in shard.call_events() {
+            self.lines.on_incoming(endpoint, &incoming);
             if let Incoming::Cancelled { call } = incoming
                 && let Some(flag) = self.flags.get(&(endpoint, call))
             {
@@ -247,22 +286,20 @@ impl Server {
     fn reply_done<D: Driver>(&mut self, shard: &mut Shard<D>) {
         let Some(workers) = &self.workers else { return };
         for done in workers.take_done() {
-            self.flags.remove(&(done.endpoint, done.call));
-            let results = match &done.outcome {
-                Ok(bytes) => Results { bytes, ..Results::default() },
-                Err((failure, is_not_executed)) => Results {
-                    status: failure.status,
-                    text: &failure.text,
-                    is_not_executed: *is_not_executed,
-                    ..Results::default()
-                },
-            };
+            let name = (done.endpoint, done.call);
+            self.flags.remove(&name);
             // Its caller may have gone on without it.
-            let _ = shard.reply(done.endpoint, done.call, &results);
+            let _ = if self.lines.has(&name) {
+                self.lines.finish(shard, name, done.outcome)
+            } else {
+                lines::reply(shard, name, &done.outcome)
+            };
         }
     }
 }
 
+const STREAMED: &[u8] = b"the method is streamed: its calls are made as streams";
+const NOT_STREAMED: &[u8] = b"the method is not streamed: its calls are made whole";
 const BUSY: &[u8] = b"the server is busy: as many calls wait as may";
 
 fn answer(outcome: std::result::Result<(), (Failure, bool)>, results: &mut Vec<u8>) -> super::Answer {

@@ -1,6 +1,6 @@
 //! Services: methods with their handlers, as stubs make them.
 
-use super::{MetadataRef, Method, Status};
+use super::{MetadataRef, Method, Parts, Status};
 use crate::error::{Code, Error, Result};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -63,6 +63,17 @@ impl Context<'_> {
 pub type Handler =
     Arc<dyn Fn(&Context<'_>, &[u8], &mut Vec<u8>) -> std::result::Result<(), Failure> + Send + Sync>;
 
+/// Executes a streamed method: as [`Handler`], with the parts of arguments and results besides. What it writes as results goes behind the parts.
+pub type StreamedHandler =
+    Arc<dyn Fn(&Context<'_>, &[u8], &Parts, &mut Vec<u8>) -> std::result::Result<(), Failure> + Send + Sync>;
+
+/// What executes a method.
+#[derive(Clone)]
+pub(super) enum Action {
+    Whole(Handler),
+    Streamed(StreamedHandler),
+}
+
 /// Where a handler runs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Place {
@@ -79,7 +90,7 @@ pub enum Place {
 #[derive(Default)]
 pub struct Service {
     name: String,
-    methods: Vec<(String, Place, Handler)>,
+    methods: Vec<(String, Place, Action)>,
 }
 
 impl Service {
@@ -103,7 +114,23 @@ impl Service {
         + Sync
         + 'static,
     ) -> Service {
-        self.methods.push((format!("{}/{name}", self.name), place, Arc::new(handler)));
+        let action = Action::Whole(Arc::new(handler));
+        self.methods.push((format!("{}/{name}", self.name), place, action));
+        self
+    }
+
+    /// Adds a method whose arguments, results or both come in parts. Its handler runs on a thread of the pool, which it has until it returns: it may wait
+    /// for parts and for room.
+    pub fn streamed(
+        mut self,
+        name: &str,
+        handler: impl Fn(&Context<'_>, &[u8], &Parts, &mut Vec<u8>) -> std::result::Result<(), Failure>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Service {
+        let action = Action::Streamed(Arc::new(handler));
+        self.methods.push((format!("{}/{name}", self.name), Place::Worker, action));
         self
     }
 
@@ -112,9 +139,20 @@ impl Service {
         self.method(name, Place::Owner, |_, _, _| Err(Failure::new(Status::Internal, "the owner answers it")))
     }
 
-    /// All its methods run in the loop.
+    /// Adds a streamed method whose calls the owner takes by [`super::Server::deferred`], with their parts.
+    pub fn deferred_streamed(mut self, name: &str) -> Service {
+        let answered = |_: &Context<'_>, _: &[u8], _: &Parts, _: &mut Vec<u8>| {
+            Err(Failure::new(Status::Internal, "the owner answers it"))
+        };
+        let action = Action::Streamed(Arc::new(answered));
+        self.methods.push((format!("{}/{name}", self.name), Place::Owner, action));
+        self
+    }
+
+    /// All its methods run in the loop, but the streamed ones, which may wait.
     pub fn in_loop(mut self) -> Service {
-        self.methods.iter_mut().for_each(|(_, place, _)| *place = Place::Loop);
+        let whole = self.methods.iter_mut().filter(|(_, _, action)| matches!(action, Action::Whole(_)));
+        whole.for_each(|(_, place, _)| *place = Place::Loop);
         self
     }
 }
@@ -136,32 +174,42 @@ pub(super) struct Methods {
     by_wire: HashMap<Method, Entry>,
     pub interceptors: Vec<Arc<dyn Interceptor>>,
     pub services: Vec<String>,
+    pub has_streamed: bool,
 }
 
 pub(super) struct Entry {
     pub name: Arc<str>,
     pub place: Place,
-    pub handler: Handler,
+    pub action: Action,
+}
+
+impl Entry {
+    pub fn is_streamed(&self) -> bool {
+        matches!(self.action, Action::Streamed(_))
+    }
 }
 
 impl Methods {
-    /// Errors: `BadConfiguration`: a service or method of that name (or of that hash) is there.
+    /// Adds a service, or more methods to one that is there. Errors: `BadConfiguration`: a method of that name (or of that hash) is there; none was added.
     pub fn add(&mut self, service: Service) -> Result<()> {
-        if self.services.contains(&service.name) {
-            return Err(Error::new(
-                Code::BadConfiguration,
-                format!("a service {} is registered already", service.name),
-            ));
+        for (name, ..) in &service.methods {
+            let wire = Method::new(name);
+            let Some(other) = self.by_wire.get(&wire) else { continue };
+            let text = if *other.name == **name {
+                let method = name.rsplit('/').next().unwrap_or_default();
+                format!("method {method} of {} is registered already", service.name)
+            } else {
+                format!("method {name} has the name {wire:?} on the wire, as {} has", other.name)
+            };
+            return Err(Error::new(Code::BadConfiguration, text));
         }
-        for (name, place, handler) in service.methods {
-            let wire = Method::new(&name);
-            if let Some(other) = self.by_wire.get(&wire) {
-                let text = format!("method {name} has the name {wire:?} on the wire, as {} has", other.name);
-                return Err(Error::new(Code::BadConfiguration, text));
-            }
-            self.by_wire.insert(wire, Entry { name: name.into(), place, handler });
+        for (name, place, action) in service.methods {
+            self.has_streamed |= matches!(action, Action::Streamed(_));
+            self.by_wire.insert(Method::new(&name), Entry { name: name.into(), place, action });
         }
-        self.services.push(service.name);
+        if !self.services.contains(&service.name) {
+            self.services.push(service.name);
+        }
         Ok(())
     }
 
@@ -174,15 +222,12 @@ impl Methods {
 pub(super) fn execute(
     context: &Context<'_>,
     interceptors: &[Arc<dyn Interceptor>],
-    handler: &Handler,
-    arguments: &[u8],
-    results: &mut Vec<u8>,
+    handler: impl FnOnce() -> std::result::Result<(), Failure>,
 ) -> std::result::Result<(), (Failure, bool)> {
     for interceptor in interceptors {
         interceptor.before(context).map_err(|failure| (failure, true))?;
     }
-    let run = std::panic::AssertUnwindSafe(|| handler(context, arguments, results));
-    let outcome = std::panic::catch_unwind(run)
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(handler))
         .unwrap_or_else(|_| Err(Failure::new(Status::Internal, "the handler panicked")));
     for interceptor in interceptors.iter().rev() {
         interceptor.after(context, outcome.as_ref().copied());

@@ -1,7 +1,8 @@
 //! Threads that execute calls, behind a bounded queue.
 
-use super::service::{Context, Failure, Handler, Interceptor, execute};
-use super::{CallId, Metadata, Status};
+use super::lines::Outcome;
+use super::service::{Action, Context, Failure, Interceptor, execute};
+use super::{CallId, Metadata, Parts, Status};
 use crate::io::Waker;
 use crate::messages::EndpointId;
 use std::collections::VecDeque;
@@ -15,7 +16,9 @@ pub(super) struct Job {
     pub endpoint: EndpointId,
     pub call: CallId,
     pub name: Arc<str>,
-    pub handler: Handler,
+    pub action: Action,
+    /// Of a streamed call.
+    pub parts: Option<Parts>,
     pub interceptors: Vec<Arc<dyn Interceptor>>,
     pub deadline: Option<Instant>,
     pub metadata: Metadata,
@@ -28,8 +31,7 @@ pub(super) struct Job {
 pub(super) struct Done {
     pub endpoint: EndpointId,
     pub call: CallId,
-    /// The results, or what went wrong and whether it was not executed.
-    pub outcome: Result<Vec<u8>, (Failure, bool)>,
+    pub outcome: Outcome,
 }
 
 /// The pool. Dropping it lets the calls that have begun end, and waits for them.
@@ -157,7 +159,11 @@ fn run(job: Job) -> Done {
         is_cancelled: Some(&job.is_cancelled),
     };
     let mut results = Vec::new();
-    let outcome = execute(&context, &job.interceptors, &job.handler, &job.arguments, &mut results);
+    let outcome = execute(&context, &job.interceptors, || match (&job.action, &job.parts) {
+        (Action::Whole(handler), _) => handler(&context, &job.arguments, &mut results),
+        (Action::Streamed(handler), Some(parts)) => handler(&context, &job.arguments, parts, &mut results),
+        (Action::Streamed(_), None) => Err(Failure::new(Status::Internal, "a streamed call has parts")),
+    });
     Done { endpoint, call, outcome: outcome.map(|()| results) }
 }
 

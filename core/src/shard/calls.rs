@@ -2,7 +2,8 @@
 
 use super::Shard;
 use crate::calls::{
-    Answer, Arguments, CallError, CallId, CallOptions, Incoming, IncomingCall, ReplyError, Results, Stats,
+    Answer, Arguments, CallError, CallId, CallOptions, Config, Incoming, IncomingCall, ReplyError, Results,
+    Stats,
 };
 use crate::error::{Code, Error, Result};
 use crate::io::{Driver, Instant};
@@ -65,10 +66,10 @@ impl<D: Driver> Shard<D> {
         calls.send_results(machine, call, bytes)
     }
 
-    /// The owner has read so many bytes of parts of a call, ours or one that is served: there is room for more.
-    pub fn consume_parts(&mut self, id: EndpointId, call: CallId, is_ours: bool, bytes: u64) {
+    /// The owner has read a part of a call, ours or one that is served, of so many bytes: there is room for more.
+    pub fn consume_part(&mut self, id: EndpointId, call: CallId, is_ours: bool, len: usize) {
         if let Some((calls, machine)) = self.calls_of(id) {
-            calls.consume(machine, call, is_ours, bytes);
+            calls.consume(machine, call, is_ours, len);
         }
     }
 
@@ -123,6 +124,11 @@ impl<D: Driver> Shard<D> {
         calls
             .map(Calls::stats)
             .ok_or_else(|| Error::new(Code::WrongState, format!("endpoint {id} was opened without calls")))
+    }
+
+    /// Bounds of the calls of an endpoint; `None` when it is not open, or was opened without calls.
+    pub fn call_config(&self, id: EndpointId) -> Option<&Config> {
+        self.endpoint(id).ok()?.calls.as_ref().map(Calls::config)
     }
 
     /// Driver time, in which deadlines of calls are told.

@@ -154,10 +154,11 @@ impl Callee {
         super::peer::send_part(&mut parts.results, connection, &part, port, shared)
     }
 
-    /// The owner has read parts of the arguments.
-    pub fn consume(&mut self, call: CallId, len: u64, port: &mut impl Port, shared: &mut Shared<'_>) {
+    /// The owner has read a part of the arguments.
+    pub fn consume(&mut self, call: CallId, len: usize, port: &mut impl Port, shared: &mut Shared<'_>) {
         if let Some(parts) = self.parts(call) {
-            super::peer::grant(&mut parts.arguments, call, false, len, port, shared);
+            let _ = parts.arguments.on_consumed(len);
+            super::peer::grant(&mut parts.arguments, call, false, port, shared);
         }
     }
 
@@ -230,6 +231,7 @@ impl Callee {
             shared.stats.malformed += 1;
             return;
         }
+        shared.stats.parts_received += 1;
         inbox(Incoming::Part { call, token: 0, is_ours: false, is_last, bytes });
     }
 
@@ -252,7 +254,7 @@ impl Callee {
         for (slot, entry) in self.slots.iter_mut().enumerate() {
             let Some(parts) = entry.parts.as_mut() else { continue };
             let call = CallId { connection, slot: slot as u32, sequence: entry.sequence };
-            super::peer::grant(&mut parts.arguments, call, false, 0, port, shared);
+            super::peer::grant(&mut parts.arguments, call, false, port, shared);
             if parts.results.on_writable() {
                 inbox(Incoming::Writable { call, token: 0, is_ours: false });
             }

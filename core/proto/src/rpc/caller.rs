@@ -153,11 +153,12 @@ impl Caller {
         super::peer::send_part(&mut parts.arguments, connection, &part, port, shared)
     }
 
-    /// The owner has read parts of the results.
-    pub fn consume(&mut self, call: CallId, len: u64, port: &mut impl Port, shared: &mut Shared<'_>) {
+    /// The owner has read a part of the results.
+    pub fn consume(&mut self, call: CallId, len: usize, port: &mut impl Port, shared: &mut Shared<'_>) {
         let slot = self.outstanding(call.slot, call.sequence);
         if let Some(parts) = slot.and_then(|slot| slot.parts.as_mut()) {
-            super::peer::grant(&mut parts.results, call, true, len, port, shared);
+            let _ = parts.results.on_consumed(len);
+            super::peer::grant(&mut parts.results, call, true, port, shared);
         }
     }
 
@@ -254,6 +255,7 @@ impl Caller {
             shared.stats.malformed += 1;
             return;
         }
+        shared.stats.parts_received += 1;
         let call = CallId { connection, slot, sequence };
         inbox(Incoming::Part { call, token, is_ours: true, is_last, bytes });
     }
@@ -278,7 +280,7 @@ impl Caller {
         for (slot, entry) in self.slots.iter_mut().enumerate() {
             let Some(parts) = entry.parts.as_mut().filter(|_| entry.state.is_outstanding()) else { continue };
             let call = CallId { connection, slot: slot as u32, sequence: entry.sequence };
-            super::peer::grant(&mut parts.results, call, true, 0, port, shared);
+            super::peer::grant(&mut parts.results, call, true, port, shared);
             if parts.arguments.on_writable() {
                 inbox(Incoming::Writable { call, token: entry.token, is_ours: true });
             }

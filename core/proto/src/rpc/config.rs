@@ -1,5 +1,6 @@
 //! Bounds and times of calls.
 
+use super::PART_OVERHEAD;
 use crate::datagram::BadConfig;
 use core::time::Duration;
 
@@ -16,7 +17,7 @@ pub struct Config {
     pub kept_bytes_max: usize,
     /// Bytes of metadata of a call or a reply.
     pub metadata_bytes_max: usize,
-    /// Bytes of parts of one call and direction that the owner has not read.
+    /// Bytes of parts of one call and direction that the owner has not read; a part counts as [`super::PART_OVERHEAD`] more than its bytes.
     pub part_window: u64,
     /// Bytes of one part.
     pub part_bytes_max: usize,
@@ -57,7 +58,7 @@ impl Config {
             ("calls_max", u64::from(self.calls_max), 1, 1 << 24),
             ("metadata_bytes_max", self.metadata_bytes_max as u64, 0, 1 << 20),
             ("part_bytes_max", self.part_bytes_max as u64, 1, 1 << 24),
-            ("part_window", self.part_window, self.part_bytes_max as u64, 1 << 32),
+            ("part_window", self.part_window, self.part_bytes_max as u64 + PART_OVERHEAD, 1 << 32),
         ];
         for (field, value, min, max) in bounds {
             if !(min..=max).contains(&value) {

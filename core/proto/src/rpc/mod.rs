@@ -23,6 +23,7 @@ pub use config::Config;
 pub use event::{Incoming, IncomingCall, IncomingReply};
 pub use message::{CallMessage, Message, PartMessage, ReplyMessage, WorkState};
 pub use metadata::{Metadata, MetadataRef};
+pub use parts::PART_OVERHEAD;
 pub use port::Port;
 pub use retry::{Attempt, RetryPolicy};
 pub use status::{Outcome, Status};

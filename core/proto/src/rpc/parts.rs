@@ -1,4 +1,6 @@
 //! Credit of streamed arguments and results.
+//!
+//! A part costs its bytes and [`PART_OVERHEAD`], so that parts of no bytes are bounded too.
 
 /// Parts that are sent.
 #[derive(Debug)]
@@ -20,9 +22,9 @@ impl Outgoing {
         self.is_done
     }
 
-    /// Whether `len` more may be sent; if not, [`Outgoing::on_credit`] will tell.
+    /// Whether a part of `len` bytes may be sent; if not, [`Outgoing::on_credit`] will tell.
     pub fn has_room(&mut self, len: usize) -> bool {
-        let has_room = self.sent.saturating_add(len as u64) <= self.limit;
+        let has_room = self.sent.saturating_add(cost(len)) <= self.limit;
         self.is_waiting |= !has_room;
         has_room
     }
@@ -33,7 +35,7 @@ impl Outgoing {
     }
 
     pub fn on_sent(&mut self, len: usize, is_last: bool) {
-        self.sent += len as u64;
+        self.sent += cost(len);
         self.is_done |= is_last;
     }
 
@@ -69,15 +71,20 @@ impl Arriving {
     /// A part has come. False when it may not have been sent.
     #[must_use]
     pub fn on_part(&mut self, len: usize, is_last: bool) -> bool {
-        self.received = self.received.saturating_add(len as u64);
+        self.received = self.received.saturating_add(cost(len));
         let is_allowed = !self.is_done && self.received <= self.granted;
         self.is_done |= is_last;
         is_allowed
     }
 
-    /// The owner has read so much more. Some when the peer is to be told what it may have sent in all, see [`Arriving::on_granted`].
-    pub fn on_consumed(&mut self, len: u64) -> Option<u64> {
-        self.consumed = self.consumed.saturating_add(len).min(self.received);
+    /// The owner has read a part. Some when the peer is to be told what it may have sent in all, see [`Arriving::on_granted`].
+    pub fn on_consumed(&mut self, len: usize) -> Option<u64> {
+        self.consumed = self.consumed.saturating_add(cost(len)).min(self.received);
+        self.grant()
+    }
+
+    /// What the peer is to be told, when there is enough to tell.
+    pub fn grant(&self) -> Option<u64> {
         let total = self.consumed + self.window;
         (!self.is_done && total - self.granted >= self.window / 2).then_some(total)
     }
@@ -88,6 +95,13 @@ impl Arriving {
     }
 }
 
+fn cost(len: usize) -> u64 {
+    (len as u64).saturating_add(PART_OVERHEAD)
+}
+
+/// What a part costs besides its bytes.
+pub const PART_OVERHEAD: u64 = 16;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -95,16 +109,33 @@ mod tests {
     #[test]
     fn no_more_is_sent_than_is_granted_and_reading_grants_more_in_halves_of_the_window() {
         let (mut out, mut arriving) = (Outgoing::new(100), Arriving::new(100));
-        assert!(out.has_room(100) && !out.has_room(101));
-        out.on_sent(100, false);
-        assert!(arriving.on_part(100, false));
-        assert_eq!(arriving.on_consumed(49), None);
-        assert_eq!(arriving.on_consumed(1), Some(150));
-        arriving.on_granted(150);
-        assert!(out.on_credit(150), "somebody waits");
-        assert!(!out.on_credit(150), "nothing new");
+        assert!(out.has_room(84) && !out.has_room(85));
+        for len in [33, 1, 18] {
+            assert!(out.has_room(len));
+            out.on_sent(len, false);
+            assert!(arriving.on_part(len, false));
+        }
+        assert_eq!(arriving.on_consumed(33), None);
+        assert_eq!(arriving.on_consumed(1), Some(166));
+        arriving.on_granted(166);
+        assert!(!out.has_room(51), "somebody waits");
+        assert!(out.on_credit(166));
+        assert!(!out.on_credit(166), "nothing new");
         assert!(out.has_room(50) && !out.has_room(51));
         assert!(!arriving.on_part(51, false), "more than was granted");
+    }
+
+    #[test]
+    fn parts_of_no_bytes_are_bounded_too() {
+        let (mut out, mut arriving) = (Outgoing::new(100), Arriving::new(100));
+        let mut sent = 0;
+        while out.has_room(0) {
+            out.on_sent(0, false);
+            assert!(arriving.on_part(0, false));
+            sent += 1;
+        }
+        assert_eq!(sent, 6);
+        assert!(!arriving.on_part(0, false), "a seventh was not granted");
     }
 
     #[test]

@@ -127,6 +127,7 @@ pub(super) fn send_part(
         return Err(CallError::TooLarge { len, max });
     }
     if !parts.has_room(len) {
+        shared.stats.parts_blocked += 1;
         return Err(CallError::WouldBlock);
     }
     shared.scratch.clear();
@@ -134,28 +135,29 @@ pub(super) fn send_part(
     match port.send(connection, ordered(part.slot), shared.scratch) {
         Ok(()) => {
             parts.on_sent(len, part.is_last);
+            shared.stats.parts_sent += 1;
             Ok(())
         }
         Err(error) => {
             let error = CallError::from_send(error);
             if error == CallError::WouldBlock {
                 parts.on_blocked();
+                shared.stats.parts_blocked += 1;
             }
             Err(error)
         }
     }
 }
 
-/// Gives credit for parts that were read.
+/// Gives credit for parts that were read, when it is enough to tell.
 pub(super) fn grant(
     parts: &mut Arriving,
     call: CallId,
     is_for_results: bool,
-    len: u64,
     port: &mut impl Port,
     shared: &mut Shared<'_>,
 ) {
-    if let Some(total) = parts.on_consumed(len) {
+    if let Some(total) = parts.grant() {
         shared.scratch.clear();
         message::put_credit(shared.scratch, call.slot, call.sequence, is_for_results, total);
         if port.send(call.connection, WHOLE, shared.scratch).is_ok() {

@@ -31,6 +31,12 @@ pub struct Stats {
     pub repeats: u64,
     /// Replies that were longer than can be carried.
     pub replies_too_large: u64,
+    /// Parts sent, of arguments and of results.
+    pub parts_sent: u64,
+    /// Parts that were not sent because the receiver, or the transport, had no room.
+    pub parts_blocked: u64,
+    /// Parts received and handed to the owner.
+    pub parts_received: u64,
     /// Messages that cannot be read, or may not come.
     pub malformed: u64,
 }
@@ -129,13 +135,13 @@ impl Calls {
         peer.callee.send_part(call, bytes, port, &mut shared)
     }
 
-    /// The owner has read so many bytes of parts of a call, which makes room for more.
-    pub fn consume(&mut self, port: &mut impl Port, call: CallId, is_ours: bool, bytes: u64) {
+    /// The owner has read a part of a call, of so many bytes, which makes room for more.
+    pub fn consume(&mut self, port: &mut impl Port, call: CallId, is_ours: bool, len: usize) {
         if let Some((peer, mut shared)) = self.peer(call.connection) {
             if is_ours {
-                peer.caller.consume(call, bytes, port, &mut shared);
+                peer.caller.consume(call, len, port, &mut shared);
             } else {
-                peer.callee.consume(call, bytes, port, &mut shared);
+                peer.callee.consume(call, len, port, &mut shared);
             }
         }
     }

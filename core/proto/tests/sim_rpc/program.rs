@@ -178,7 +178,7 @@ impl Program {
         // Parts are read at once by callers.
         for told in &self.told {
             if let Told::Part { call, bytes, .. } = told {
-                self.calls.consume(&mut self.endpoint, *call, true, bytes.len() as u64);
+                self.calls.consume(&mut self.endpoint, *call, true, bytes.len());
             }
         }
     }
@@ -196,7 +196,7 @@ impl Program {
                 if self.calls.send_results(&mut self.endpoint, call, part).is_err() {
                     break;
                 }
-                let len = part.len() as u64;
+                let len = part.len();
                 work.echo.pop_front();
                 self.calls.consume(&mut self.endpoint, call, false, len);
             }

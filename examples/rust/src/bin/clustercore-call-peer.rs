@@ -9,7 +9,8 @@ use clustercore::calls::{
 use clustercore::proto::rpc;
 use clustercore::{EndpointConfig, Shard};
 use clustercore_examples::demo::{
-    AddReply, AddRequest, Calculator, CalculatorClient, Measures, Tree, calculator_service, tree::Leaf,
+    AddReply, AddRequest, Calculator, CalculatorClient, CalculatorEachParts, CalculatorRunningParts,
+    CalculatorTotalParts, Measures, Tree, calculator_service, tree::Leaf,
 };
 use std::io::Read as _;
 use std::sync::Arc;
@@ -43,6 +44,32 @@ impl Calculator for InRust {
     fn fail(&self, context: &Context<'_>, _request: AddRequest) -> Result<AddReply, Failure> {
         let who = context.metadata.get("who").unwrap_or(b"nobody");
         Err(Failure::new(Status::NotFound, format!("nothing for {}", String::from_utf8_lossy(who))))
+    }
+
+    fn running(&self, _context: &Context<'_>, parts: &CalculatorRunningParts<'_>) -> Result<(), Failure> {
+        let mut sum = 0;
+        while let Some(request) = parts.next()? {
+            sum += request.numbers.iter().sum::<i64>();
+            parts.send(&AddReply { sum, by: "rust".into() })?;
+        }
+        Ok(())
+    }
+
+    fn total(&self, _context: &Context<'_>, parts: &CalculatorTotalParts<'_>) -> Result<AddReply, Failure> {
+        let mut sum = 0;
+        while let Some(request) = parts.next()? {
+            sum += request.numbers.iter().sum::<i64>();
+        }
+        Ok(AddReply { sum, by: "rust".into() })
+    }
+
+    fn each(
+        &self,
+        _context: &Context<'_>,
+        request: AddRequest,
+        parts: &CalculatorEachParts<'_>,
+    ) -> Result<(), Failure> {
+        request.numbers.iter().try_for_each(|sum| parts.send(&AddReply { sum: *sum, by: String::new() }))
     }
 }
 
@@ -107,5 +134,36 @@ fn call(address: &str) -> Result<(), Problem> {
         sum += channel.block_on(call)??.sum;
     }
     println!("many {sum}");
+    stream(&client)
+}
+
+fn stream(client: &CalculatorClient) -> Result<(), Problem> {
+    let within = || CallConfig { timeout: Some(Duration::from_secs(20)), ..CallConfig::default() };
+    let running = client.running(within());
+    let mut sums = Vec::new();
+    for number in 1..=5 {
+        running.send(&AddRequest { numbers: vec![number] })?;
+        sums.push(running.take()?.ok_or("a reply is missing")?.sum.to_string());
+    }
+    running.end();
+    running.status()?;
+    println!("running {}: ok", sums.join(" "));
+
+    // More than may be under way at a time, both ways.
+    let total = client.total(within());
+    for _ in 0..20_000 {
+        total.send(&AddRequest { numbers: vec![1] })?;
+    }
+    total.end();
+    println!("total {}", total.status()?.sum);
+
+    let each = client.each(&AddRequest { numbers: vec![1; 20_000] }, within());
+    let (mut sum, mut count) = (0, 0);
+    while let Some(reply) = each.take()? {
+        sum += reply.sum;
+        count += 1;
+    }
+    each.status()?;
+    println!("each {sum} in {count}: ok");
     Ok(())
 }

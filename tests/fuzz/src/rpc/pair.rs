@@ -170,11 +170,11 @@ impl Side {
         let bytes = vec![1; usize::from(argument)];
         for call in self.open.keys() {
             let _ = calls.send_arguments(&mut self.wire, *call, &bytes, argument & 7 == 7);
-            calls.consume(&mut self.wire, *call, true, u64::from(argument));
+            calls.consume(&mut self.wire, *call, true, usize::from(argument));
         }
         for call in &self.hands {
             let _ = calls.send_results(&mut self.wire, *call, &bytes);
-            calls.consume(&mut self.wire, *call, false, u64::from(argument));
+            calls.consume(&mut self.wire, *call, false, usize::from(argument));
         }
     }
 
