@@ -9,7 +9,7 @@ from .place import Place, wait_for_port
 from .processes import Process, ProcessSet
 from .programs import Address, NotHere, fill
 
-# The channel server's program: to be built with it.
+# Our channel server, with nothing but TCP.
 OUR_PROGRAM = "clustercore-channel-server"
 
 
@@ -76,6 +76,5 @@ def command_of(broker: Broker, address: Address, processes: ProcessSet, label: s
         return [*prefix, path, *broker.words, str(config)]
     path = tools.program(broker.program)
     if path is None:
-        is_ours = broker.kind == "ours"
-        raise NotHere("no channel server in this build" if is_ours else f"{broker.program} is not built")
+        raise NotHere(f"{broker.program} is not built")
     return [path, "--listen", f"{host}:{port}", *broker.words]

@@ -22,7 +22,7 @@ from .programs import NotHere
 RECORD_BYTES = 256
 IN_FLIGHT = 256
 BENCH_SECONDS_MAX = 1800
-_LINE = re.compile(r"^1 to 3, three filters, batches of (\d+): ([\d.]+) M events/s")
+_CASE = re.compile(r"1_to_3_three_filters_batch_(\d+)")
 
 
 class ChannelError(Exception):
@@ -47,11 +47,12 @@ def in_process(case: str, effort: Effort) -> tuple[dict[str, float], list[result
 
 def parse_channel(text: str) -> dict[int, float]:
     """Events per second by size of batch, from what the bench prints. Raises ChannelError."""
-    found = {
-        int(match.group(1)): float(match.group(2)) * 1e6
-        for match in map(_LINE.match, text.splitlines())
-        if match
-    }
+    found = {}
+    for line in text.splitlines():
+        report = json.loads(line) if line.startswith("{") else {}
+        match = _CASE.fullmatch(report.get("case", ""))
+        if match:
+            found[int(match.group(1))] = float(report["events_per_second"])
     if not found:
         raise ChannelError(f"the bench channel prints no line of three filters: {text.strip()[-300:]}")
     return found

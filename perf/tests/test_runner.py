@@ -402,7 +402,7 @@ class Events(unittest.TestCase):
         document = check.load_targets()
         targets = [target for target in document["target"] if target["case"] == "fan-out-64"]
         outcome = self.outcome(floor_fan_out=[70], redis=[120])
-        reason = "no channel server in this build"
+        reason = "clustercore-channel-server is not built"
         measured = check.Measured(
             medians=outcome.medians(), absent={"clustercore": reason}, rows=outcome.rows()
         )
@@ -469,9 +469,9 @@ class Events(unittest.TestCase):
 
     def test_benches_are_read_by_their_lines(self) -> None:
         text = (
-            "1 to 3, three filters, batches of 64: 5.25 M events/s, 190.5 ns (191.0 wall)\n"
-            "1 to 3, one filter shared, batches of 64: 9.00 M events/s, 111.1 ns (112.0 wall)\n"
-            "1 to 3, three filters, batches of 512: 6.5 M events/s, 153.8 ns (154.0 wall)\n"
+            '{"case":"1_to_3_three_filters_batch_64","median":190.5,"events_per_second":5250000}\n'
+            '{"case":"1_to_3_one_filter_batch_64","median":111.1,"events_per_second":9000000}\n'
+            '{"case":"1_to_3_three_filters_batch_512","median":153.8,"events_per_second":6500000}\n'
         )
         self.assertEqual(channels.parse_channel(text), {64: 5_250_000.0, 512: 6_500_000.0})
         report = channels.parse_journal(

@@ -11,6 +11,7 @@ A `Node` has threads of its own and is commanded from any thread; a `Shard` is e
 and has no thread. `Scaler`, `AutoThresholds` and `Pool` are pure machines for whoever lends back ends.
 `Shard.endpoint` is for messages that arrive exactly once, `Shard.bind` for plain datagrams.
 `Channel` calls procedures of a `CallServer`, each executed at most once.
+`Participant` supplies events to the channels of a `ChannelServer`, and consumes them.
 `Key` is what an endpoint in secure mode is known by: `Shard.endpoint(address, key=key, allow=[...])`.
 `clustercore.aio` is for asyncio.
 """
@@ -96,11 +97,14 @@ from clustercore._native import (
     CallParts,
     CallServer,
     Channel,
+    ChannelEvent,
+    ChannelServer,
     Connected,
     Connection,
     ConnectionGone,
     Datagram,
     DeferredCall,
+    Delivery,
     Endpoint,
     Forwarder,
     HealthConfig,
@@ -110,6 +114,7 @@ from clustercore._native import (
     MessageBatch,
     Moved,
     Node,
+    Participant,
     Path,
     PathBroken,
     PathRestored,
@@ -162,6 +167,8 @@ __all__ = [
     "CallServer",
     "Cancelled",
     "Channel",
+    "ChannelEvent",
+    "ChannelServer",
     "Closed",
     "ClusterError",
     "Connected",
@@ -173,6 +180,7 @@ __all__ = [
     "ConnectionsExhausted",
     "Datagram",
     "DeferredCall",
+    "Delivery",
     "DescriptorsExhausted",
     "Endpoint",
     "Event",
@@ -210,6 +218,7 @@ __all__ = [
     "NullArgument",
     "OutOfMemory",
     "Panic",
+    "Participant",
     "Path",
     "PathBroken",
     "PathRestored",

@@ -32,11 +32,14 @@ __all__ = [
     "CallParts",
     "CallServer",
     "Channel",
+    "ChannelEvent",
+    "ChannelServer",
     "Connected",
     "Connection",
     "ConnectionGone",
     "Datagram",
     "DeferredCall",
+    "Delivery",
     "Endpoint",
     "Forwarder",
     "HealthConfig",
@@ -46,6 +49,7 @@ __all__ = [
     "MessageBatch",
     "Moved",
     "Node",
+    "Participant",
     "Path",
     "PathBroken",
     "PathRestored",
@@ -1205,6 +1209,242 @@ class Channel:
     @property
     def outstanding(self) -> int:
         """Calls that have not ended."""
+
+_FieldValue: TypeAlias = bool | int | float | str | bytes
+
+@final
+class ChannelEvent:
+    """A structured event: what suppliers emit and consumers get. One to one with CloudEvents: `type` is its
+    type, `name` its subject, `key` its partition key, `fields` its extensions, `body` its data. Times are
+    seconds since 1970.
+
+    Raises InvalidArgument: what is wrong with it.
+    """
+
+    def __new__(
+        cls,
+        id: str,
+        source: str,
+        type: str,
+        *,
+        domain: str = "",
+        name: str = "",
+        content_type: str = "",
+        schema: str = "",
+        time: float | None = None,
+        priority: int | None = None,
+        expiry: float | None = None,
+        start: float | None = None,
+        persistent: bool | None = None,
+        key: str | None = None,
+        sequence: int | None = None,
+        fields: dict[str, _FieldValue] | None = None,
+        body: _Bytes | None = None,
+    ) -> Self: ...
+    @property
+    def id(self) -> str:
+        """Its id, unique among the events of its source."""
+    @property
+    def source(self) -> str:
+        """Who made it: a URI reference."""
+    @property
+    def type(self) -> str:
+        """Its type."""
+    @property
+    def domain(self) -> str:
+        """The trade that its type belongs to; may be empty."""
+    @property
+    def name(self) -> str:
+        """What it is about; may be empty."""
+    @property
+    def content_type(self) -> str:
+        """The media type of the body; may be empty."""
+    @property
+    def schema(self) -> str:
+        """The schema of the body; may be empty."""
+    @property
+    def time(self) -> float | None:
+        """When it happened."""
+    @property
+    def priority(self) -> int | None:
+        """Its priority, 0 to 255."""
+    @property
+    def expiry(self) -> float | None:
+        """From when on nobody wants it."""
+    @property
+    def start(self) -> float | None:
+        """Before when nobody gets it."""
+    @property
+    def persistent(self) -> bool | None:
+        """Whether it is to be on disk before it counts as taken."""
+    @property
+    def key(self) -> str | None:
+        """Its ordering key."""
+    @property
+    def sequence(self) -> int | None:
+        """Its number among those of its source."""
+    @property
+    def fields(self) -> dict[str, _FieldValue]:
+        """Its filterable fields. A moment is a float."""
+    @property
+    def body(self) -> bytes:
+        """Its body."""
+
+@final
+class Delivery:
+    """An event that a consumer got."""
+
+    @property
+    def handle(self) -> int:
+        """The consumer's proxy: what `Participant.consume` returned."""
+    @property
+    def event(self) -> ChannelEvent:
+        """The event."""
+    @property
+    def offset(self) -> int:
+        """Its place in the channel's order; 0 for one delivered directly."""
+    @property
+    def tries(self) -> int:
+        """How often it was handed over before."""
+    @property
+    def delivery(self) -> int | None:
+        """Its name for `Participant.acknowledge`; None when nothing is to be acknowledged."""
+
+@final
+class ChannelServer:
+    """Serves event channels to participants over TCP, over reliable datagrams (`udp`), and to everybody
+    over HTTP (CloudEvents). Turn it, from one thread.
+
+    `tokens` are secrets and whose they are: (name, rights), or (name, rights, channel), where rights are
+    some of the words "emit consume administer". `open`: who shows no secret may everything. What is not
+    loopback must be asked for by `insecure`. A consumer with a name keeps its queue for `linger` seconds
+    without a connection. Events that were tried too often go to the channel `dead_letters`.
+
+    Raises InsecureAddress, BadAddress, AddressInUse, AddressNotAvailable, BadConfiguration,
+    InvalidArgument.
+    """
+
+    def __new__(
+        cls,
+        *,
+        tcp: str | None = None,
+        udp: str | None = None,
+        http: str | None = None,
+        tokens: dict[str, tuple[str, str] | tuple[str, str, str]] | None = None,
+        open: bool = False,
+        insecure: bool = False,
+        driver: str = "auto",
+        spin_us: int = 0,
+        linger: float = 30.0,
+        dead_letters: str | None = None,
+    ) -> Self: ...
+    @property
+    def tcp_address(self) -> str | None:
+        """Where participants connect over TCP."""
+    @property
+    def udp_address(self) -> str | None:
+        """Where participants connect over reliable datagrams."""
+    @property
+    def http_address(self) -> str | None:
+        """Where everybody connects over HTTP."""
+    def turn(self, timeout: float = 0.0) -> None:
+        """Does all there is to do now; waits for at most `timeout` seconds when that is nothing. Raises
+        WrongThread, InputOutput, Closed.
+        """
+    def stats(self) -> dict[str, int]:
+        """What was counted since it was made. Raises WrongThread, Closed."""
+    def close(self) -> None:
+        """Ends it: all connections are closed."""
+
+@final
+class Participant:
+    """Speaks to one channel server, at "tcp://IP:PORT" or "udp://IP:PORT" (reliable datagrams): supplies,
+    consumes, administers. When its link is lost it makes another by itself, opens its proxies again, and
+    sends again what was not taken. For one thread at a time.
+
+    `token` shows the server who we are, `name` is for people. With `inbox_max` events that nobody took, the
+    link is not read.
+
+    Raises InsecureAddress, InvalidArgument, and what opening a driver can.
+    """
+
+    def __new__(
+        cls,
+        server: str,
+        *,
+        token: str = "",
+        name: str = "",
+        insecure: bool = False,
+        driver: str = "auto",
+        spin_us: int = 0,
+        inbox_max: int = 16384,
+    ) -> Self: ...
+    @property
+    def linked(self) -> bool:
+        """Whether the link is there."""
+    def supply(
+        self, channel: str | None = None, *, spec: dict[str, Any] | None = None, patient: bool = True
+    ) -> int:
+        """Becomes a supplier of a channel (None: the default one). Without `spec` it shares the default
+        push proxy; else `spec` says "mode", "qos", "filter", "mappings". A `patient` supplier sends again
+        what the server refuses for now; else it is told by `news` and dropped. When the server refuses the
+        proxy itself, `news` says "gone".
+        """
+    def consume(
+        self, channel: str | None = None, *, name: str = "", spec: dict[str, Any] | None = None
+    ) -> int:
+        """Becomes a consumer of a channel. `spec` says "mode", "qos", "types", "filter", "mappings",
+        "consumer_group", "start", "is_durable". One with a name keeps its queue for a while when the link
+        is lost.
+        """
+    def close_proxy(self, handle: int) -> None:
+        """Gives a proxy up."""
+    def emit(self, handle: int, events: Sequence[ChannelEvent]) -> int:
+        """Emits events; how many were taken up: fewer when 8192 wait for the server. They leave with the
+        next turn.
+
+        Raises InvalidArgument: no such proxy.
+        """
+    def take(self, max: int = 256, timeout: float = 0.0) -> list[Delivery]:
+        """Events that have come, `max` at most; waits for at most `timeout` seconds for the first."""
+    def acknowledge(self, handle: int, deliveries: Sequence[int]) -> None:
+        """Done with these events, by `Delivery.delivery`."""
+    def reject(self, handle: int, deliveries: Sequence[int], *, for_good: bool = False) -> None:
+        """Could not deal with these events. `for_good`: nobody is to try again."""
+    def pull(self, handle: int, max: int = 64) -> None:
+        """Asks for events in pull mode."""
+    def ask(self, question: dict[str, Any], timeout: float = 5.0) -> dict[str, Any]:
+        """Asks the server something, a dictionary with "op", and waits for the answer:
+        docs/protocol/channel.md lists what can be asked.
+
+        Raises CallFailed with the server's words, Timeout.
+        """
+    def untaken(self, handle: int) -> int:
+        """Events that the server has not taken yet. Raises InvalidArgument: no such proxy."""
+    def flush(self, handle: int, timeout: float = 5.0) -> None:
+        """Waits until the server has taken everything that was emitted through a proxy. Raises Timeout,
+        InvalidArgument: no such proxy.
+        """
+    def turn(self, timeout: float = 0.0) -> None:
+        """Does all there is to do now; waits for at most `timeout` seconds when that is nothing. Raises
+        WrongThread, InputOutput, Closed.
+        """
+    def fileno(self) -> int:
+        """A descriptor that is readable when `turn` has something to do."""
+    def next_timeout(self) -> float | None:
+        """Seconds for which the descriptor may be waited for before a turn is due all the same; None: for
+        ever.
+        """
+    def relink(self, server: str) -> None:
+        """Exchanges the link for another while events flow. Raises InvalidArgument, and what opening a
+        socket can.
+        """
+    def news(self) -> list[dict[str, Any]]:
+        """What happened: dictionaries with "what" (welcome, answer, refused, confirmed, lost, readable,
+        wanted, gone, bye) and what belongs to it: "handle", "number", "count", "message", "max", "request".
+        """
+    def close(self) -> None:
+        """Ends it."""
 
 @final
 class CallHandle:

@@ -6,6 +6,7 @@ async for message in aio.messages(shard): ...
 async with aio.Calls(channel) as calls: results = await calls.call(method, arguments)
 async with aio.Calls(channel) as calls: async for part in calls.stream(method, parts=parts): ...
 await aio.serve(server, {"demo.Echo": {"Echo": echo}})
+async with aio.ChannelEvents(participant) as channel_events: async for delivery in channel_events: ...
 """
 
 import asyncio
@@ -18,9 +19,20 @@ from weakref import WeakSet
 
 from clustercore import Closed, ConnectionEvent, Datagram, Event, Message, Node, Shard, WrongState
 from clustercore._aio_calls import Calls, serve
+from clustercore._aio_events import ChannelEvents
 from clustercore._aio_streams import AsyncParts, AsyncStream
 
-__all__ = ["AsyncParts", "AsyncStream", "Calls", "events", "messages", "next_events", "run", "serve"]
+__all__ = [
+    "AsyncParts",
+    "AsyncStream",
+    "Calls",
+    "ChannelEvents",
+    "events",
+    "messages",
+    "next_events",
+    "run",
+    "serve",
+]
 
 _awaited: WeakSet[Node] = WeakSet()
 

@@ -19,10 +19,6 @@ fn main() -> ExitCode {
         eprintln!("{error}");
         return ExitCode::FAILURE;
     }
-    if plan.protocol == Speech::Clustercore && !channel::IS_THERE {
-        eprintln!("no channel server in this build");
-        return ExitCode::FAILURE;
-    }
     socket::raise_descriptor_limit();
     let outcome = match (plan.protocol, plan.in_flight) {
         (Speech::Redis, Some(in_flight)) => keep(&plan, redis::Redis, in_flight),

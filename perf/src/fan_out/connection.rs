@@ -100,6 +100,15 @@ impl Connection {
         while let Some((item, len)) = protocol.read(bytes)? {
             match item {
                 Item::Question(answer) => self.say(answer)?,
+                Item::Batch(batch) => {
+                    let mut result = Ok(());
+                    protocol.unpack(batch, &mut |body| {
+                        if result.is_ok() {
+                            result = each(Item::Event(body));
+                        }
+                    })?;
+                    result?;
+                }
                 item => each(item)?,
             }
             bytes = &bytes[len..];

@@ -12,6 +12,8 @@ pub enum Item<'a> {
     Ready,
     /// A delivered event: its body.
     Event(&'a [u8]),
+    /// Delivered events behind one another: [`Protocol::unpack`] takes them apart.
+    Batch(&'a [u8]),
     /// An event of this supplier is on disk.
     Kept,
     /// Something that the load has no use for.
@@ -44,6 +46,11 @@ pub trait Protocol {
 
     /// The first item of `bytes` and how many of them it takes; `None` while it is not whole.
     fn read<'a>(&self, bytes: &'a [u8]) -> Result<Option<(Item<'a>, usize)>, ProtocolError>;
+
+    /// The bodies of an [`Item::Batch`], in order.
+    fn unpack(&self, _batch: &[u8], _each: &mut dyn FnMut(&[u8])) -> Result<(), ProtocolError> {
+        Err(ProtocolError::Malformed("a batch: this protocol has none"))
+    }
 }
 
 /// One by which a supplier learns that its event is on disk.
