@@ -3,6 +3,7 @@
 //! The ordinary tests of `core/proto` and `core/channel` include these files too: for generated input, and for the inputs that
 //! fuzzing has found (`corpus/`).
 
+pub mod channel_peer;
 pub mod chunks;
 pub mod cloudevents;
 pub mod datagram;

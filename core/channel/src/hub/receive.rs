@@ -75,7 +75,7 @@ impl Hub {
             }
             _ => return self.violate(id, "a frame that only a server sends, or a second Hello"),
         }
-        true
+        self.session(id).is_some_and(|it| !it.is_ending)
     }
 
     /// Acknowledges deliveries, or rejects them. Those that are not in flight any more were tried again: nothing is to be done.
