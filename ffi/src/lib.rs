@@ -8,11 +8,14 @@
 //! | --- | --- |
 //! | `status` | what a call returns, and the words to an error |
 //! | `options`, `text`, `fork` | what comes in: sized structs, strings; a handle that has crossed a fork |
+//! | `owned` | what belongs to the thread of its first turn |
 //! | `shard`, `shard_options`, `node` | the two kinds of owner |
 //! | `forwarder`, `forwarder_options`, `backend`, `counter`, `latency` | a forwarder of either |
 //! | `socket`, `endpoint`, `endpoint_options`, `endpoint_report` | plain datagrams and reliable ones, of a shard |
 //! | `message`, `connection_event` | what has arrived through them, and what became of connections |
 //! | `channel`, `call_server` | remote procedure calls, made and served |
+//! | `channel_server`, `channel_access` | a server of event channels, and who may come |
+//! | `participant`, `participant_news`, `channel_event` | suppliers and consumers, what they are told, events |
 //! | `ip_port`, `udp` | addresses as numbers; four calls on datagrams for small programs |
 //! | `event`, `log` | what it has to say |
 //! | `scaler`, `auto_thresholds` | the machine that decides when to borrow a back end; thresholds that are learnt |
@@ -27,6 +30,9 @@ mod auto_thresholds;
 mod backend;
 mod call_server;
 mod channel;
+mod channel_access;
+mod channel_event;
+mod channel_server;
 mod connection_event;
 mod counter;
 mod endpoint;
@@ -45,6 +51,9 @@ mod log;
 mod message;
 mod node;
 mod options;
+mod owned;
+mod participant;
+mod participant_news;
 mod pool;
 mod pool_options;
 mod scaler;
@@ -60,6 +69,9 @@ pub use auto_thresholds::*;
 pub use backend::*;
 pub use call_server::*;
 pub use channel::*;
+pub use channel_access::*;
+pub use channel_event::*;
+pub use channel_server::*;
 pub use connection_event::*;
 pub use counter::*;
 pub use endpoint::*;
@@ -77,6 +89,8 @@ pub use log::*;
 pub use message::*;
 pub use node::*;
 pub use options::CLC_NONE;
+pub use participant::*;
+pub use participant_news::*;
 pub use pool::*;
 pub use pool_options::*;
 pub use scaler::*;
