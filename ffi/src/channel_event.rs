@@ -57,15 +57,15 @@ pub enum clc_reliability {
 }
 
 /// In `has`: the event has a priority.
-pub const CLC_EVENT_PRIORITY: u32 = 1;
+pub const CLC_EVENT_HAS_PRIORITY: u32 = 1;
 /// In `has`: the event has an expiry.
-pub const CLC_EVENT_EXPIRY: u32 = 2;
+pub const CLC_EVENT_HAS_EXPIRY: u32 = 2;
 /// In `has`: the event has a start.
-pub const CLC_EVENT_START: u32 = 4;
+pub const CLC_EVENT_HAS_START: u32 = 4;
 /// In `has`: the event has a time.
-pub const CLC_EVENT_TIME: u32 = 8;
+pub const CLC_EVENT_HAS_TIME: u32 = 8;
 /// In `has`: the event has a sequence number.
-pub const CLC_EVENT_SEQUENCE: u32 = 16;
+pub const CLC_EVENT_HAS_SEQUENCE: u32 = 16;
 
 /// A structured event, one to one with CloudEvents 1.0. All text is UTF-8 with its length, without a final NUL; what is empty is not there.
 /// Each event has an `id`, a `source` and a `type`. Numbers count when their bit is in `has`. Times are nanoseconds since the beginning of
@@ -95,17 +95,17 @@ pub struct clc_channel_event {
     pub fields: *const clc_channel_field,
     /// How many.
     pub fields_len: usize,
-    /// When it happened: CLC_EVENT_TIME.
+    /// When it happened: CLC_EVENT_HAS_TIME.
     pub time_ns: u64,
-    /// From this moment on nobody wants it: CLC_EVENT_EXPIRY.
+    /// From this moment on nobody wants it: CLC_EVENT_HAS_EXPIRY.
     pub expiry_ns: u64,
-    /// Before this moment nobody gets it: CLC_EVENT_START.
+    /// Before this moment nobody gets it: CLC_EVENT_HAS_START.
     pub start_ns: u64,
-    /// Its number among those of its source, which counts up: CLC_EVENT_SEQUENCE.
+    /// Its number among those of its source, which counts up: CLC_EVENT_HAS_SEQUENCE.
     pub sequence: u64,
-    /// Which numbers it has: a sum of CLC_EVENT_...
+    /// Which numbers it has: a sum of CLC_EVENT_HAS_...
     pub has: u32,
-    /// 0 to 255, more is more urgent: CLC_EVENT_PRIORITY.
+    /// 0 to 255, more is more urgent: CLC_EVENT_HAS_PRIORITY.
     pub priority: u32,
     /// A clc_reliability.
     pub reliability: u32,
@@ -167,23 +167,23 @@ impl clc_channel_event {
             let (name, value) = unsafe { field.parts() }?;
             builder = builder.field(name, value);
         }
-        if self.has & CLC_EVENT_PRIORITY != 0 {
+        if self.has & CLC_EVENT_HAS_PRIORITY != 0 {
             let priority = u8::try_from(self.priority).map_err(|_| {
                 let words = format!("priority is {}, it must be 0 to 255", self.priority);
                 Error::new(Code::InvalidArgument, words)
             })?;
             builder = builder.priority(priority);
         }
-        if self.has & CLC_EVENT_EXPIRY != 0 {
+        if self.has & CLC_EVENT_HAS_EXPIRY != 0 {
             builder = builder.expiry(Instant::from_nanos(self.expiry_ns));
         }
-        if self.has & CLC_EVENT_START != 0 {
+        if self.has & CLC_EVENT_HAS_START != 0 {
             builder = builder.start(Instant::from_nanos(self.start_ns));
         }
-        if self.has & CLC_EVENT_TIME != 0 {
+        if self.has & CLC_EVENT_HAS_TIME != 0 {
             builder = builder.time(Instant::from_nanos(self.time_ns));
         }
-        if self.has & CLC_EVENT_SEQUENCE != 0 {
+        if self.has & CLC_EVENT_HAS_SEQUENCE != 0 {
             builder = builder.sequence(self.sequence);
         }
         if let Some(reliability) = one_of("reliability", self.reliability, &RELIABILITIES)? {
@@ -195,15 +195,15 @@ impl clc_channel_event {
     /// A number that nobody would see is a mistake.
     fn check(&self) -> Result<()> {
         let numbers = [
-            ("priority", "CLC_EVENT_PRIORITY", CLC_EVENT_PRIORITY, u64::from(self.priority)),
-            ("expiry_ns", "CLC_EVENT_EXPIRY", CLC_EVENT_EXPIRY, self.expiry_ns),
-            ("start_ns", "CLC_EVENT_START", CLC_EVENT_START, self.start_ns),
-            ("time_ns", "CLC_EVENT_TIME", CLC_EVENT_TIME, self.time_ns),
-            ("sequence", "CLC_EVENT_SEQUENCE", CLC_EVENT_SEQUENCE, self.sequence),
+            ("priority", "CLC_EVENT_HAS_PRIORITY", CLC_EVENT_HAS_PRIORITY, u64::from(self.priority)),
+            ("expiry_ns", "CLC_EVENT_HAS_EXPIRY", CLC_EVENT_HAS_EXPIRY, self.expiry_ns),
+            ("start_ns", "CLC_EVENT_HAS_START", CLC_EVENT_HAS_START, self.start_ns),
+            ("time_ns", "CLC_EVENT_HAS_TIME", CLC_EVENT_HAS_TIME, self.time_ns),
+            ("sequence", "CLC_EVENT_HAS_SEQUENCE", CLC_EVENT_HAS_SEQUENCE, self.sequence),
         ];
         let known = numbers.iter().fold(0, |known, (_, _, bit, _)| known | bit);
         if self.has & !known != 0 {
-            let words = format!("has is {}, it must be a sum of CLC_EVENT_...", self.has);
+            let words = format!("has is {}, it must be a sum of CLC_EVENT_HAS_...", self.has);
             return Err(Error::new(Code::InvalidArgument, words));
         }
         match numbers.into_iter().find(|(_, _, bit, value)| self.has & bit == 0 && *value != 0) {
@@ -237,11 +237,11 @@ impl clc_channel_event {
             expiry_ns: nanos(expiry),
             start_ns: nanos(start),
             sequence: event.sequence().unwrap_or(0),
-            has: bit(priority.is_some(), CLC_EVENT_PRIORITY)
-                | bit(expiry.is_some(), CLC_EVENT_EXPIRY)
-                | bit(start.is_some(), CLC_EVENT_START)
-                | bit(event.time().is_some(), CLC_EVENT_TIME)
-                | bit(event.sequence().is_some(), CLC_EVENT_SEQUENCE),
+            has: bit(priority.is_some(), CLC_EVENT_HAS_PRIORITY)
+                | bit(expiry.is_some(), CLC_EVENT_HAS_EXPIRY)
+                | bit(start.is_some(), CLC_EVENT_HAS_START)
+                | bit(event.time().is_some(), CLC_EVENT_HAS_TIME)
+                | bit(event.sequence().is_some(), CLC_EVENT_HAS_SEQUENCE),
             priority: priority.map_or(0, u32::from),
             reliability: RELIABILITIES.iter().position(|it| *it == reliability).unwrap_or(0) as u32,
             reserved: 0,
@@ -455,9 +455,9 @@ mod tests {
         );
         assert_eq!(
             words(clc_channel_event { priority: 9, ..minimal() }),
-            "priority is 9, but CLC_EVENT_PRIORITY is not in has"
+            "priority is 9, but CLC_EVENT_HAS_PRIORITY is not in has"
         );
-        let has = CLC_EVENT_PRIORITY;
+        let has = CLC_EVENT_HAS_PRIORITY;
         assert_eq!(
             words(clc_channel_event { has, priority: 256, ..minimal() }),
             "priority is 256, it must be 0 to 255"

@@ -57,7 +57,7 @@ unsafe impl Options for clc_channel_server_options {
 /// What a server has counted since it was made.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
-pub struct clc_channel_server_stats {
+pub struct clc_channel_server_counts {
     /// Connections accepted.
     pub sessions: u64,
     /// Connections ended because what they sent was no protocol, or without a valid token.
@@ -236,17 +236,17 @@ pub unsafe extern "C" fn clc_channel_server_fd(server: *const clc_channel_server
 /// Errors: NULL_ARGUMENT, WRONG_THREAD, FORKED.
 ///
 /// # Safety
-/// `server` is NULL or a live server; `stats_out` is NULL or writable.
+/// `server` is NULL or a live server; `counts_out` is NULL or writable.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clc_channel_server_stats(
     server: *const clc_channel_server,
-    stats_out: *mut clc_channel_server_stats,
+    counts_out: *mut clc_channel_server_counts,
 ) -> clc_status {
     boundary(|| {
         // SAFETY: NULL or a live server that is only shared, per the contract above.
         let server = unsafe { server.as_ref() }.ok_or_else(|| null("server"))?;
         // SAFETY: NULL or writable, per the contract above.
-        let out = unsafe { stats_out.as_mut() }.ok_or_else(|| null("stats_out"))?;
+        let out = unsafe { counts_out.as_mut() }.ok_or_else(|| null("counts_out"))?;
         *out = server.server.with(|server| Ok(server.stats().into()))?;
         Ok(())
     })
@@ -291,11 +291,11 @@ unsafe fn listen(
     })
 }
 
-impl From<HubStats> for clc_channel_server_stats {
-    fn from(stats: HubStats) -> clc_channel_server_stats {
+impl From<HubStats> for clc_channel_server_counts {
+    fn from(stats: HubStats) -> clc_channel_server_counts {
         let HubStats { sessions, violations, taken, refused, delivered, batches, shared, dead_letters } =
             stats;
-        clc_channel_server_stats {
+        clc_channel_server_counts {
             sessions,
             violations,
             taken,

@@ -168,7 +168,7 @@ pub unsafe extern "C" fn clc_participant_supply(
     unsafe { open(participant, handle_out, |it| Ok(it.supply(spec()?.unwrap_or_default(), config))) }
 }
 
-/// Becomes a consumer of `spec`: members of a JSON object (docs/protocol/channel.md), `"channel":"load","filter":"load > 5"` for example; NULL for
+/// Becomes a consumer of `spec`: members of a JSON object (docs/protocol/channel.md), `"channel":"load","spec":{"filter":"load > 5"}` for example; NULL for
 /// everything of the default channel. When the server refuses, news of the kind Gone say why.
 ///
 /// Errors: NULL_ARGUMENT, INVALID_ARGUMENT, WRONG_THREAD, FORKED. The participant's thread may call this.
