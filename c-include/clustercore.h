@@ -877,7 +877,7 @@ typedef enum clc_participant_news_kind {
    */
   CLC_PARTICIPANT_NEWS_KIND_LOST = 3,
   /**
-   * The consumer `handle` finds something when it pulls.
+   * The consumer `handle` has pulled and found nothing; now it finds something.
    */
   CLC_PARTICIPANT_NEWS_KIND_READABLE = 4,
   /**
@@ -4264,7 +4264,8 @@ clc_status clc_participant_reject(struct clc_participant *participant,
                                   int is_for_good);
 
 /**
- * Asks for events of a consumer in pull mode, `events_max` at most. Leaves with the next turn; without a link it is forgotten.
+ * Asks for events of a consumer in pull mode: those that are there, `events_max` at most. When there are none, news of the kind Readable tell
+ * as soon as there are some. Leaves with the next turn; without a link it is forgotten.
  *
  * Errors: NULL_ARGUMENT, WRONG_THREAD, FORKED. The participant's thread may call this.
  *

@@ -349,7 +349,8 @@ pub unsafe extern "C" fn clc_participant_reject(
     unsafe { act(participant, reject) }
 }
 
-/// Asks for events of a consumer in pull mode, `events_max` at most. Leaves with the next turn; without a link it is forgotten.
+/// Asks for events of a consumer in pull mode: those that are there, `events_max` at most. When there are none, news of the kind Readable tell
+/// as soon as there are some. Leaves with the next turn; without a link it is forgotten.
 ///
 /// Errors: NULL_ARGUMENT, WRONG_THREAD, FORKED. The participant's thread may call this.
 ///

@@ -20,7 +20,7 @@ pub enum clc_participant_news_kind {
     Confirmed = 2,
     /// The event `number` of `handle` was taken and will not be kept: `refusal`.
     Lost = 3,
-    /// The consumer `handle` finds something when it pulls.
+    /// The consumer `handle` has pulled and found nothing; now it finds something.
     Readable = 4,
     /// The server asks the supplier `handle` for `count` events at most.
     Wanted = 5,

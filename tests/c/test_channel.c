@@ -7,6 +7,7 @@ static void *serve(void *server) {
     while (!is_over) assert_ok(clc_channel_server_turn(server, SECOND_NS / 100));
     clc_channel_server_counts counts;
     assert_ok(clc_channel_server_stats(server, &counts));
+    assert_true(counts.sessions > 0);
     clc_channel_server_free(server);
     return NULL;
 }
@@ -214,6 +215,8 @@ static void who_pulls_gets_as_much_as_he_asks_for(void **state) {
     clc_channel_delivery delivery;
     assert_ok(clc_participant_consume(both, "\"spec\":{\"mode\":\"pull\"}", &consume));
     assert_ok(clc_participant_supply(both, NULL, 1, &supply));
+    ask(both, "{\"op\":\"ping\"}");
+    assert_ok(clc_participant_pull(both, consume, 2)); /* finds nothing, and wants to be told */
     ask(both, "{\"op\":\"ping\"}");
     assert_ok(clc_participant_emit(both, supply, events, 3, &taken));
     assert_true(next_news(both, CLC_PARTICIPANT_NEWS_KIND_READABLE).handle == consume);
