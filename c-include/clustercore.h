@@ -4117,17 +4117,6 @@ clc_status clc_node_set_log_sink(struct clc_node *node,
 const char *clc_node_driver_report(const struct clc_node *node);
 
 /**
- * Writes the defaults into `options`, of the size that the caller's header has for it: sizeof(clc_participant_options).
- *
- * Errors: NULL_ARGUMENT, UNKNOWN_STRUCT_SIZE. Any thread may call this.
- *
- * # Safety
- * `options` is NULL or has room for `struct_size` bytes.
- */
-clc_status clc_participant_options_init(struct clc_participant_options *options,
-                                        size_t struct_size);
-
-/**
  * Makes a participant that begins to connect to `url`: `tcp://127.0.0.1:7000`, or `udp://127.0.0.1:7000` for reliable datagrams. `options` may be
  * NULL. Ends with clc_participant_free.
  *
@@ -4352,6 +4341,17 @@ clc_status clc_participant_news_take(struct clc_participant *participant,
                                      struct clc_participant_news *news_out,
                                      size_t capacity,
                                      size_t *news_len_out);
+
+/**
+ * Writes the defaults into `options`, of the size that the caller's header has for it: sizeof(clc_participant_options).
+ *
+ * Errors: NULL_ARGUMENT, UNKNOWN_STRUCT_SIZE. Any thread may call this.
+ *
+ * # Safety
+ * `options` is NULL or has room for `struct_size` bytes.
+ */
+clc_status clc_participant_options_init(struct clc_participant_options *options,
+                                        size_t struct_size);
 
 /**
  * Makes a pool without nodes and services. `options` may be NULL for the defaults. Ends with clc_pool_free.

@@ -15,7 +15,8 @@
 //! | `message`, `connection_event` | what has arrived through them, and what became of connections |
 //! | `channel`, `call_server` | remote procedure calls, made and served |
 //! | `channel_server`, `channel_access` | a server of event channels, and who may come |
-//! | `participant`, `participant_news`, `channel_event` | suppliers and consumers, what they are told, events |
+//! | `participant`, `participant_options`, `participant_news` | suppliers and consumers, and what they are told |
+//! | `channel_event`, `channel_field` | their events |
 //! | `ip_port`, `udp` | addresses as numbers; four calls on datagrams for small programs |
 //! | `event`, `log` | what it has to say |
 //! | `scaler`, `auto_thresholds` | the machine that decides when to borrow a back end; thresholds that are learnt |
@@ -32,6 +33,7 @@ mod call_server;
 mod channel;
 mod channel_access;
 mod channel_event;
+mod channel_field;
 mod channel_server;
 mod connection_event;
 mod counter;
@@ -54,6 +56,7 @@ mod options;
 mod owned;
 mod participant;
 mod participant_news;
+mod participant_options;
 mod pool;
 mod pool_options;
 mod scaler;
@@ -71,6 +74,7 @@ pub use call_server::*;
 pub use channel::*;
 pub use channel_access::*;
 pub use channel_event::*;
+pub use channel_field::*;
 pub use channel_server::*;
 pub use connection_event::*;
 pub use counter::*;
@@ -91,6 +95,7 @@ pub use node::*;
 pub use options::CLC_NONE;
 pub use participant::*;
 pub use participant_news::*;
+pub use participant_options::*;
 pub use pool::*;
 pub use pool_options::*;
 pub use scaler::*;

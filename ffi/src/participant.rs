@@ -3,12 +3,13 @@
 use crate::channel::DRIVERS;
 use crate::channel_event::{Lent, clc_channel_delivery, clc_channel_event, slice, to_delivery};
 use crate::clc_status;
-use crate::options::{self, Options, one_of, or};
+use crate::options::{self, one_of};
 use crate::owned::Owned;
+use crate::participant_options::clc_participant_options;
 use crate::status::{boundary, boundary_quiet, boundary_value, null};
 use crate::text::{c_string, optional, required};
 use clustercore::channel::engine::EventLimits;
-use clustercore::channel::engine::participant::{ParticipantConfig, SupplyConfig};
+use clustercore::channel::engine::participant::SupplyConfig;
 use clustercore::channel::{Link, Participant};
 use clustercore::{Code, Error, Result};
 use std::ffi::{CString, c_char, c_int};
@@ -27,50 +28,6 @@ pub(crate) struct State {
     /// Of the news that the caller has.
     pub words: Vec<CString>,
     answer: CString,
-}
-
-/// How to make a participant. 0 and NULL mean the default in every field but the first, which clc_participant_options_init writes out.
-#[repr(C)]
-#[derive(Clone, Copy, Debug)]
-pub struct clc_participant_options {
-    /// sizeof(clc_participant_options)
-    pub struct_size: usize,
-    /// Shows the server who we are; NULL: nobody in particular.
-    pub token: *const c_char,
-    /// Our name, for people; NULL: none.
-    pub name: *const c_char,
-    /// Spins this long before a wait blocks (not at all).
-    pub spin_ns: u64,
-    /// Events that wait to be taken; with more, the link is not read (16384).
-    pub inbox_max: usize,
-    /// 1: a clear link to an address outside loopback is meant.
-    pub insecure: u32,
-    /// A clc_driver.
-    pub driver: u32,
-}
-
-// SAFETY: C layout, the size first, integers and pointers that may be NULL.
-unsafe impl Options for clc_participant_options {
-    const NAME: &'static str = "clc_participant_options";
-}
-
-/// Writes the defaults into `options`, of the size that the caller's header has for it: sizeof(clc_participant_options).
-///
-/// Errors: NULL_ARGUMENT, UNKNOWN_STRUCT_SIZE. Any thread may call this.
-///
-/// # Safety
-/// `options` is NULL or has room for `struct_size` bytes.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn clc_participant_options_init(
-    options: *mut clc_participant_options,
-    struct_size: usize,
-) -> clc_status {
-    boundary(|| {
-        let inbox_max = ParticipantConfig::default().inbox_max;
-        let values = clc_participant_options { inbox_max, ..clc_participant_options::zeroed() };
-        // SAFETY: NULL or room for that size, per the contract above.
-        unsafe { options::write(options, struct_size, values) }
-    })
 }
 
 /// Makes a participant that begins to connect to `url`: `tcp://127.0.0.1:7000`, or `udp://127.0.0.1:7000` for reliable datagrams. `options` may be
@@ -96,12 +53,7 @@ pub unsafe extern "C" fn clc_participant_new(
         // SAFETY: NULL or writable, per the contract above.
         let out = unsafe { participant_out.as_mut() }.ok_or_else(|| null("participant_out"))?;
         // SAFETY: NULL or NUL-terminated, per the contract above.
-        let token = unsafe { optional("token", options.token) }?.unwrap_or_default().to_owned();
-        // SAFETY: as above.
-        let name = unsafe { optional("name", options.name) }?.unwrap_or_default().to_owned();
-        let defaults = ParticipantConfig::default();
-        let inbox_max = or(options.inbox_max, defaults.inbox_max);
-        let config = ParticipantConfig { token, name, inbox_max, ..defaults };
+        let config = unsafe { options.config() }?;
         let driver = one_of("driver", options.driver, &DRIVERS)?;
         let insecure = options.insecure != 0;
         let spin = Duration::from_nanos(options.spin_ns);
