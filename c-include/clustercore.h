@@ -2466,36 +2466,6 @@ typedef struct clc_channel_event {
 } clc_channel_event;
 
 /**
- * An event that has arrived for a consumer.
- */
-typedef struct clc_channel_delivery {
-  /**
-   * The consumer, as clc_participant_consume has named it.
-   */
-  uint64_t handle;
-  /**
-   * Its place in the channel's order.
-   */
-  uint64_t offset;
-  /**
-   * The name by which it is acknowledged or rejected; 0: it is not to be.
-   */
-  uint64_t delivery;
-  /**
-   * How often it was handed over before.
-   */
-  uint32_t tries;
-  /**
-   * 0.
-   */
-  uint32_t reserved;
-  /**
-   * The event, lent.
-   */
-  struct clc_channel_event event;
-} clc_channel_delivery;
-
-/**
  * Something that a participant should know. What `kind` does not name is 0 or "".
  */
 typedef struct clc_participant_news {
@@ -2528,6 +2498,36 @@ typedef struct clc_participant_news {
    */
   uint64_t reserved[2];
 } clc_participant_news;
+
+/**
+ * An event that has arrived for a consumer.
+ */
+typedef struct clc_channel_delivery {
+  /**
+   * The consumer, as clc_participant_consume has named it.
+   */
+  uint64_t handle;
+  /**
+   * Its place in the channel's order.
+   */
+  uint64_t offset;
+  /**
+   * The name by which it is acknowledged or rejected; 0: it is not to be.
+   */
+  uint64_t delivery;
+  /**
+   * How often it was handed over before.
+   */
+  uint32_t tries;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+  /**
+   * The event, lent.
+   */
+  struct clc_channel_event event;
+} clc_channel_delivery;
 
 /**
  * Lengths of time of a pool, in nanoseconds. 0 means the default in every field but the first and the last; 1 is as good as
@@ -4210,62 +4210,6 @@ clc_status clc_participant_untaken(struct clc_participant *participant,
                                    size_t *count_out);
 
 /**
- * Takes the events that have come for all consumers, at most `capacity` of them. They are lent until the next clc_participant_take on this
- * participant, or its end. Call it after each turn, and again while it fills the array.
- *
- * Errors: NULL_ARGUMENT, WRONG_THREAD, FORKED. The participant's thread may call this.
- *
- * # Safety
- * `participant` is NULL or a live participant; `deliveries_out` is NULL or has room for `capacity` of them; `deliveries_len_out` is NULL or
- * writable.
- */
-clc_status clc_participant_take(struct clc_participant *participant,
-                                struct clc_channel_delivery *deliveries_out,
-                                size_t capacity,
-                                size_t *deliveries_len_out);
-
-/**
- * Done with these deliveries of the consumer `handle`: they do not come again. Leaves with the next turn.
- *
- * Errors: NULL_ARGUMENT, WRONG_THREAD, FORKED. The participant's thread may call this.
- *
- * # Safety
- * `participant` is NULL or a live participant; `deliveries` has `deliveries_len` readable ones.
- */
-clc_status clc_participant_acknowledge(struct clc_participant *participant,
-                                       uint64_t handle,
-                                       const uint64_t *deliveries,
-                                       size_t deliveries_len);
-
-/**
- * Could not deal with these deliveries of the consumer `handle`; `is_for_good` 1: nobody is to try again, 0: they come again. Leaves with the
- * next turn.
- *
- * Errors: NULL_ARGUMENT, WRONG_THREAD, FORKED. The participant's thread may call this.
- *
- * # Safety
- * As clc_participant_acknowledge.
- */
-clc_status clc_participant_reject(struct clc_participant *participant,
-                                  uint64_t handle,
-                                  const uint64_t *deliveries,
-                                  size_t deliveries_len,
-                                  int is_for_good);
-
-/**
- * Asks for events of a consumer in pull mode: those that are there, `events_max` at most. When there are none, news of the kind Readable tell
- * as soon as there are some. Leaves with the next turn; without a link it is forgotten.
- *
- * Errors: NULL_ARGUMENT, WRONG_THREAD, FORKED. The participant's thread may call this.
- *
- * # Safety
- * `participant` is NULL or a live participant.
- */
-clc_status clc_participant_pull(struct clc_participant *participant,
-                                uint64_t handle,
-                                uint32_t events_max);
-
-/**
  * Asks the server something, a JSON object with `op` (docs/protocol/channel.md), and waits for the answer: a JSON object, lent until the next
  * clc_participant_ask on this participant, or its end. Turns the participant while it waits.
  *
@@ -4352,6 +4296,62 @@ clc_status clc_participant_news_take(struct clc_participant *participant,
  */
 clc_status clc_participant_options_init(struct clc_participant_options *options,
                                         size_t struct_size);
+
+/**
+ * Takes the events that have come for all consumers, at most `capacity` of them. They are lent until the next clc_participant_take on this
+ * participant, or its end. Call it after each turn, and again while it fills the array.
+ *
+ * Errors: NULL_ARGUMENT, WRONG_THREAD, FORKED. The participant's thread may call this.
+ *
+ * # Safety
+ * `participant` is NULL or a live participant; `deliveries_out` is NULL or has room for `capacity` of them; `deliveries_len_out` is NULL or
+ * writable.
+ */
+clc_status clc_participant_take(struct clc_participant *participant,
+                                struct clc_channel_delivery *deliveries_out,
+                                size_t capacity,
+                                size_t *deliveries_len_out);
+
+/**
+ * Done with these deliveries of the consumer `handle`: they do not come again. Leaves with the next turn.
+ *
+ * Errors: NULL_ARGUMENT, WRONG_THREAD, FORKED. The participant's thread may call this.
+ *
+ * # Safety
+ * `participant` is NULL or a live participant; `deliveries` has `deliveries_len` readable ones.
+ */
+clc_status clc_participant_acknowledge(struct clc_participant *participant,
+                                       uint64_t handle,
+                                       const uint64_t *deliveries,
+                                       size_t deliveries_len);
+
+/**
+ * Could not deal with these deliveries of the consumer `handle`; `is_for_good` 1: nobody is to try again, 0: they come again. Leaves with the
+ * next turn.
+ *
+ * Errors: NULL_ARGUMENT, WRONG_THREAD, FORKED. The participant's thread may call this.
+ *
+ * # Safety
+ * As clc_participant_acknowledge.
+ */
+clc_status clc_participant_reject(struct clc_participant *participant,
+                                  uint64_t handle,
+                                  const uint64_t *deliveries,
+                                  size_t deliveries_len,
+                                  int is_for_good);
+
+/**
+ * Asks for events of a consumer in pull mode: those that are there, `events_max` at most. When there are none, news of the kind Readable tell
+ * as soon as there are some. Leaves with the next turn; without a link it is forgotten.
+ *
+ * Errors: NULL_ARGUMENT, WRONG_THREAD, FORKED. The participant's thread may call this.
+ *
+ * # Safety
+ * `participant` is NULL or a live participant.
+ */
+clc_status clc_participant_pull(struct clc_participant *participant,
+                                uint64_t handle,
+                                uint32_t events_max);
 
 /**
  * Makes a pool without nodes and services. `options` may be NULL for the defaults. Ends with clc_pool_free.

@@ -15,7 +15,7 @@
 //! | `message`, `connection_event` | what has arrived through them, and what became of connections |
 //! | `channel`, `call_server` | remote procedure calls, made and served |
 //! | `channel_server`, `channel_access` | a server of event channels, and who may come |
-//! | `participant`, `participant_options`, `participant_news` | suppliers and consumers, and what they are told |
+//! | `participant`, `participant_options`, `participant_take`, `participant_news` | suppliers, consumers, what they are told |
 //! | `channel_event`, `channel_field` | their events |
 //! | `ip_port`, `udp` | addresses as numbers; four calls on datagrams for small programs |
 //! | `event`, `log` | what it has to say |
@@ -57,6 +57,7 @@ mod owned;
 mod participant;
 mod participant_news;
 mod participant_options;
+mod participant_take;
 mod pool;
 mod pool_options;
 mod scaler;
@@ -96,6 +97,7 @@ pub use options::CLC_NONE;
 pub use participant::*;
 pub use participant_news::*;
 pub use participant_options::*;
+pub use participant_take::*;
 pub use pool::*;
 pub use pool_options::*;
 pub use scaler::*;
