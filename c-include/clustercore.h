@@ -16,6 +16,46 @@
 #include "clustercore_errors.h"
 
 /**
+ * A right: to put events in.
+ */
+#define CLC_RIGHT_EMIT 1
+
+/**
+ * A right: to get events out.
+ */
+#define CLC_RIGHT_CONSUME 2
+
+/**
+ * A right: to create, set and delete, also what belongs to others; holds the other two.
+ */
+#define CLC_RIGHT_ADMINISTER 4
+
+/**
+ * In `has`: the event has a priority.
+ */
+#define CLC_EVENT_HAS_PRIORITY 1
+
+/**
+ * In `has`: the event has an expiry.
+ */
+#define CLC_EVENT_HAS_EXPIRY 2
+
+/**
+ * In `has`: the event has a start.
+ */
+#define CLC_EVENT_HAS_START 4
+
+/**
+ * In `has`: the event has a time.
+ */
+#define CLC_EVENT_HAS_TIME 8
+
+/**
+ * In `has`: the event has a sequence number.
+ */
+#define CLC_EVENT_HAS_SEQUENCE 16
+
+/**
  * In a time whose 0 means the default: never.
  */
 #define CLC_NEVER_NS UINT64_MAX
@@ -769,6 +809,138 @@ typedef enum clc_call_place {
 } clc_call_place;
 
 /**
+ * What the value of a field is.
+ */
+typedef enum clc_channel_field_kind {
+  /**
+   * Text, in `bytes`.
+   */
+  CLC_CHANNEL_FIELD_KIND_TEXT = 0,
+  /**
+   * Bytes, in `bytes`.
+   */
+  CLC_CHANNEL_FIELD_KIND_BYTES = 1,
+  /**
+   * A whole number, in `number`.
+   */
+  CLC_CHANNEL_FIELD_KIND_INT = 2,
+  /**
+   * A number with a fraction, in `real`.
+   */
+  CLC_CHANNEL_FIELD_KIND_FLOAT = 3,
+  /**
+   * 0 or 1, in `number`.
+   */
+  CLC_CHANNEL_FIELD_KIND_BOOL = 4,
+  /**
+   * Nanoseconds since the beginning of 1970 (UTC), in `number`.
+   */
+  CLC_CHANNEL_FIELD_KIND_TIME = 5,
+} clc_channel_field_kind;
+
+/**
+ * What is promised of an event.
+ */
+typedef enum clc_reliability {
+  /**
+   * What proxy, group and channel say.
+   */
+  CLC_RELIABILITY_UNSET = 0,
+  /**
+   * In memory only: gone with the process.
+   */
+  CLC_RELIABILITY_BEST_EFFORT = 1,
+  /**
+   * Confirmed when it is on disk, delivered also after a restart.
+   */
+  CLC_RELIABILITY_PERSISTENT = 2,
+} clc_reliability;
+
+/**
+ * What happened.
+ */
+typedef enum clc_participant_news_kind {
+  /**
+   * The server knows us: `text` is our name there.
+   */
+  CLC_PARTICIPANT_NEWS_KIND_WELCOME = 0,
+  /**
+   * The event `number` of `handle` was not taken and is not sent again: `refusal`, `text`.
+   */
+  CLC_PARTICIPANT_NEWS_KIND_REFUSED = 1,
+  /**
+   * `count` events of `handle` from `number` on are on disk.
+   */
+  CLC_PARTICIPANT_NEWS_KIND_CONFIRMED = 2,
+  /**
+   * The event `number` of `handle` was taken and will not be kept: `refusal`.
+   */
+  CLC_PARTICIPANT_NEWS_KIND_LOST = 3,
+  /**
+   * The consumer `handle` has pulled and found nothing; now it finds something.
+   */
+  CLC_PARTICIPANT_NEWS_KIND_READABLE = 4,
+  /**
+   * The server asks the supplier `handle` for `count` events at most.
+   */
+  CLC_PARTICIPANT_NEWS_KIND_WANTED = 5,
+  /**
+   * `handle` could not be had, or is gone: `text`.
+   */
+  CLC_PARTICIPANT_NEWS_KIND_GONE = 6,
+  /**
+   * The server ends the connection: `text`.
+   */
+  CLC_PARTICIPANT_NEWS_KIND_BYE = 7,
+} clc_participant_news_kind;
+
+/**
+ * Why an event is not taken.
+ */
+typedef enum clc_channel_refusal {
+  /**
+   * It is taken.
+   */
+  CLC_CHANNEL_REFUSAL_NONE = 0,
+  /**
+   * The proxy is not there.
+   */
+  CLC_CHANNEL_REFUSAL_NO_SUCH_PROXY = 1,
+  /**
+   * The proxy is suspended.
+   */
+  CLC_CHANNEL_REFUSAL_SUSPENDED = 2,
+  /**
+   * The supplier's buffer is full.
+   */
+  CLC_CHANNEL_REFUSAL_BUFFER_FULL = 3,
+  /**
+   * The channel is full.
+   */
+  CLC_CHANNEL_REFUSAL_CHANNEL_FULL = 4,
+  /**
+   * It is too large.
+   */
+  CLC_CHANNEL_REFUSAL_TOO_LARGE = 5,
+  /**
+   * It is being taken.
+   */
+  CLC_CHANNEL_REFUSAL_IN_PROGRESS = 6,
+  /**
+   * It cannot be written to disk.
+   */
+  CLC_CHANNEL_REFUSAL_NOT_WRITTEN = 7,
+  /**
+   * It breaks the server's limits.
+   */
+  CLC_CHANNEL_REFUSAL_INVALID = 8,
+  /**
+   * One before it was refused.
+   */
+  CLC_CHANNEL_REFUSAL_BEHIND = 9,
+} clc_channel_refusal;
+
+/**
  * Learns where Medium and High begin from response times against requests in flight. Pure: it has no clock and no thread.
  * One thread at a time may call it.
  */
@@ -800,6 +972,16 @@ typedef struct clc_call_server clc_call_server;
 typedef struct clc_channel clc_channel;
 
 /**
+ * Tokens and who they stand for. Any thread may call its functions.
+ */
+typedef struct clc_channel_access clc_channel_access;
+
+/**
+ * Serves event channels (docs/channel.md). It belongs to the thread of its first turn: others get WRONG_THREAD then.
+ */
+typedef struct clc_channel_server clc_channel_server;
+
+/**
  * An endpoint of reliable datagrams of a shard: one address, connections to and from others. The shard's thread may call its
  * functions.
  */
@@ -820,6 +1002,12 @@ typedef struct clc_job_service clc_job_service;
  * A node: shards on threads of its own. Any thread may call it.
  */
 typedef struct clc_node clc_node;
+
+/**
+ * Speaks to one server of event channels (docs/channel.md). When its link is lost it makes another by itself and goes on: what it supplies and
+ * consumes is opened again, and what was not taken is sent again. It belongs to the thread of its first turn: others get WRONG_THREAD then.
+ */
+typedef struct clc_participant clc_participant;
 
 /**
  * Leases nodes to services by minimum, maximum and weight. Pure: it has no clock, no thread, and reaches no node. Nodes and
@@ -1252,6 +1440,95 @@ typedef struct clc_call_handle {
    */
   uint64_t number;
 } clc_call_handle;
+
+/**
+ * How to make a server of event channels. 0 and NULL mean the default in every field but the first, which
+ * clc_channel_server_options_init writes out.
+ */
+typedef struct clc_channel_server_options {
+  /**
+   * sizeof(clc_channel_server_options)
+   */
+  size_t struct_size;
+  /**
+   * Who may come in; NULL: nobody with a token. It is copied.
+   */
+  const struct clc_channel_access *access;
+  /**
+   * Where events go that were tried too often; NULL: they are counted only.
+   */
+  const char *dead_letter_channel;
+  /**
+   * The proxy of a consumer with a name outlives its connection for this long (30 s).
+   */
+  uint64_t linger_ns;
+  /**
+   * Spins this long before a wait blocks (not at all).
+   */
+  uint64_t spin_ns;
+  /**
+   * Bytes of events that wait for one participant to take them, at most by one frame more (256 KiB).
+   */
+  size_t unsent_bytes_max;
+  /**
+   * 1: who has no token may everything: where the network itself admits only who may.
+   */
+  uint32_t open_to_anybody;
+  /**
+   * 1: clear bytes on addresses outside loopback are meant.
+   */
+  uint32_t insecure;
+  /**
+   * A clc_driver.
+   */
+  uint32_t driver;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+} clc_channel_server_options;
+
+/**
+ * What a server has counted since it was made.
+ */
+typedef struct clc_channel_server_counts {
+  /**
+   * Connections accepted.
+   */
+  uint64_t sessions;
+  /**
+   * Connections ended because what they sent was no protocol, or without a valid token.
+   */
+  uint64_t violations;
+  /**
+   * Events that participants emitted and that were taken.
+   */
+  uint64_t taken;
+  /**
+   * Events that participants emitted and that were refused.
+   */
+  uint64_t refused;
+  /**
+   * Events handed to participants.
+   */
+  uint64_t delivered;
+  /**
+   * Frames of events written.
+   */
+  uint64_t batches;
+  /**
+   * Frames of events that were written already for somebody else.
+   */
+  uint64_t shared;
+  /**
+   * Events that were tried too often.
+   */
+  uint64_t dead_letters;
+  /**
+   * 0.
+   */
+  uint64_t reserved[8];
+} clc_channel_server_counts;
 
 /**
  * A connection of one endpoint: a value, to be copied and compared. One that is over reaches nobody.
@@ -2068,6 +2345,218 @@ typedef struct clc_event {
  * of the library. It may call the library, but must not throw, and not jump out of itself.
  */
 typedef void (*clc_log_sink)(void *user, uint32_t level, const char *text);
+
+/**
+ * How to make a participant. 0 and NULL mean the default in every field but the first, which clc_participant_options_init writes out.
+ */
+typedef struct clc_participant_options {
+  /**
+   * sizeof(clc_participant_options)
+   */
+  size_t struct_size;
+  /**
+   * Shows the server who we are; NULL: nobody in particular.
+   */
+  const char *token;
+  /**
+   * Our name, for people; NULL: none.
+   */
+  const char *name;
+  /**
+   * Spins this long before a wait blocks (not at all).
+   */
+  uint64_t spin_ns;
+  /**
+   * Events that wait to be taken; with more, the link is not read (16384).
+   */
+  size_t inbox_max;
+  /**
+   * 1: a clear link to an address outside loopback is meant.
+   */
+  uint32_t insecure;
+  /**
+   * A clc_driver.
+   */
+  uint32_t driver;
+} clc_participant_options;
+
+/**
+ * A field of an event, by which filters choose.
+ */
+typedef struct clc_channel_field {
+  /**
+   * 1 to 20 lower-case letters and digits.
+   */
+  struct clc_bytes name;
+  /**
+   * A clc_channel_field_kind, which says where the value is.
+   */
+  uint32_t kind;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+  /**
+   * The value, for whole numbers, booleans and times.
+   */
+  int64_t number;
+  /**
+   * The value, for numbers with a fraction.
+   */
+  double real;
+  /**
+   * The value, for text (UTF-8) and bytes.
+   */
+  struct clc_bytes bytes;
+} clc_channel_field;
+
+/**
+ * A structured event, one to one with CloudEvents 1.0. All text is UTF-8 with its length, without a final NUL; what is empty is not there.
+ * Each event has an `id`, a `source` and a `type`. Numbers count when their bit is in `has`. Times are nanoseconds since the beginning of
+ * 1970 (UTC).
+ */
+typedef struct clc_channel_event {
+  /**
+   * Unique among the events of its source.
+   */
+  struct clc_bytes id;
+  /**
+   * Who made it: a URI reference.
+   */
+  struct clc_bytes source;
+  /**
+   * Its type.
+   */
+  struct clc_bytes type;
+  /**
+   * The trade that its type belongs to.
+   */
+  struct clc_bytes domain;
+  /**
+   * What it is about.
+   */
+  struct clc_bytes name;
+  /**
+   * The media type of the body.
+   */
+  struct clc_bytes content_type;
+  /**
+   * The schema of the body, a URI.
+   */
+  struct clc_bytes schema;
+  /**
+   * Its ordering key: events with the same one reach a consumer in order.
+   */
+  struct clc_bytes key;
+  /**
+   * Its body: any bytes.
+   */
+  struct clc_bytes body;
+  /**
+   * Its fields, `fields_len` of them.
+   */
+  const struct clc_channel_field *fields;
+  /**
+   * How many.
+   */
+  size_t fields_len;
+  /**
+   * When it happened: CLC_EVENT_HAS_TIME.
+   */
+  uint64_t time_ns;
+  /**
+   * From this moment on nobody wants it: CLC_EVENT_HAS_EXPIRY.
+   */
+  uint64_t expiry_ns;
+  /**
+   * Before this moment nobody gets it: CLC_EVENT_HAS_START.
+   */
+  uint64_t start_ns;
+  /**
+   * Its number among those of its source, which counts up: CLC_EVENT_HAS_SEQUENCE.
+   */
+  uint64_t sequence;
+  /**
+   * Which numbers it has: a sum of CLC_EVENT_HAS_...
+   */
+  uint32_t has;
+  /**
+   * 0 to 255, more is more urgent: CLC_EVENT_HAS_PRIORITY.
+   */
+  uint32_t priority;
+  /**
+   * A clc_reliability.
+   */
+  uint32_t reliability;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+} clc_channel_event;
+
+/**
+ * Something that a participant should know. What `kind` does not name is 0 or "".
+ */
+typedef struct clc_participant_news {
+  /**
+   * The supplier or consumer.
+   */
+  uint64_t handle;
+  /**
+   * An event's number: those that clc_participant_emit takes for a handle are counted from 0 on.
+   */
+  uint64_t number;
+  /**
+   * How many.
+   */
+  uint64_t count;
+  /**
+   * Words, NUL-terminated; lent until the next clc_participant_news_take.
+   */
+  const char *text;
+  /**
+   * A clc_participant_news_kind. Kinds are added over time: ignore those that you do not know.
+   */
+  uint32_t kind;
+  /**
+   * A clc_channel_refusal.
+   */
+  uint32_t refusal;
+  /**
+   * 0.
+   */
+  uint64_t reserved[2];
+} clc_participant_news;
+
+/**
+ * An event that has arrived for a consumer.
+ */
+typedef struct clc_channel_delivery {
+  /**
+   * The consumer, as clc_participant_consume has named it.
+   */
+  uint64_t handle;
+  /**
+   * Its place in the channel's order.
+   */
+  uint64_t offset;
+  /**
+   * The name by which it is acknowledged or rejected; 0: it is not to be.
+   */
+  uint64_t delivery;
+  /**
+   * How often it was handed over before.
+   */
+  uint32_t tries;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+  /**
+   * The event, lent.
+   */
+  struct clc_channel_event event;
+} clc_channel_delivery;
 
 /**
  * Lengths of time of a pool, in nanoseconds. 0 means the default in every field but the first and the last; 1 is as good as
@@ -2909,6 +3398,143 @@ uint64_t clc_channel_next_timeout_ns(const struct clc_channel *channel);
 void clc_channel_free(struct clc_channel *channel);
 
 /**
+ * Makes an access that lets nobody in yet. Ends with clc_channel_access_free.
+ *
+ * Errors: NULL_ARGUMENT. Any thread may call this.
+ *
+ * # Safety
+ * `access_out` is NULL or writable.
+ */
+clc_status clc_channel_access_new(struct clc_channel_access **access_out);
+
+/**
+ * Who has `token` is `name` and has these rights, some of CLC_RIGHT_...; on the channel of this name only, or on all when `channel` is NULL.
+ * Called again with the same token and name it grants more. Servers that were made before do not learn of it.
+ *
+ * Errors: NULL_ARGUMENT; INVALID_ARGUMENT: an empty token, or one of another name; other rights. Any thread may call this.
+ *
+ * # Safety
+ * `access` is NULL or a live access; `token`, `name` and `channel` are NULL or NUL-terminated.
+ */
+clc_status clc_channel_access_add_token(struct clc_channel_access *access,
+                                        const char *token,
+                                        const char *name,
+                                        uint32_t rights,
+                                        const char *channel);
+
+/**
+ * Frees an access; servers that were made with it go on. NULL is fine. Any thread may call this.
+ *
+ * # Safety
+ * `access` is NULL or an access that was not freed before; no other call on it is running.
+ */
+void clc_channel_access_free(struct clc_channel_access *access);
+
+/**
+ * Writes the defaults into `options`, of the size that the caller's header has for it: sizeof(clc_channel_server_options).
+ *
+ * Errors: NULL_ARGUMENT, UNKNOWN_STRUCT_SIZE. Any thread may call this.
+ *
+ * # Safety
+ * `options` is NULL or has room for `struct_size` bytes.
+ */
+clc_status clc_channel_server_options_init(struct clc_channel_server_options *options,
+                                           size_t struct_size);
+
+/**
+ * Makes a server with the default channel. Listen next, then turn it. `options` may be NULL. Ends with clc_channel_server_free.
+ *
+ * Errors: NULL_ARGUMENT, UNKNOWN_STRUCT_SIZE, INVALID_ARGUMENT, BAD_CONFIGURATION, IO_URING_FORBIDDEN, UNSUPPORTED_KERNEL,
+ * DESCRIPTORS_EXHAUSTED, OUT_OF_MEMORY. Any thread may call this.
+ *
+ * # Safety
+ * `options` is NULL or a struct of the size that it says, with NULL or a live access, and NULL or NUL-terminated text; `server_out` is NULL
+ * or writable.
+ */
+clc_status clc_channel_server_new(const struct clc_channel_server_options *options,
+                                  struct clc_channel_server **server_out);
+
+/**
+ * Listens for participants over TCP, on an address such as `127.0.0.1:7000`; with port 0 the system chooses one. `address_out` may be NULL,
+ * else gets the address with the port.
+ *
+ * Errors: NULL_ARGUMENT, BAD_ADDRESS, INSECURE_ADDRESS, ADDRESS_IN_USE, ADDRESS_NOT_AVAILABLE, PERMISSION_DENIED, DESCRIPTORS_EXHAUSTED,
+ * WRONG_THREAD, FORKED.
+ *
+ * # Safety
+ * `server` is NULL or a live server; `address` is NULL or NUL-terminated; `address_out` is NULL or writable.
+ */
+clc_status clc_channel_server_listen_tcp(struct clc_channel_server *server,
+                                         const char *address,
+                                         struct clc_address *address_out);
+
+/**
+ * Listens for participants over reliable datagrams (UDP), once. Otherwise as clc_channel_server_listen_tcp.
+ *
+ * Errors: as clc_channel_server_listen_tcp; BAD_CONFIGURATION: it listens for datagrams already.
+ *
+ * # Safety
+ * As clc_channel_server_listen_tcp.
+ */
+clc_status clc_channel_server_listen_udp(struct clc_channel_server *server,
+                                         const char *address,
+                                         struct clc_address *address_out);
+
+/**
+ * Listens for HTTP/1.1: CloudEvents in by POST and out by GET, channels and consumers as JSON (docs/channel.md). Otherwise as
+ * clc_channel_server_listen_tcp.
+ *
+ * Errors: as clc_channel_server_listen_tcp.
+ *
+ * # Safety
+ * As clc_channel_server_listen_tcp.
+ */
+clc_status clc_channel_server_listen_http(struct clc_channel_server *server,
+                                          const char *address,
+                                          struct clc_address *address_out);
+
+/**
+ * Does what there is to do; waits for at most `timeout_ns` when there is nothing, CLC_NEVER_NS: until something happens.
+ *
+ * Errors: NULL_ARGUMENT, WRONG_THREAD, FORKED, IO.
+ *
+ * # Safety
+ * `server` is NULL or a live server.
+ */
+clc_status clc_channel_server_turn(struct clc_channel_server *server,
+                                   uint64_t timeout_ns);
+
+/**
+ * A descriptor that is readable when clc_channel_server_turn has something to do. Turn it now and then all the same: it has times to keep.
+ *
+ * Errors: NULL_ARGUMENT, NOT_SUPPORTED, WRONG_THREAD, FORKED.
+ *
+ * # Safety
+ * `server` is NULL or a live server.
+ */
+int clc_channel_server_fd(const struct clc_channel_server *server);
+
+/**
+ * What a server has counted.
+ *
+ * Errors: NULL_ARGUMENT, WRONG_THREAD, FORKED.
+ *
+ * # Safety
+ * `server` is NULL or a live server; `counts_out` is NULL or writable.
+ */
+clc_status clc_channel_server_stats(const struct clc_channel_server *server,
+                                    struct clc_channel_server_counts *counts_out);
+
+/**
+ * Ends a server with all its connections. NULL is fine. To be called by the thread that has turned it: freed by another, what the kernel has
+ * in hand stays allocated.
+ *
+ * # Safety
+ * `server` is NULL or a server that was not freed before; no other call on it is running.
+ */
+void clc_channel_server_free(struct clc_channel_server *server);
+
+/**
  * Takes what has happened to connections of all endpoints of the shard since the last call, oldest first, at most `capacity`
  * events; call again while it fills the array. What they point to is lent until the next call.
  *
@@ -3564,6 +4190,243 @@ clc_status clc_node_set_log_sink(struct clc_node *node,
  * `node` is NULL or a live node.
  */
 const char *clc_node_driver_report(const struct clc_node *node);
+
+/**
+ * Makes a participant that begins to connect to `url`: `tcp://127.0.0.1:7000`, or `udp://127.0.0.1:7000` for reliable datagrams. `options` may be
+ * NULL. Ends with clc_participant_free.
+ *
+ * Errors: NULL_ARGUMENT, UNKNOWN_STRUCT_SIZE, INVALID_ARGUMENT, INSECURE_ADDRESS, IO_URING_FORBIDDEN, UNSUPPORTED_KERNEL,
+ * DESCRIPTORS_EXHAUSTED, OUT_OF_MEMORY. Any thread may call this.
+ *
+ * # Safety
+ * `url` is NULL or NUL-terminated; `options` is NULL or a struct of the size that it says, its texts NULL or NUL-terminated;
+ * `participant_out` is NULL or writable.
+ */
+clc_status clc_participant_new(const char *url,
+                               const struct clc_participant_options *options,
+                               struct clc_participant **participant_out);
+
+/**
+ * Exchanges the link for one to `url`, of another kind perhaps, while events flow: nothing that was emitted is lost.
+ *
+ * Errors: NULL_ARGUMENT, INVALID_ARGUMENT, INSECURE_ADDRESS, DESCRIPTORS_EXHAUSTED, WRONG_THREAD, FORKED. The participant's thread may call
+ * this.
+ *
+ * # Safety
+ * `participant` is NULL or a live participant; `url` is NULL or NUL-terminated.
+ */
+clc_status clc_participant_relink(struct clc_participant *participant,
+                                  const char *url);
+
+/**
+ * Becomes a supplier of `spec`: members of a JSON object (docs/protocol/channel.md), `"channel":"load"` for example; NULL for the default
+ * channel. `is_patient` 1: what the server refuses for now is sent again until it is taken; 0: it is told and dropped. When the server refuses the
+ * supplier itself, news of the kind Gone say why.
+ *
+ * Errors: NULL_ARGUMENT, INVALID_ARGUMENT, WRONG_THREAD, FORKED. The participant's thread may call this.
+ *
+ * # Safety
+ * `participant` is NULL or a live participant; `spec` is NULL or NUL-terminated; `handle_out` is NULL or writable.
+ */
+clc_status clc_participant_supply(struct clc_participant *participant,
+                                  const char *spec,
+                                  int is_patient,
+                                  uint64_t *handle_out);
+
+/**
+ * Becomes a consumer of `spec`: members of a JSON object (docs/protocol/channel.md), `"channel":"load","spec":{"filter":"load > 5"}` for example; NULL for
+ * everything of the default channel. When the server refuses, news of the kind Gone say why.
+ *
+ * Errors: NULL_ARGUMENT, INVALID_ARGUMENT, WRONG_THREAD, FORKED. The participant's thread may call this.
+ *
+ * # Safety
+ * `participant` is NULL or a live participant; `spec` is NULL or NUL-terminated; `handle_out` is NULL or writable.
+ */
+clc_status clc_participant_consume(struct clc_participant *participant,
+                                   const char *spec,
+                                   uint64_t *handle_out);
+
+/**
+ * Gives a supplier or a consumer up, with what waits of it. One that is not there is left alone.
+ *
+ * Errors: NULL_ARGUMENT, WRONG_THREAD, FORKED. The participant's thread may call this.
+ *
+ * # Safety
+ * `participant` is NULL or a live participant.
+ */
+clc_status clc_participant_close(struct clc_participant *participant, uint64_t handle);
+
+/**
+ * Emits events as the supplier `handle`; `*taken_out` is how many were taken up, from the first on. They are copied and leave with the next turn.
+ *
+ * Errors: NULL_ARGUMENT; WOULD_BLOCK: none was, because as many wait for the server as may: turn and try again; INVALID_ARGUMENT: no such
+ * supplier, or an event that cannot be, and none was taken; WRONG_THREAD, FORKED. The participant's thread may call this.
+ *
+ * # Safety
+ * `participant` is NULL or a live participant; `events` has `events_len` readable ones, whose texts, bodies and fields are readable;
+ * `taken_out` is NULL or writable.
+ */
+clc_status clc_participant_emit(struct clc_participant *participant,
+                                uint64_t handle,
+                                const struct clc_channel_event *events,
+                                size_t events_len,
+                                size_t *taken_out);
+
+/**
+ * How many events of a supplier the server has not taken yet: 0 when all have arrived.
+ *
+ * Errors: NULL_ARGUMENT, INVALID_ARGUMENT (no such supplier), WRONG_THREAD, FORKED. The participant's thread may call this.
+ *
+ * # Safety
+ * `participant` is NULL or a live participant; `count_out` is NULL or writable.
+ */
+clc_status clc_participant_untaken(struct clc_participant *participant,
+                                   uint64_t handle,
+                                   size_t *count_out);
+
+/**
+ * Asks the server something, a JSON object with `op` (docs/protocol/channel.md), and waits for the answer: a JSON object, lent until the next
+ * clc_participant_ask on this participant, or its end. Turns the participant while it waits.
+ *
+ * Errors: NULL_ARGUMENT, INVALID_ARGUMENT, TIMEOUT; CALL_FAILED: the server refuses, in its words, or the link was lost; WRONG_THREAD, FORKED, IO.
+ * The participant's thread may call this.
+ *
+ * # Safety
+ * `participant` is NULL or a live participant; `json` is NULL or NUL-terminated; `answer_out` is NULL or writable.
+ */
+clc_status clc_participant_ask(struct clc_participant *participant,
+                               const char *json,
+                               uint64_t timeout_ns,
+                               const char **answer_out);
+
+/**
+ * Does what there is to do; waits for at most `timeout_ns` when there is nothing, CLC_NEVER_NS: until something happens.
+ *
+ * Errors: NULL_ARGUMENT, WRONG_THREAD, FORKED, IO.
+ *
+ * # Safety
+ * `participant` is NULL or a live participant.
+ */
+clc_status clc_participant_turn(struct clc_participant *participant,
+                                uint64_t timeout_ns);
+
+/**
+ * 1 when the link is there, else 0.
+ *
+ * Errors: NULL_ARGUMENT, WRONG_THREAD, FORKED. The participant's thread may call this.
+ *
+ * # Safety
+ * `participant` is NULL or a live participant.
+ */
+int clc_participant_is_linked(const struct clc_participant *participant);
+
+/**
+ * A descriptor that is readable when clc_participant_turn has something to do.
+ *
+ * Errors: NULL_ARGUMENT, NOT_SUPPORTED, WRONG_THREAD, FORKED. The participant's thread may call this.
+ *
+ * # Safety
+ * `participant` is NULL or a live participant.
+ */
+int clc_participant_fd(const struct clc_participant *participant);
+
+/**
+ * How long the descriptor may be waited for before a turn is due all the same, in nanoseconds; UINT64_MAX: for ever. 0 for NULL and on a
+ * wrong thread.
+ *
+ * # Safety
+ * `participant` is NULL or a live participant.
+ */
+uint64_t clc_participant_next_timeout_ns(const struct clc_participant *participant);
+
+/**
+ * Ends a participant; what the server has not taken (clc_participant_untaken) may be lost. NULL is fine. To be called by the thread that has
+ * turned it: freed by another, what the kernel has in hand stays allocated.
+ *
+ * # Safety
+ * `participant` is NULL or a participant that was not freed before; no other call on it is running.
+ */
+void clc_participant_free(struct clc_participant *participant);
+
+/**
+ * Takes the news that have come, at most `capacity` of them. Call it after each turn, and again while it fills the array.
+ *
+ * Errors: NULL_ARGUMENT, WRONG_THREAD, FORKED. The participant's thread may call this.
+ *
+ * # Safety
+ * `participant` is NULL or a live participant; `news_out` is NULL or has room for `capacity` of them; `news_len_out` is NULL or writable.
+ */
+clc_status clc_participant_news_take(struct clc_participant *participant,
+                                     struct clc_participant_news *news_out,
+                                     size_t capacity,
+                                     size_t *news_len_out);
+
+/**
+ * Writes the defaults into `options`, of the size that the caller's header has for it: sizeof(clc_participant_options).
+ *
+ * Errors: NULL_ARGUMENT, UNKNOWN_STRUCT_SIZE. Any thread may call this.
+ *
+ * # Safety
+ * `options` is NULL or has room for `struct_size` bytes.
+ */
+clc_status clc_participant_options_init(struct clc_participant_options *options,
+                                        size_t struct_size);
+
+/**
+ * Takes the events that have come for all consumers, at most `capacity` of them. They are lent until the next clc_participant_take on this
+ * participant, or its end. Call it after each turn, and again while it fills the array.
+ *
+ * Errors: NULL_ARGUMENT, WRONG_THREAD, FORKED. The participant's thread may call this.
+ *
+ * # Safety
+ * `participant` is NULL or a live participant; `deliveries_out` is NULL or has room for `capacity` of them; `deliveries_len_out` is NULL or
+ * writable.
+ */
+clc_status clc_participant_take(struct clc_participant *participant,
+                                struct clc_channel_delivery *deliveries_out,
+                                size_t capacity,
+                                size_t *deliveries_len_out);
+
+/**
+ * Done with these deliveries of the consumer `handle`: they do not come again. Leaves with the next turn.
+ *
+ * Errors: NULL_ARGUMENT, WRONG_THREAD, FORKED. The participant's thread may call this.
+ *
+ * # Safety
+ * `participant` is NULL or a live participant; `deliveries` has `deliveries_len` readable ones.
+ */
+clc_status clc_participant_acknowledge(struct clc_participant *participant,
+                                       uint64_t handle,
+                                       const uint64_t *deliveries,
+                                       size_t deliveries_len);
+
+/**
+ * Could not deal with these deliveries of the consumer `handle`; `is_for_good` 1: nobody is to try again, 0: they come again. Leaves with the
+ * next turn.
+ *
+ * Errors: NULL_ARGUMENT, WRONG_THREAD, FORKED. The participant's thread may call this.
+ *
+ * # Safety
+ * As clc_participant_acknowledge.
+ */
+clc_status clc_participant_reject(struct clc_participant *participant,
+                                  uint64_t handle,
+                                  const uint64_t *deliveries,
+                                  size_t deliveries_len,
+                                  int is_for_good);
+
+/**
+ * Asks for events of a consumer in pull mode: those that are there, `events_max` at most. When there are none, news of the kind Readable tell
+ * as soon as there are some. Leaves with the next turn; without a link it is forgotten.
+ *
+ * Errors: NULL_ARGUMENT, WRONG_THREAD, FORKED. The participant's thread may call this.
+ *
+ * # Safety
+ * `participant` is NULL or a live participant.
+ */
+clc_status clc_participant_pull(struct clc_participant *participant,
+                                uint64_t handle,
+                                uint32_t events_max);
 
 /**
  * Makes a pool without nodes and services. `options` may be NULL for the defaults. Ends with clc_pool_free.

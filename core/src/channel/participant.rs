@@ -23,6 +23,9 @@ pub struct Participant<D: Driver = AnyDriver> {
     security: Option<Mode>,
     open: Option<OpenLink>,
     is_made: bool,
+    made_at: Instant,
+    /// Clear links outside loopback are allowed.
+    insecure: bool,
     /// When the next link is tried.
     retry_at: Option<Instant>,
     retry_wait: Duration,
@@ -46,7 +49,9 @@ impl Participant {
             check_clear("connect to", link.address(), insecure)?;
         }
         let (driver, _) = crate::io::open(choice, io)?;
-        Participant::with_driver(driver, link, config)
+        let mut participant = Participant::with_driver(driver, link, config)?;
+        participant.insecure = insecure;
+        Ok(participant)
     }
 }
 
@@ -62,6 +67,8 @@ impl<D: Driver> Participant<D> {
             security: None,
             open: None,
             is_made: false,
+            made_at: Instant::ZERO,
+            insecure: true,
             retry_at: None,
             retry_wait: RETRY_MIN,
             inbox: Vec::new(),
@@ -73,8 +80,11 @@ impl<D: Driver> Participant<D> {
 
     /// Exchanges the link for another, of another kind perhaps, while events flow.
     ///
-    /// Errors: no descriptor; keys that cannot be.
+    /// Errors: `InsecureAddress` as [`Participant::open`]; no descriptor; keys that cannot be.
     pub fn relink(&mut self, link: Link, security: Option<Mode>) -> Result<()> {
+        if matches!(link, Link::Tcp(_)) {
+            check_clear("connect to", link.address(), self.insecure)?;
+        }
         (self.link, self.security) = (link, security);
         self.lose();
         self.connect()
@@ -207,13 +217,16 @@ impl<D: Driver> Participant<D> {
         let mut others = Vec::new();
         let answer = loop {
             match self.machine.poll_news() {
-                Some(News::Answer { request: it, result }) if it == request => break result,
+                Some(News::Answer { request: it, result }) if it == request => break Ok(result),
                 Some(news) => others.push(news),
-                None => self.turn_until(until, "wait for the answer of the channel server")?,
+                None => match self.turn_until(until, "wait for the answer of the channel server") {
+                    Ok(()) => {}
+                    Err(error) => break Err(error),
+                },
             }
         };
         self.machine.put_back(others);
-        answer.map_err(|refused| {
+        answer?.map_err(|refused| {
             let words = if refused.json.is_empty() { "the link was lost".into() } else { refused.json };
             Error::new(Code::CallFailed, words)
         })
@@ -258,10 +271,11 @@ impl<D: Driver> Participant<D> {
         };
         let now = time(&self.driver);
         let (machine, is_made, links_made) = (&mut self.machine, &mut self.is_made, &mut self.links_made);
+        let made_at = &mut self.made_at;
         let mut is_lost = false;
         open.on_event(&mut self.driver, event, &mut |told| match told {
             Told::Made => {
-                *is_made = true;
+                (*is_made, *made_at) = (true, now);
                 *links_made += 1;
                 machine.link_made();
             }
@@ -270,13 +284,11 @@ impl<D: Driver> Participant<D> {
         });
         if is_lost {
             self.lose();
-        } else if self.is_made {
-            self.retry_wait = RETRY_MIN;
         }
     }
 
     fn made(&mut self) {
-        self.is_made = true;
+        (self.is_made, self.made_at) = (true, time(&self.driver));
         self.links_made += 1;
         self.machine.link_made();
     }
@@ -286,10 +298,15 @@ impl<D: Driver> Participant<D> {
         if let Some(open) = self.open.take() {
             open.close(&mut self.driver);
         }
+        let now = time(&self.driver);
         if std::mem::take(&mut self.is_made) {
             self.machine.link_lost();
+            // One that held was no mistake.
+            if now.saturating_sub(self.made_at) > RETRY_MAX {
+                self.retry_wait = RETRY_MIN;
+            }
         }
-        self.retry_at = Some(time(&self.driver) + self.retry_wait);
+        self.retry_at = Some(now + self.retry_wait);
         self.retry_wait = (self.retry_wait * 2).min(RETRY_MAX);
     }
 }

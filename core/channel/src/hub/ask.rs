@@ -26,6 +26,7 @@ struct Question<'a> {
     channel: Option<String>,
     handle: Option<u64>,
     first: u64,
+    is_hasty: bool,
     name: String,
     consumer: Option<String>,
     spec: Option<&'a str>,
@@ -130,8 +131,9 @@ impl Hub {
         if is_pulled {
             self.suppliers.pulled.insert((channel, proxy), Place { session: id, handle });
         }
+        let (is_patient, next) = (!question.is_hasty, question.first);
         let supplier =
-            SupplierHandle { channel, proxy, is_own, is_pulled, next: question.first, may_skip: false };
+            SupplierHandle { channel, proxy, is_own, is_pulled, next, is_patient, may_skip: false };
         if let Some(session) = self.session_mut(id) {
             session.suppliers.insert(handle, supplier);
         }
@@ -393,6 +395,7 @@ fn read(json: &str) -> Result<Question<'_>, JsonError> {
             "channel" => question.channel = Some(value.to_text(name)?.to_owned()),
             "handle" => question.handle = Some(value.to_u64(name)?),
             "first" => question.first = value.to_u64(name)?,
+            "patient" => question.is_hasty = !value.to_bool(name)?,
             "name" => question.name = value.to_text(name)?.to_owned(),
             "consumer" => question.consumer = Some(value.to_text(name)?.to_owned()),
             "spec" => question.spec = Some(raw.ok_or_else(|| value.wanted(name, "an object"))?),
@@ -470,6 +473,6 @@ impl From<EngineError> for Trouble {
 }
 
 const MEMBERS_MAX: usize = 64;
-const KNOWN: &str = "op channel handle first name consumer spec config qos filter";
+const KNOWN: &str = "op channel handle first patient name consumer spec config qos filter";
 const OPS: &str =
     "ping list create delete supply consume close set validate suspend resume remove why describe";

@@ -8,6 +8,7 @@ use crate::slots::Slots;
 use crate::wire::{Frame, put_deliver};
 use clustercore_proto::time::Instant;
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Frames of one round that others may get too.
@@ -92,8 +93,11 @@ impl Desk<'_> {
         self.stats.delivered += batch.len() as u64;
         self.stirred.push(place.session);
         if batch.is_acknowledged {
-            self.stats.batches += 1;
-            session.write(|out| put_deliver(out, place.handle, true, batch.iter()));
+            for part in parts(batch) {
+                self.stats.batches += 1;
+                let events = batch.iter().skip(part.start).take(part.len());
+                session.write(|out| put_deliver(out, place.handle, true, events));
+            }
             return batch.len();
         }
         let is_same = |it: &&Shared| {
@@ -106,9 +110,11 @@ impl Desk<'_> {
             session.share(&shared.bytes);
             return batch.len();
         }
-        self.stats.batches += 1;
         let mut bytes = Vec::with_capacity(batch.len() * EVENT_BYTES_GUESS);
-        put_deliver(&mut bytes, place.handle, false, batch.iter());
+        for part in parts(batch) {
+            self.stats.batches += 1;
+            put_deliver(&mut bytes, place.handle, false, batch.iter().skip(part.start).take(part.len()));
+        }
         let bytes = Arc::new(bytes);
         session.share(&bytes);
         if batch.has_direct {
@@ -123,6 +129,20 @@ impl Desk<'_> {
     }
 }
 
+/// The runs of a batch's events that go into one frame each.
+fn parts(batch: &Batch<'_>) -> Vec<Range<usize>> {
+    let (mut parts, mut start, mut bytes) = (Vec::with_capacity(1), 0, 0);
+    for (index, handed) in batch.iter().enumerate() {
+        bytes += handed.event.size();
+        if bytes > FRAME_BYTES_MAX && index > start {
+            parts.push(start..index);
+            (start, bytes) = (index, handed.event.size());
+        }
+    }
+    parts.push(start..batch.len());
+    parts
+}
+
 /// Tells a participant that its proxy has something to pull.
 pub(super) fn readable(session: &mut Session, handle: u64) {
     session.put(&Frame::Readable { handle });
@@ -134,3 +154,5 @@ const BATCHES_MAX: u32 = 4096;
 /// Different frames of a round that are remembered.
 const FRAMES_KEPT_MAX: usize = 16;
 const EVENT_BYTES_GUESS: usize = 96;
+/// Bytes of events in one frame, unless one event alone has more.
+const FRAME_BYTES_MAX: usize = 1 << 20;

@@ -64,7 +64,9 @@ pub(super) struct SupplierHandle {
     pub is_pulled: bool,
     /// The number of the event that comes next.
     pub next: u64,
-    /// The event of that number was refused, so it may be left out.
+    /// It sends again what is refused for now.
+    pub is_patient: bool,
+    /// The event of that number was refused and is not coming again, so it may be left out.
     pub may_skip: bool,
 }
 

@@ -116,7 +116,7 @@ impl Hub {
         };
         if let Some(supplier) = self.session_mut(id).and_then(|it| it.suppliers.get_mut(&handle)) {
             supplier.next = first + pushed.taken;
-            supplier.may_skip = code != Code::None;
+            supplier.may_skip = code != Code::None && !(code.is_retryable() && supplier.is_patient);
         }
         answer(code, pushed.taken, pushed.unwritten, &message, self);
     }

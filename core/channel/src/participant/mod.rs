@@ -254,16 +254,19 @@ impl Participant {
     fn open_supply(&mut self, handle: Handle) {
         let Some(supply) = self.supplies.get(&handle) else { return };
         let (spec, first) = (supply.spec().to_owned(), supply.first());
-        self.open("supply", handle, Some(first), &spec);
+        self.open("supply", handle, Some((first, supply.config().is_patient)), &spec);
         self.transmit(handle);
     }
 
-    fn open(&mut self, op: &str, handle: Handle, first: Option<u64>, spec: &str) {
+    fn open(&mut self, op: &str, handle: Handle, supply: Option<(u64, bool)>, spec: &str) {
         let mut json = String::new();
         Object::write(&mut json, |object| {
             write_text(op, object.member("op"));
             object.plain("handle", handle);
-            first.into_iter().for_each(|first| object.plain("first", first));
+            if let Some((first, is_patient)) = supply {
+                object.plain("first", first);
+                object.plain("patient", is_patient);
+            }
         });
         if !spec.trim().is_empty() {
             json.pop();

@@ -1,0 +1,310 @@
+//! A server of event channels.
+
+use crate::channel::DRIVERS;
+use crate::channel_access::clc_channel_access;
+use crate::clc_status;
+use crate::options::{self, Options, one_of, or};
+use crate::owned::Owned;
+use crate::status::{boundary, boundary_quiet, boundary_value, null};
+use crate::text::{address, clc_address, optional};
+use clustercore::channel::engine::access::Access;
+use clustercore::channel::engine::hub::{HubConfig, HubStats};
+use clustercore::channel::engine::principal::{Principal, Rights};
+use clustercore::channel::{ChannelServer, ChannelServerConfig};
+use clustercore::io::Driver;
+use clustercore::{Code, Error, Result};
+use std::ffi::{c_char, c_int};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// Serves event channels (docs/channel.md). It belongs to the thread of its first turn: others get WRONG_THREAD then.
+pub struct clc_channel_server {
+    server: Owned<ChannelServer>,
+}
+
+/// How to make a server of event channels. 0 and NULL mean the default in every field but the first, which
+/// clc_channel_server_options_init writes out.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct clc_channel_server_options {
+    /// sizeof(clc_channel_server_options)
+    pub struct_size: usize,
+    /// Who may come in; NULL: nobody with a token. It is copied.
+    pub access: *const clc_channel_access,
+    /// Where events go that were tried too often; NULL: they are counted only.
+    pub dead_letter_channel: *const c_char,
+    /// The proxy of a consumer with a name outlives its connection for this long (30 s).
+    pub linger_ns: u64,
+    /// Spins this long before a wait blocks (not at all).
+    pub spin_ns: u64,
+    /// Bytes of events that wait for one participant to take them, at most by one frame more (256 KiB).
+    pub unsent_bytes_max: usize,
+    /// 1: who has no token may everything: where the network itself admits only who may.
+    pub open_to_anybody: u32,
+    /// 1: clear bytes on addresses outside loopback are meant.
+    pub insecure: u32,
+    /// A clc_driver.
+    pub driver: u32,
+    /// 0.
+    pub reserved: u32,
+}
+
+// SAFETY: C layout, the size first, integers and pointers that may be NULL.
+unsafe impl Options for clc_channel_server_options {
+    const NAME: &'static str = "clc_channel_server_options";
+}
+
+/// What a server has counted since it was made.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct clc_channel_server_counts {
+    /// Connections accepted.
+    pub sessions: u64,
+    /// Connections ended because what they sent was no protocol, or without a valid token.
+    pub violations: u64,
+    /// Events that participants emitted and that were taken.
+    pub taken: u64,
+    /// Events that participants emitted and that were refused.
+    pub refused: u64,
+    /// Events handed to participants.
+    pub delivered: u64,
+    /// Frames of events written.
+    pub batches: u64,
+    /// Frames of events that were written already for somebody else.
+    pub shared: u64,
+    /// Events that were tried too often.
+    pub dead_letters: u64,
+    /// 0.
+    pub reserved: [u64; 8],
+}
+
+/// Writes the defaults into `options`, of the size that the caller's header has for it: sizeof(clc_channel_server_options).
+///
+/// Errors: NULL_ARGUMENT, UNKNOWN_STRUCT_SIZE. Any thread may call this.
+///
+/// # Safety
+/// `options` is NULL or has room for `struct_size` bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clc_channel_server_options_init(
+    options: *mut clc_channel_server_options,
+    struct_size: usize,
+) -> clc_status {
+    boundary(|| {
+        let defaults = HubConfig::default();
+        let values = clc_channel_server_options {
+            linger_ns: defaults.linger.as_nanos() as u64,
+            unsent_bytes_max: defaults.unsent_bytes_max,
+            ..clc_channel_server_options::zeroed()
+        };
+        // SAFETY: NULL or room for that size, per the contract above.
+        unsafe { options::write(options, struct_size, values) }
+    })
+}
+
+/// Makes a server with the default channel. Listen next, then turn it. `options` may be NULL. Ends with clc_channel_server_free.
+///
+/// Errors: NULL_ARGUMENT, UNKNOWN_STRUCT_SIZE, INVALID_ARGUMENT, BAD_CONFIGURATION, IO_URING_FORBIDDEN, UNSUPPORTED_KERNEL,
+/// DESCRIPTORS_EXHAUSTED, OUT_OF_MEMORY. Any thread may call this.
+///
+/// # Safety
+/// `options` is NULL or a struct of the size that it says, with NULL or a live access, and NULL or NUL-terminated text; `server_out` is NULL
+/// or writable.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clc_channel_server_new(
+    options: *const clc_channel_server_options,
+    server_out: *mut *mut clc_channel_server,
+) -> clc_status {
+    boundary(|| {
+        // SAFETY: NULL or a struct of the size that it says, per the contract above.
+        let options = unsafe { options::read(options) }?;
+        // SAFETY: NULL or writable, per the contract above.
+        let out = unsafe { server_out.as_mut() }.ok_or_else(|| null("server_out"))?;
+        // SAFETY: NULL or a live access that is only shared, per the contract above.
+        let access =
+            unsafe { options.access.as_ref() }.map_or_else(Access::new, clc_channel_access::to_access);
+        // SAFETY: NULL or NUL-terminated, per the contract above.
+        let dead_letters = unsafe { optional("dead_letter_channel", options.dead_letter_channel) }?;
+        let defaults = HubConfig::default();
+        let hub = HubConfig {
+            access: match options.open_to_anybody {
+                0 => access,
+                _ => access.with_anonymous(Principal::new("anybody", Rights::ALL)),
+            },
+            linger: match options.linger_ns {
+                0 => defaults.linger,
+                nanos => Duration::from_nanos(nanos),
+            },
+            unsent_bytes_max: or(options.unsent_bytes_max, defaults.unsent_bytes_max),
+            dead_letter_channel: dead_letters.map(Into::into),
+            ..defaults
+        };
+        let config = ChannelServerConfig { hub, security: None, insecure: options.insecure != 0 };
+        let driver = one_of("driver", options.driver, &DRIVERS)?;
+        let server = ChannelServer::open(driver, Duration::from_nanos(options.spin_ns), config)?;
+        *out = Box::into_raw(Box::new(clc_channel_server { server: Owned::new(server) }));
+        Ok(())
+    })
+}
+
+/// Listens for participants over TCP, on an address such as `127.0.0.1:7000`; with port 0 the system chooses one. `address_out` may be NULL,
+/// else gets the address with the port.
+///
+/// Errors: NULL_ARGUMENT, BAD_ADDRESS, INSECURE_ADDRESS, ADDRESS_IN_USE, ADDRESS_NOT_AVAILABLE, PERMISSION_DENIED, DESCRIPTORS_EXHAUSTED,
+/// WRONG_THREAD, FORKED.
+///
+/// # Safety
+/// `server` is NULL or a live server; `address` is NULL or NUL-terminated; `address_out` is NULL or writable.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clc_channel_server_listen_tcp(
+    server: *mut clc_channel_server,
+    address: *const c_char,
+    address_out: *mut clc_address,
+) -> clc_status {
+    // SAFETY: the same contract.
+    unsafe { listen(server, address, address_out, ChannelServer::listen_tcp) }
+}
+
+/// Listens for participants over reliable datagrams (UDP), once. Otherwise as clc_channel_server_listen_tcp.
+///
+/// Errors: as clc_channel_server_listen_tcp; BAD_CONFIGURATION: it listens for datagrams already.
+///
+/// # Safety
+/// As clc_channel_server_listen_tcp.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clc_channel_server_listen_udp(
+    server: *mut clc_channel_server,
+    address: *const c_char,
+    address_out: *mut clc_address,
+) -> clc_status {
+    // SAFETY: the same contract.
+    unsafe { listen(server, address, address_out, ChannelServer::listen_udp) }
+}
+
+/// Listens for HTTP/1.1: CloudEvents in by POST and out by GET, channels and consumers as JSON (docs/channel.md). Otherwise as
+/// clc_channel_server_listen_tcp.
+///
+/// Errors: as clc_channel_server_listen_tcp.
+///
+/// # Safety
+/// As clc_channel_server_listen_tcp.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clc_channel_server_listen_http(
+    server: *mut clc_channel_server,
+    address: *const c_char,
+    address_out: *mut clc_address,
+) -> clc_status {
+    // SAFETY: the same contract.
+    unsafe { listen(server, address, address_out, ChannelServer::listen_http) }
+}
+
+/// Does what there is to do; waits for at most `timeout_ns` when there is nothing, CLC_NEVER_NS: until something happens.
+///
+/// Errors: NULL_ARGUMENT, WRONG_THREAD, FORKED, IO.
+///
+/// # Safety
+/// `server` is NULL or a live server.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clc_channel_server_turn(
+    server: *mut clc_channel_server,
+    timeout_ns: u64,
+) -> clc_status {
+    boundary(|| {
+        // SAFETY: NULL or a live server that is only shared, per the contract above.
+        let server = unsafe { server.as_ref() }.ok_or_else(|| null("server"))?;
+        let timeout = (timeout_ns != u64::MAX).then(|| Duration::from_nanos(timeout_ns));
+        server.server.turn(|server| server.turn_for(timeout))
+    })
+}
+
+/// A descriptor that is readable when clc_channel_server_turn has something to do. Turn it now and then all the same: it has times to keep.
+///
+/// Errors: NULL_ARGUMENT, NOT_SUPPORTED, WRONG_THREAD, FORKED.
+///
+/// # Safety
+/// `server` is NULL or a live server.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clc_channel_server_fd(server: *const clc_channel_server) -> c_int {
+    boundary_value(|| {
+        // SAFETY: NULL or a live server that is only shared, per the contract above.
+        let server = unsafe { server.as_ref() }.ok_or_else(|| null("server"))?;
+        server.server.with(|server| server.driver().fd().ok_or_else(|| Error::from(Code::NotSupported)))
+    })
+}
+
+/// What a server has counted.
+///
+/// Errors: NULL_ARGUMENT, WRONG_THREAD, FORKED.
+///
+/// # Safety
+/// `server` is NULL or a live server; `counts_out` is NULL or writable.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clc_channel_server_stats(
+    server: *const clc_channel_server,
+    counts_out: *mut clc_channel_server_counts,
+) -> clc_status {
+    boundary(|| {
+        // SAFETY: NULL or a live server that is only shared, per the contract above.
+        let server = unsafe { server.as_ref() }.ok_or_else(|| null("server"))?;
+        // SAFETY: NULL or writable, per the contract above.
+        let out = unsafe { counts_out.as_mut() }.ok_or_else(|| null("counts_out"))?;
+        *out = server.server.with(|server| Ok(server.stats().into()))?;
+        Ok(())
+    })
+}
+
+/// Ends a server with all its connections. NULL is fine. To be called by the thread that has turned it: freed by another, what the kernel has
+/// in hand stays allocated.
+///
+/// # Safety
+/// `server` is NULL or a server that was not freed before; no other call on it is running.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clc_channel_server_free(server: *mut clc_channel_server) {
+    if server.is_null() {
+        return;
+    }
+    boundary_quiet(|| {
+        // SAFETY: made by `clc_channel_server_new` and not freed before, per the contract above.
+        unsafe { Box::from_raw(server) }.server.end();
+        Ok(())
+    });
+}
+
+/// # Safety
+/// As clc_channel_server_listen_tcp.
+unsafe fn listen(
+    server: *mut clc_channel_server,
+    address: *const c_char,
+    address_out: *mut clc_address,
+    how: fn(&mut ChannelServer, SocketAddr) -> Result<SocketAddr>,
+) -> clc_status {
+    boundary(|| {
+        // SAFETY: NULL or a live server that is only shared, per the contract.
+        let server = unsafe { server.as_ref() }.ok_or_else(|| null("server"))?;
+        // SAFETY: NULL or NUL-terminated, per the contract.
+        let wanted = unsafe { self::address("address", address) }?;
+        let bound = server.server.with(|server| how(server, wanted))?;
+        // SAFETY: NULL or writable, per the contract.
+        if let Some(out) = unsafe { address_out.as_mut() } {
+            *out = clc_address::new(Some(bound));
+        }
+        Ok(())
+    })
+}
+
+impl From<HubStats> for clc_channel_server_counts {
+    fn from(stats: HubStats) -> clc_channel_server_counts {
+        let HubStats { sessions, violations, taken, refused, delivered, batches, shared, dead_letters } =
+            stats;
+        clc_channel_server_counts {
+            sessions,
+            violations,
+            taken,
+            refused,
+            delivered,
+            batches,
+            shared,
+            dead_letters,
+            reserved: [0; 8],
+        }
+    }
+}
