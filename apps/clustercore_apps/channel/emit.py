@@ -137,7 +137,7 @@ def parse_fields(texts: list[str]) -> dict[str, Any]:
 def _scalar(text: str) -> Any:
     try:
         value = json.loads(text, parse_constant=str)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
     return value if isinstance(value, bool | int | float | str) else text
 

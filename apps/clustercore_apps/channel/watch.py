@@ -31,7 +31,7 @@ def run_watch(client: ChannelClient, options: argparse.Namespace) -> int:
         signal.signal(number, lambda number, _frame: stopped.append(number))
     handle = client.participant.consume(options.channel, name=options.name, spec=spec or None)
     client.settle()
-    left = options.count
+    left, has_acknowledged = options.count, False
     while not stopped and left != 0:
         deliveries = client.participant.take(min(TAKE_MAX, left or TAKE_MAX), TAKE_SECONDS)
         for delivery in deliveries:
@@ -40,9 +40,11 @@ def run_watch(client: ChannelClient, options: argparse.Namespace) -> int:
         done = [one.delivery for one in deliveries if one.delivery is not None]
         if done:
             client.participant.acknowledge(handle, done)
+            has_acknowledged = True
         if left is not None:
             left -= len(deliveries)
         client.check()
-    if options.acknowledge:
+    if has_acknowledged:
+        # They have arrived when this is answered.
         client.settle()
     return 0
