@@ -10,7 +10,7 @@ import clustercore
 
 from clustercore_apps.address import Address
 from clustercore_apps.channel import PORT
-from clustercore_apps.channel.access import parse_grants, read_grants
+from clustercore_apps.channel.access import Grant, parse_grants, read_grants
 from clustercore_apps.errors import OperatorError
 
 TURN_SECONDS = 0.5
@@ -49,7 +49,7 @@ def run_serve(options: argparse.Namespace) -> int:
 
 
 def _open(
-    faces: dict[str, str | None], tokens: dict[str, tuple[str, ...]], options: argparse.Namespace
+    faces: dict[str, str | None], tokens: dict[str, Grant], options: argparse.Namespace
 ) -> clustercore.ChannelServer:
     try:
         return clustercore.ChannelServer(
