@@ -33,7 +33,7 @@ def fault(*arguments: str) -> str:
 def test_help_names_every_command() -> None:
     text = run_command("--help").stdout
     service = ("front", "node", "status", "top", "add", "drain", "remove", "doctor", "demo")
-    for command in (*service, "keygen", "send", "receive"):
+    for command in (*service, "keygen", "send", "receive", "channel"):
         assert f"\n    {command} " in text
         assert run_command(command, "--help").returncode == 0
 

@@ -15,7 +15,9 @@ from pathlib import Path
 
 from clustercore_apps import __version__
 from clustercore_apps.command import run_node
+from clustercore_apps.command.channel import add_channel
 from clustercore_apps.command.client import CONSOLE_DEFAULT, CONSOLE_VARIABLE, ConsoleClient
+from clustercore_apps.command.core import need_core
 from clustercore_apps.errors import OperatorError
 
 STATE_DIR_DEFAULT = "/var/lib/clustercore/node"
@@ -74,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     keygen.set_defaults(run=_keygen)
     _add_send(commands.add_parser("send", help="send a file or a tree, verified end to end"))
     _add_receive(commands.add_parser("receive", help="receive what others send, into a folder"))
+    add_channel(commands.add_parser("channel", help="event channels: a server, and what is asked of one"))
     _add_demo(commands.add_parser("demo", help="bring up a whole cluster on this machine"))
     return parser
 
@@ -241,7 +244,7 @@ def _front(options: argparse.Namespace) -> int:
         config = load_config(options.config)
         print(f"{options.config}: {len(config.services)} services, {len(config.nodes)} nodes, no fault found")
         return 0
-    _need_core()
+    need_core()
     from clustercore_apps.command.run_front import run_front
 
     return asyncio.run(run_front(options.config, until_input_ends=options.until_input_ends))
@@ -285,28 +288,28 @@ def _doctor(_options: argparse.Namespace) -> int:
 
 
 def _keygen(options: argparse.Namespace) -> int:
-    _need_core()
+    need_core()
     from clustercore_apps.command.run_keygen import run_keygen
 
     return run_keygen(options.out)
 
 
 def _send(options: argparse.Namespace) -> int:
-    _need_core()
+    need_core()
     from clustercore_apps.command.run_send import run_send
 
     return run_send(options)
 
 
 def _receive(options: argparse.Namespace) -> int:
-    _need_core()
+    need_core()
     from clustercore_apps.command.run_send import run_receive
 
     return run_receive(options)
 
 
 def _demo(options: argparse.Namespace) -> int:
-    _need_core()
+    need_core()
     from clustercore_apps.demo.cluster import run_demo
 
     return asyncio.run(
@@ -320,12 +323,3 @@ def _demo(options: argparse.Namespace) -> int:
             verbose=options.verbose,
         )
     )
-
-
-def _need_core() -> None:
-    try:
-        import clustercore  # noqa: F401
-    except ImportError as error:
-        raise OperatorError(
-            f'module clustercore cannot be loaded ({error}); build it with "cargo xtask setup"'
-        ) from None

@@ -1,0 +1,83 @@
+"""`clustercore channel serve`: a channel server until a signal ends it."""
+
+from __future__ import annotations
+
+import argparse
+import ipaddress
+import signal
+
+import clustercore
+
+from clustercore_apps.address import Address
+from clustercore_apps.channel import PORT
+from clustercore_apps.channel.access import Grant, parse_grants, read_grants
+from clustercore_apps.errors import OperatorError
+
+TURN_SECONDS = 0.5
+
+
+def run_serve(options: argparse.Namespace) -> int:
+    """Serves until SIGTERM or SIGINT. Raises `OperatorError`."""
+    tokens = parse_grants(options.token, "--token")
+    if options.tokens_file is not None:
+        tokens |= parse_grants(read_grants(options.tokens_file), f"{options.tokens_file}: entry")
+    if not tokens and not options.open:
+        raise OperatorError(
+            "nobody may come in: say who, with --token or --tokens-file, or --open for everybody"
+        )
+    faces = {name: _face(name, getattr(options, name)) for name in ("tcp", "udp", "http")}
+    if not any(faces.values()):
+        faces["tcp"] = f"127.0.0.1:{PORT}"
+    server = _open(faces, tokens, options)
+    stopped: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, _frame: stopped.append(number))
+    try:
+        for name in faces:
+            address = getattr(server, f"{name}_address")
+            if address is not None:
+                print(f"channels on {name}://{address}", flush=True)
+        while not stopped:
+            server.turn(TURN_SECONDS)
+    except clustercore.ClusterError as error:
+        raise OperatorError(str(error)) from None
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_DFL)
+        server.close()
+    return 0
+
+
+def _open(
+    faces: dict[str, str | None], tokens: dict[str, Grant], options: argparse.Namespace
+) -> clustercore.ChannelServer:
+    try:
+        return clustercore.ChannelServer(
+            tcp=faces["tcp"],
+            udp=faces["udp"],
+            http=faces["http"],
+            tokens=tokens,
+            open=options.open,
+            insecure=options.insecure,
+            linger=options.linger,
+        )
+    except clustercore.InsecureAddress as error:
+        raise OperatorError(
+            f"{error}; others can reach that address and read what is said: listen on loopback, or allow it "
+            f"with --insecure where the network is trusted"
+        ) from None
+    except clustercore.ClusterError as error:
+        raise OperatorError(str(error)) from None
+
+
+def _face(name: str, text: str | None) -> str | None:
+    """The address of a face as `ip:port`."""
+    if text is None:
+        return None
+    try:
+        address = Address.parse(text, port_min=0)
+        host = "127.0.0.1" if address.host == "localhost" else address.host
+        ipaddress.ip_address(host)
+    except ValueError as error:
+        raise OperatorError(f"--{name}: {error}") from None
+    return str(Address(host, address.port))
