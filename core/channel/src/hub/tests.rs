@@ -568,3 +568,22 @@ fn http_and_the_protocol_meet_in_one_channel() {
     assert!(exchange(&mut world, "nonsense\r\n\r\n").starts_with("HTTP/1.1 400 "));
     assert_eq!(world.hub.poll_http_ended(), Some(http));
 }
+
+#[test]
+fn frames_of_one_event_that_are_refused_come_again_in_order() {
+    let mut world = World::new(open(), 40);
+    let supplier = world.join("", "supplier");
+    let spec = r#""spec":{"qos":{"length_max":8}}"#;
+    let handle = world.at(supplier).supply(spec, SupplyConfig::default());
+    let consumer = world.join("", "consumer");
+    world.at(consumer).consume("");
+    world.settle();
+    for event in events(0..16) {
+        world.at(supplier).emit(handle, &[event]).unwrap();
+    }
+    for _ in 0..50 {
+        world.pass(Duration::from_millis(100));
+    }
+    assert_eq!(world.at(supplier).untaken(handle), Ok(0));
+    assert_eq!(world.ids(consumer), (0..16).map(|it| it.to_string()).collect::<Vec<_>>());
+}
