@@ -41,7 +41,7 @@ fn answers(input: &[u8], piece: usize) -> (bool, Vec<u8>) {
     for _ in 0..ROUNDS {
         hub.pump(now, 10);
         drain(&mut hub, id, &mut out);
-        now = now + Duration::from_millis(100);
+        now += Duration::from_millis(100);
     }
     hub.disconnect(now, id);
     hub.pump(now + Duration::from_secs(2), 10);

@@ -80,7 +80,7 @@ impl World {
     }
 
     fn pass(&mut self, length: Duration) {
-        self.now = self.now + length;
+        self.now += length;
         self.settle();
     }
 
@@ -497,7 +497,7 @@ fn links_that_come_and_go_lose_nothing_that_was_taken_up() {
                         None => world.link(index),
                     }
                 }
-                2 => world.now = world.now + Duration::from_millis(world.rng.below(500)),
+                2 => world.now += Duration::from_millis(world.rng.below(500)),
                 3 => world.settle(),
                 _ => {
                     let which = world.rng.below(count as u64) as usize;
