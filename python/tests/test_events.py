@@ -166,7 +166,10 @@ def test_http_is_for_everybody() -> None:
 
 def test_thousands_are_awaited() -> None:
     async def run(server: ChannelServer) -> None:
-        async with aio.ChannelEvents(join(server)) as consumer, aio.Events(join(server, "udp")) as supplier:
+        async with (
+            aio.ChannelEvents(join(server)) as consumer,
+            aio.ChannelEvents(join(server, "udp")) as supplier,
+        ):
             consumer.participant.consume(spec={"qos": {"length_max": 100_000}})
             consumer.participant.ask({"op": "ping"})
             handle = supplier.participant.supply()
