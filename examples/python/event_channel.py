@@ -52,7 +52,7 @@ def main() -> None:
 
         for delivery in collect(everything, 4):
             event = delivery.event
-            print(f"{event.type} of {event.source}: {event.fields['load']:.1f}")
+            print(f"{event.type} of {event.source}: {float(event.fields['load']):.1f}")
         urgent = collect(alarms, 2)
         print("alarms:", ", ".join(delivery.event.id for delivery in urgent))
         alarms.acknowledge(alarm, [delivery.delivery for delivery in urgent if delivery.delivery is not None])

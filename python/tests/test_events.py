@@ -57,7 +57,13 @@ def collect(participant: Participant, count: int) -> list[clustercore.Delivery]:
 
 
 def test_an_event_keeps_all_that_it_was_made_with() -> None:
-    fields = {"load": 0.75, "cores": 8, "zone": "east", "hot": True, "raw": b"\0\1"}
+    fields: dict[str, bool | int | float | str | bytes] = {
+        "load": 0.75,
+        "cores": 8,
+        "zone": "east",
+        "hot": True,
+        "raw": b"\0\1",
+    }
     it = ChannelEvent(
         "7", "/node/7", "load.changed", domain="cluster", name="cpu", content_type="text/plain", time=1.5,
         priority=9, expiry=2e9, start=1.0, persistent=True, key="k", sequence=3, fields=fields, body=b"b",
@@ -76,7 +82,7 @@ def test_an_event_keeps_all_that_it_was_made_with() -> None:
     with pytest.raises(clustercore.InvalidArgument, match="priority"):
         ChannelEvent("1", "/s", "t", priority=256)
     with pytest.raises(clustercore.InvalidArgument, match="no bool, int"):
-        ChannelEvent("1", "/s", "t", fields={"a": []})
+        ChannelEvent("1", "/s", "t", fields={"a": []})  # type: ignore[dict-item]
 
 
 @pytest.mark.parametrize("kind", ["tcp", "udp"])
@@ -116,7 +122,10 @@ def test_what_is_not_acknowledged_comes_again_also_over_another_link() -> None:
 
 
 def test_rights_and_refusals_are_told_in_words() -> None:
-    tokens = {"r": ("ann", "consume"), "w": ("bob", "emit", "load")}
+    tokens: dict[str, tuple[str, str] | tuple[str, str, str]] = {
+        "r": ("ann", "consume"),
+        "w": ("bob", "emit", "load"),
+    }
     server = ChannelServer(tcp="127.0.0.1:0", tokens=tokens, dead_letters="dead")
     with running(server):
         stranger = Participant(f"tcp://{server.tcp_address}")
