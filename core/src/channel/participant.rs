@@ -90,7 +90,7 @@ impl<D: Driver> Participant<D> {
         self.connect()
     }
 
-    /// Readable when [`Participant::turn`] has something to do; `None` in the simulator.
+    /// Readable when [`Participant::turn_for`] has something to do; `None` in the simulator.
     pub fn fd(&self) -> Option<RawFd> {
         self.driver.fd()
     }
