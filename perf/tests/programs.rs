@@ -313,7 +313,7 @@ fn event_load(port: u16, words: &[&str], subscribers: u64, server: u32) -> Value
 #[test]
 fn a_server_of_another_protocol_ends_the_load_with_a_line() {
     let (_service, port) = start_service();
-    for (protocol, words) in [("bare", "within"), ("mqtt", "closed"), ("clustercore", "not")] {
+    for (protocol, words) in [("bare", "within"), ("mqtt", "closed"), ("clustercore", "are read")] {
         let output = Command::new(env!("CARGO_BIN_EXE_clustercore-event-load"))
             .args(["--protocol", protocol, "--to", &format!("127.0.0.1:{port}"), "--timeout", "0.3"])
             .output()
