@@ -1,15 +1,17 @@
 //! A server of event channels: a loop of its own over one driver.
 
+mod peers;
+
 use super::config::{ChannelServerConfig, check_clear};
 use super::engine::hub::{HttpId, Hub, HubStats, Piece, SessionId};
-use super::{MESSAGE_BYTES_MAX, STREAM};
 use crate::error::{Code, Error, Result};
 use crate::io::{
-    AnyDriver, Chunk, Close, Driver, DriverChoice, DriverConfig, DriverKind, Ecn, Event, Instant, Lease,
+    AnyDriver, Chunk, Close, Driver, DriverChoice, DriverConfig, DriverKind, Event, Instant, Lease,
     ListenOptions, ListenerId, StreamId, Waker,
 };
-use crate::messages::{Endpoint, EndpointConfig, Mail, Outbox};
-use clustercore_proto::datagram::{Connection, Event as ConnectionEvent};
+use crate::messages::{Endpoint, EndpointConfig, Mail};
+use clustercore_proto::datagram::Connection;
+use peers::Peer;
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -31,6 +33,8 @@ pub struct ChannelServer<D: Driver = AnyDriver> {
     ways: Vec<Option<(SessionId, Way)>>,
     /// The stream of each connection that speaks HTTP, by its place.
     https: Vec<Option<(HttpId, StreamId)>>,
+    /// Listeners that could not accept, and when they try again.
+    paused: Vec<(Instant, ListenerId)>,
     /// Streams of HTTP that are not read for now.
     resting: Vec<StreamId>,
     inbox: Vec<Event>,
@@ -49,13 +53,6 @@ enum Speaker {
 enum Way {
     Stream(StreamId),
     Peer(Connection),
-}
-
-struct Peer {
-    session: SessionId,
-    /// What waits for room, each with its bytes.
-    outbox: Outbox<usize>,
-    waiting: usize,
 }
 
 impl ChannelServer {
@@ -90,6 +87,7 @@ impl<D: Driver> ChannelServer<D> {
             peers: Vec::new(),
             ways: Vec::new(),
             https: Vec::new(),
+            paused: Vec::new(),
             resting: Vec::new(),
             inbox: Vec::new(),
             is_busy: false,
@@ -181,6 +179,10 @@ impl<D: Driver> ChannelServer<D> {
             self.on_event(event);
         }
         self.inbox = inbox;
+        let now = self.driver.now();
+        for (_, listener) in self.paused.extract_if(.., |(at, _)| *at <= now) {
+            self.driver.accept_resume(listener);
+        }
         self.take_news();
         self.pump();
         self.drive_endpoint();
@@ -194,13 +196,17 @@ impl<D: Driver> ChannelServer<D> {
         let now = time(&self.driver);
         let hub = self.hub.next_timeout().map(|at| at.saturating_sub(now + self.wall));
         let endpoint = self.endpoint.as_ref().and_then(Endpoint::next_timeout);
-        [hub, endpoint.map(|at| at.saturating_sub(now))].into_iter().flatten().min()
+        let accept = self.paused.iter().map(|(at, _)| at.saturating_sub(now)).min();
+        [hub, endpoint.map(|at| at.saturating_sub(now)), accept].into_iter().flatten().min()
     }
 
     fn on_event(&mut self, event: Event) {
         match event {
             Event::Accepted { listener, stream, .. } => self.on_accepted(listener, stream),
-            Event::AcceptFailed { listener, .. } => self.driver.accept_resume(listener),
+            Event::AcceptFailed { listener, .. } => {
+                // No descriptor, or no memory: there may be some in a while.
+                self.paused.push((self.driver.now() + ACCEPT_RETRY, listener));
+            }
             Event::Data { stream, lease } => self.on_data(stream, lease),
             Event::Sent { stream, unsent } => {
                 if let Some(Speaker::Participant(session)) = self.speaker(stream) {
@@ -223,7 +229,7 @@ impl<D: Driver> ChannelServer<D> {
         let now = self.now();
         let speaker = match is_http {
             true => self.hub.connect_http(now).map(Speaker::Http),
-            false => self.hub.connect().map(Speaker::Participant),
+            false => self.hub.connect(now).map(Speaker::Participant),
         };
         match speaker {
             None => return self.driver.close(stream, Close::Abort),
@@ -353,92 +359,6 @@ impl<D: Driver> ChannelServer<D> {
             }
         }
     }
-
-    fn on_train(&mut self, arrival: (SocketAddr, u32, Ecn), mut lease: Lease) {
-        let now = time(&self.driver);
-        let mut mail = std::mem::take(&mut self.mail);
-        if let Some(endpoint) = &mut self.endpoint {
-            endpoint.read_train(&mut self.driver, now, arrival, &mut lease, &mut mail);
-        }
-        // A connection is told before its first messages.
-        self.take_news();
-        let wall = now + self.wall;
-        for index in 0..mail.len() {
-            let (connection, message) = mail.get(index, self.driver.bytes(&lease));
-            if let Some(session) = peer(&mut self.peers, connection).map(|peer| peer.session) {
-                self.hub.receive(wall, session, message);
-            }
-        }
-        if let Some(endpoint) = &mut self.endpoint {
-            let machine = &mut endpoint.machine;
-            mail.clear(|connection, stream, cost| machine.consume(connection, stream, cost));
-        }
-        self.mail = mail;
-        self.driver.release(lease);
-    }
-
-    fn take_news(&mut self) {
-        while let Some(event) = self.endpoint.as_mut().and_then(|endpoint| endpoint.machine.poll_event()) {
-            match event {
-                ConnectionEvent::Accepted { connection, .. } => self.on_peer(connection),
-                ConnectionEvent::Gone { connection, .. } => {
-                    if let Some(session) = peer(&mut self.peers, connection).map(|peer| peer.session) {
-                        self.end(session, Close::Abort);
-                    }
-                }
-                ConnectionEvent::Writable { connection } => self.flush(connection),
-                ConnectionEvent::Connected { .. } | ConnectionEvent::Moved { .. } => {}
-            }
-        }
-    }
-
-    fn on_peer(&mut self, connection: Connection) {
-        let Some(session) = self.hub.connect() else {
-            let now = time(&self.driver);
-            if let Some(endpoint) = &mut self.endpoint {
-                endpoint.machine.close(now, connection, 0, b"too many participants", false);
-            }
-            return;
-        };
-        let index = connection.index as usize;
-        if self.peers.len() <= index {
-            self.peers.resize_with(index + 1, || None);
-        }
-        self.peers[index] = Some(Peer { session, outbox: Outbox::new(connection), waiting: 0 });
-        self.set_way(session, Way::Peer(connection));
-    }
-
-    fn send_to_peer(&mut self, connection: Connection, bytes: &[u8]) {
-        let Some(endpoint) = &mut self.endpoint else { return };
-        let Some(peer) = peer(&mut self.peers, connection) else { return };
-        for message in bytes.chunks(MESSAGE_BYTES_MAX) {
-            if peer.outbox.send(endpoint, STREAM, message, message.len()) == crate::messages::Sent::Later {
-                peer.waiting += message.len();
-            }
-        }
-        self.hub.sent(peer.session, peer.waiting);
-    }
-
-    fn flush(&mut self, connection: Connection) {
-        let Some(endpoint) = &mut self.endpoint else { return };
-        let Some(peer) = peer(&mut self.peers, connection) else { return };
-        let waiting = &mut peer.waiting;
-        peer.outbox.flush(endpoint, |len| *waiting -= len);
-        self.hub.sent(peer.session, peer.waiting);
-    }
-
-    fn drive_endpoint(&mut self) {
-        let now = time(&self.driver);
-        if let Some(endpoint) = &mut self.endpoint {
-            endpoint.drive(&mut self.driver, now);
-        }
-        self.take_news();
-    }
-}
-
-fn peer(peers: &mut [Option<Peer>], connection: Connection) -> Option<&mut Peer> {
-    let peer = peers.get_mut(connection.index as usize)?.as_mut()?;
-    (peer.outbox.connection() == connection).then_some(peer)
 }
 
 /// The driver's time; between its turns it stands still but in the simulator.
@@ -446,5 +366,7 @@ pub(super) fn time<D: Driver>(driver: &D) -> Instant {
     if driver.kind() == DriverKind::Sim { driver.now() } else { crate::io::clock::now() }
 }
 
+/// Wait before a listener that could not accept tries again.
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 /// Rounds of the engine in one turn.
 const ROUNDS_MAX: u32 = 16;

@@ -30,7 +30,7 @@ fn answers(input: &[u8], piece: usize) -> (bool, Vec<u8>) {
     };
     let mut hub = Hub::new(config).expect("a fine configuration");
     let mut now = Instant::from_nanos(1_000_000_000);
-    let id = hub.connect().expect("room for one");
+    let id = hub.connect(now).expect("room for one");
     let mut hello = Vec::new();
     Frame::Hello { version: 1, token: "", name: "fuzz" }.put(&mut hello);
     let mut is_alive = hub.receive(now, id, &hello);

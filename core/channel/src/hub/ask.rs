@@ -1,6 +1,8 @@
 //! Questions of participants: a JSON object in, a JSON object out. What can be asked: docs/protocol/channel.md.
 
+use super::question::{Question, members, read};
 use super::session::{ConsumerHandle, SupplierHandle};
+use super::trouble::Trouble;
 use super::{Hub, Place, SessionId};
 use crate::channel::{ConsumerProxySpec, ManageError, Mode, Reason, SupplierProxySpec};
 use crate::engine::EngineError;
@@ -8,38 +10,15 @@ use crate::event::Text;
 use crate::filter::FilterError;
 use crate::id::{ChannelId, SupplierProxyId};
 use crate::json::{
-    JsonError, Members, Object, Scalar, patch_consumer_proxy, patch_qos, patch_supplier_proxy,
-    read_channel_config, write_channel_config, write_channel_stats, write_consumer_proxy, write_intake_stats,
-    write_queue_stats, write_reason, write_settings, write_supplier_proxy, write_text,
+    Object, patch_consumer_proxy, patch_qos, patch_supplier_proxy, read_channel_config, write_channel_config,
+    write_channel_stats, write_consumer_proxy, write_intake_stats, write_queue_stats, write_reason,
+    write_settings, write_supplier_proxy, write_text,
 };
 use crate::predicate::Filter;
 use crate::principal::Principal;
 use crate::qos::{Level, Qos, Settings, validate};
 use crate::wire::Frame;
 use clustercore_proto::time::Instant;
-use std::borrow::Cow;
-
-/// What a question says; which of it is needed depends on `op`.
-#[derive(Default)]
-struct Question<'a> {
-    op: Cow<'a, str>,
-    channel: Option<String>,
-    handle: Option<u64>,
-    first: u64,
-    is_hasty: bool,
-    name: String,
-    consumer: Option<String>,
-    spec: Option<&'a str>,
-    config: Option<&'a str>,
-    qos: Option<&'a str>,
-    filter: Option<Option<String>>,
-}
-
-/// Why a question is not answered by what was asked for.
-struct Trouble {
-    error: &'static str,
-    message: String,
-}
 
 type Answer = Result<String, Trouble>;
 
@@ -155,6 +134,7 @@ impl Hub {
                 return Err(Trouble::new("in_use", message));
             }
             Some(proxy) => {
+                self.lingering.retain(|(_, at, it)| (*at, *it) != (channel, proxy));
                 let machine = self.engine.machine(channel).ok_or(EngineError::NoSuchChannel)?;
                 machine.set_connected(now, proxy, true).map_err(EngineError::from)?;
                 (proxy, None)
@@ -381,98 +361,9 @@ impl Hub {
     }
 }
 
-fn read(json: &str) -> Result<Question<'_>, JsonError> {
-    let mut question = Question::default();
-    let members = Members::parse(json, MEMBERS_MAX)?;
-    for (name, value) in members.iter() {
-        let value = value?;
-        let raw = match value {
-            Scalar::Compound(text) => Some(text),
-            _ => None,
-        };
-        match name {
-            "op" => question.op = Cow::Owned(value.to_text(name)?.to_owned()),
-            "channel" => question.channel = Some(value.to_text(name)?.to_owned()),
-            "handle" => question.handle = Some(value.to_u64(name)?),
-            "first" => question.first = value.to_u64(name)?,
-            "patient" => question.is_hasty = !value.to_bool(name)?,
-            "name" => question.name = value.to_text(name)?.to_owned(),
-            "consumer" => question.consumer = Some(value.to_text(name)?.to_owned()),
-            "spec" => question.spec = Some(raw.ok_or_else(|| value.wanted(name, "an object"))?),
-            "config" => question.config = Some(raw.ok_or_else(|| value.wanted(name, "an object"))?),
-            "qos" => question.qos = Some(raw.ok_or_else(|| value.wanted(name, "an object"))?),
-            "filter" if value == Scalar::Null => question.filter = Some(None),
-            "filter" => question.filter = Some(Some(value.to_text(name)?.to_owned())),
-            _ => return Err(JsonError::Unknown { name: name.into(), known: KNOWN }),
-        }
-    }
-    Ok(question)
-}
-
-/// The members of an object that may be left out.
-fn members(text: Option<&str>) -> Result<Members<'_>, JsonError> {
-    Members::parse(text.unwrap_or("{}"), MEMBERS_MAX)
-}
-
 fn compile(filters: &crate::filter::Filters, text: &str) -> Result<Filter, FilterError> {
     filters.compile(text).map(|filter| filter as Filter)
 }
 
-impl Trouble {
-    fn new(error: &'static str, message: impl Into<String>) -> Trouble {
-        Trouble { error, message: message.into() }
-    }
-
-    fn missing(what: &str) -> Trouble {
-        Trouble::new("missing", format!("{what} is missing"))
-    }
-
-    fn no_handle(handle: u64) -> Trouble {
-        Trouble::new("no_such_proxy", format!("there is no proxy {handle} of this connection (any more)"))
-    }
-
-    fn filter(error: FilterError) -> Trouble {
-        Trouble::new("filter", error.to_string())
-    }
-}
-
-impl From<JsonError> for Trouble {
-    fn from(error: JsonError) -> Trouble {
-        let name = if matches!(error, JsonError::Filter { .. }) { "filter" } else { "json" };
-        Trouble::new(name, error.to_string())
-    }
-}
-
-impl From<ManageError> for Trouble {
-    fn from(error: ManageError) -> Trouble {
-        let name = match &error {
-            ManageError::NoSuchProxy => "no_such_proxy",
-            ManageError::NoSuchGroup => "no_such_group",
-            ManageError::TooMany { .. } => "too_many",
-            ManageError::Qos(_) => "qos",
-            ManageError::GroupDiffers { .. } => "group_differs",
-            ManageError::NoRetention => "no_retention",
-        };
-        Trouble::new(name, error.to_string())
-    }
-}
-
-impl From<EngineError> for Trouble {
-    fn from(error: EngineError) -> Trouble {
-        let name = match error {
-            EngineError::Denied(_) => "denied",
-            EngineError::NoSuchChannel => "no_such_channel",
-            EngineError::NameTaken { .. } => "name_taken",
-            EngineError::Name => "name",
-            EngineError::TooMany { .. } => "too_many",
-            EngineError::IsDefault => "is_default",
-            EngineError::Manage(error) => return error.into(),
-        };
-        Trouble::new(name, error.to_string())
-    }
-}
-
-const MEMBERS_MAX: usize = 64;
-const KNOWN: &str = "op channel handle first patient name consumer spec config qos filter";
 const OPS: &str =
     "ping list create delete supply consume close set validate suspend resume remove why describe";

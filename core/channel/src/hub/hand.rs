@@ -4,11 +4,11 @@ use super::session::Session;
 use super::{Hub, HubStats, Place, SessionId};
 use crate::channel::Batch;
 use crate::id::{ChannelId, SupplierProxyId};
+use crate::output::Handed;
 use crate::slots::Slots;
 use crate::wire::{Frame, put_deliver};
 use clustercore_proto::time::Instant;
 use std::collections::HashMap;
-use std::ops::Range;
 use std::sync::Arc;
 
 /// Frames of one round that others may get too.
@@ -18,7 +18,10 @@ pub(super) struct Written(Vec<Shared>);
 struct Shared {
     channel: ChannelId,
     handle: u64,
+    /// Of the whole batch.
     offsets: Vec<u64>,
+    /// How many of its events are in the frame.
+    taken: usize,
     bytes: Arc<Vec<u8>>,
 }
 
@@ -90,15 +93,24 @@ impl Desk<'_> {
             session.is_blocked = true;
             return 0;
         }
-        self.stats.delivered += batch.len() as u64;
         self.stirred.push(place.session);
+        let taken = self.write(channel, *place, batch);
+        self.stats.delivered += taken as u64;
+        if let Some(session) = self.sessions.get_mut(place.session.index) {
+            // The rest comes when this has gone.
+            session.is_blocked |= taken < batch.len();
+        }
+        taken
+    }
+
+    /// Puts the first events of a batch into one frame: all, unless they are too large together. How many.
+    fn write(&mut self, channel: ChannelId, place: Place, batch: &Batch<'_>) -> usize {
+        let Some(session) = self.sessions.get_mut(place.session.index) else { return 0 };
         if batch.is_acknowledged {
-            for part in parts(batch) {
-                self.stats.batches += 1;
-                let events = batch.iter().skip(part.start).take(part.len());
-                session.write(|out| put_deliver(out, place.handle, true, events));
-            }
-            return batch.len();
+            let taken = fitting(batch);
+            self.stats.batches += 1;
+            session.write(|out| put_deliver(out, place.handle, true, batch.iter().take(taken)));
+            return taken;
         }
         let is_same = |it: &&Shared| {
             it.channel == channel
@@ -108,39 +120,34 @@ impl Desk<'_> {
         if let Some(shared) = self.frames.0.iter().rev().find(is_same).filter(|_| !batch.has_direct) {
             self.stats.shared += 1;
             session.share(&shared.bytes);
-            return batch.len();
+            return shared.taken;
         }
-        let mut bytes = Vec::with_capacity(batch.len() * EVENT_BYTES_GUESS);
-        for part in parts(batch) {
-            self.stats.batches += 1;
-            put_deliver(&mut bytes, place.handle, false, batch.iter().skip(part.start).take(part.len()));
-        }
+        let taken = fitting(batch);
+        let mut bytes = Vec::with_capacity(taken * EVENT_BYTES_GUESS);
+        put_deliver(&mut bytes, place.handle, false, batch.iter().take(taken));
+        self.stats.batches += 1;
         let bytes = Arc::new(bytes);
         session.share(&bytes);
         if batch.has_direct {
-            return batch.len();
+            return taken;
         }
         if self.frames.0.len() == FRAMES_KEPT_MAX {
             self.frames.0.remove(0);
         }
         let offsets = batch.offsets().collect();
-        self.frames.0.push(Shared { channel, handle: place.handle, offsets, bytes });
-        batch.len()
+        self.frames.0.push(Shared { channel, handle: place.handle, offsets, taken, bytes });
+        taken
     }
 }
 
-/// The runs of a batch's events that go into one frame each.
-fn parts(batch: &Batch<'_>) -> Vec<Range<usize>> {
-    let (mut parts, mut start, mut bytes) = (Vec::with_capacity(1), 0, 0);
-    for (index, handed) in batch.iter().enumerate() {
+/// How many of a batch's events fit one frame, from the first on; at least one.
+fn fitting(batch: &Batch<'_>) -> usize {
+    let mut bytes = 0;
+    let fits = |handed: &Handed<'_>| {
         bytes += handed.event.size();
-        if bytes > FRAME_BYTES_MAX && index > start {
-            parts.push(start..index);
-            (start, bytes) = (index, handed.event.size());
-        }
-    }
-    parts.push(start..batch.len());
-    parts
+        bytes <= FRAME_BYTES_MAX
+    };
+    batch.iter().take_while(fits).count().max(1)
 }
 
 /// Tells a participant that its proxy has something to pull.

@@ -9,9 +9,11 @@ mod ask;
 mod hand;
 mod http;
 mod outputs;
+mod question;
 mod receive;
 mod session;
 mod supply;
+mod trouble;
 
 pub use http::HttpId;
 pub use session::{Piece, SessionId};
@@ -45,6 +47,10 @@ pub struct HubConfig {
     pub frame_bytes_max: usize,
     /// Bytes of events that wait for a participant to take them, at most by one frame more.
     pub unsent_bytes_max: usize,
+    /// Bytes of any kind that wait for a participant to take them: beyond, it asks and does not read, and its connection ends.
+    pub unread_bytes_max: usize,
+    /// How long a participant may take to say who it is.
+    pub hello_timeout: Duration,
     /// Connections at most.
     pub sessions_max: u32,
     /// Proxies of one connection at most.
@@ -67,6 +73,8 @@ impl Default for HubConfig {
             filters: FilterLimits::default(),
             frame_bytes_max: 4 << 20,
             unsent_bytes_max: 256 << 10,
+            unread_bytes_max: 16 << 20,
+            hello_timeout: Duration::from_secs(10),
             sessions_max: 65_536,
             handles_max: 1024,
             linger: Duration::from_secs(30),
@@ -125,6 +133,8 @@ pub struct Hub {
     /// Whose each supplier proxy is.
     consumers: HashMap<(ChannelId, SupplierProxyId), Place>,
     suppliers: supply::Suppliers,
+    /// Who has not said yet who he is, and until when he may.
+    strangers: VecDeque<(Instant, SessionId)>,
     /// Consumers with a name whose connection is gone, until when.
     lingering: Vec<(Instant, ChannelId, SupplierProxyId)>,
     /// Proxies of suppliers who are gone, whose buffers are not empty yet.
@@ -150,6 +160,7 @@ impl Hub {
             sessions: Slots::new(),
             consumers: HashMap::new(),
             suppliers: supply::Suppliers::default(),
+            strangers: VecDeque::new(),
             lingering: Vec::new(),
             leaving: Vec::new(),
             senders: VecDeque::new(),
@@ -187,13 +198,15 @@ impl Hub {
     }
 
     /// A participant has connected. `None`: there are as many as may be.
-    pub fn connect(&mut self) -> Option<SessionId> {
+    pub fn connect(&mut self, now: Instant) -> Option<SessionId> {
         if self.sessions.len() as u64 >= u64::from(self.config.sessions_max) {
             return None;
         }
         self.stats.sessions += 1;
         let (index, generation) = self.sessions.insert(Session::new(self.config.frame_bytes_max));
-        Some(SessionId { index, generation })
+        let id = SessionId { index, generation };
+        self.strangers.push_back((now + self.config.hello_timeout, id));
+        Some(id)
     }
 
     /// A participant's connection is gone. Its consumers with a name stay for a while, its other proxies go.
@@ -277,7 +290,11 @@ impl Hub {
     /// When [`Hub::pump`] has something to do at the latest; a moment that has passed: at once.
     pub fn next_timeout(&mut self) -> Option<Instant> {
         let lingering = self.lingering.iter().map(|(until, ..)| *until).min();
-        [self.engine.next_timeout(), lingering, self.https.next_timeout()].into_iter().flatten().min()
+        let stranger = self.strangers.front().map(|(until, _)| *until);
+        [self.engine.next_timeout(), lingering, stranger, self.https.next_timeout()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn session(&self, id: SessionId) -> Option<&Session> {

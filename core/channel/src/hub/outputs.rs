@@ -88,6 +88,11 @@ impl Hub {
 
     /// What has outlived its time.
     pub(super) fn expire(&mut self, now: Instant) {
+        while let Some((_, id)) = self.strangers.pop_front_if(|(until, _)| *until <= now) {
+            if self.session(id).is_some_and(|session| session.principal.is_none()) {
+                self.violate(id, "nobody said who he is: say Hello at once");
+            }
+        }
         let mut lingering = std::mem::take(&mut self.lingering);
         lingering.retain(|(until, channel, proxy)| {
             if self.consumers.contains_key(&(*channel, *proxy)) {

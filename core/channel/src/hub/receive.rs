@@ -75,7 +75,16 @@ impl Hub {
             }
             _ => return self.violate(id, "a frame that only a server sends, or a second Hello"),
         }
-        self.session(id).is_some_and(|it| !it.is_ending)
+        let unread_max = self.config.unread_bytes_max;
+        match self.session(id) {
+            Some(session) if session.unsent > unread_max => {
+                let message =
+                    format!("{} bytes wait to be read, limit is {unread_max}: read them", session.unsent);
+                self.violate(id, &message)
+            }
+            Some(session) => !session.is_ending,
+            None => false,
+        }
     }
 
     /// Acknowledges deliveries, or rejects them. Those that are not in flight any more were tried again: nothing is to be done.

@@ -4,17 +4,18 @@
 //! ([`Participant::poll_send`]). The link may be exchanged for another while events flow: [`Participant::link_lost`], then
 //! [`Participant::link_made`] says again who we are, what we supply and what we consume, and sends again what was not taken.
 
+mod news;
 mod supply;
 
+pub use news::{News, ParticipantError, Refused};
 pub use supply::{Emitted, SupplyConfig};
 
 use crate::event::{Event, EventLimits};
 use crate::id::DeliveryId;
 use crate::json::{Object, write_text};
-use crate::wire::{Code, Delivered, Deliveries, Frame, Splitter, VERSION, take_delivered};
+use crate::wire::{Delivered, Deliveries, Frame, Splitter, VERSION, take_delivered};
 use clustercore_proto::time::Instant;
 use std::collections::{BTreeMap, VecDeque};
-use std::fmt;
 use supply::Supply;
 
 /// A participant's own number for a proxy.
@@ -45,100 +46,6 @@ impl Default for ParticipantConfig {
             inbox_max: 16_384,
         }
     }
-}
-
-/// Something that the participant should know. Events come by [`Participant::take`].
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum News {
-    /// The server knows us, as this principal.
-    Welcome {
-        /// Its name.
-        principal: String,
-    },
-    /// The answer to a question.
-    Answer {
-        /// Which.
-        request: u64,
-        /// A JSON object, or what is wrong.
-        result: Result<String, Refused>,
-    },
-    /// An event was not taken, and is not sent again.
-    Refused {
-        /// The proxy.
-        handle: Handle,
-        /// The event's number.
-        number: u64,
-        /// Why.
-        code: Code,
-        /// The same in words.
-        message: String,
-    },
-    /// Events are on disk.
-    Confirmed {
-        /// The proxy.
-        handle: Handle,
-        /// Number of the first.
-        first: u64,
-        /// How many.
-        count: u64,
-    },
-    /// An event that was taken will not be kept.
-    Lost {
-        /// The proxy.
-        handle: Handle,
-        /// Its number.
-        number: u64,
-        /// Why.
-        code: Code,
-    },
-    /// A consumer in pull mode finds something when it pulls.
-    Readable {
-        /// The proxy.
-        handle: Handle,
-    },
-    /// The server asks a supplier in pull mode for events.
-    Wanted {
-        /// The proxy.
-        handle: Handle,
-        /// How many at most.
-        max: u32,
-    },
-    /// A proxy could not be had, or is gone.
-    Gone {
-        /// The proxy.
-        handle: Handle,
-        /// Why.
-        message: String,
-    },
-    /// The server ends the connection.
-    Bye {
-        /// Why.
-        message: String,
-    },
-}
-
-/// A question that was not answered by what was asked for.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Refused {
-    /// The answer's JSON object, with `error` and `message`; empty when the connection was lost.
-    pub json: String,
-}
-
-/// Why something cannot be asked for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum ParticipantError {
-    /// There is no such proxy of ours.
-    NoSuchHandle {
-        /// The number.
-        handle: Handle,
-    },
-    /// As many events wait to be taken by the server as may.
-    WouldBlock {
-        /// The limit.
-        max: usize,
-    },
-    /// The server sent what is no frame of the protocol.
-    Violation,
 }
 
 /// See the module's text.
@@ -457,24 +364,3 @@ impl Participant {
         }
     }
 }
-
-impl fmt::Display for ParticipantError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ParticipantError::NoSuchHandle { handle } => {
-                write!(f, "there is no proxy {handle} of this participant (any more)")
-            }
-            ParticipantError::WouldBlock { max } => {
-                write!(f, "{max} events wait to be taken by the server, the limit: wait")
-            }
-            ParticipantError::Violation => {
-                write!(
-                    f,
-                    "the server sent bytes that are not of the channel protocol: is it a channel server?"
-                )
-            }
-        }
-    }
-}
-
-impl std::error::Error for ParticipantError {}
