@@ -48,7 +48,8 @@ pub fn installed(_quick: bool) -> Result<Outcome> {
     let prefix = stage.join("usr");
     let mut install = process::command(CARGO_C.ensure()?);
     install
-        .args(["cinstall", "--release", "--package", "clustercore-ffi", "--libdir", "lib", "--prefix"])
+        .args(["cinstall", "--profile", "staged", "--package", "clustercore-ffi"])
+        .args(["--libdir", "lib", "--prefix"])
         .arg(&prefix);
     process::run(&mut install, 15 * MINUTE)?;
 
