@@ -4,7 +4,7 @@ use super::Handle;
 use crate::wire::Code;
 use std::fmt;
 
-/// Something that the participant should know. Events come by [`Participant::take`].
+/// Something that the participant should know. Events come by [`super::Participant::take`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum News {
     /// The server knows us, as this principal.
