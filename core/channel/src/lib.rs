@@ -24,6 +24,7 @@ pub mod wire;
 
 mod delivery;
 mod id;
+mod lane;
 mod output;
 mod queue;
 mod routes;

@@ -3,6 +3,7 @@
 use crate::channel::Verdict;
 use crate::delivery::{Chain, Deliveries, List, NONE, State};
 use crate::event::Text;
+use crate::lane::Reading;
 use crate::predicate::Change;
 use crate::qos::{Acknowledgement, Discard, Order, Settings};
 use crate::stats::QueueStats;
@@ -33,6 +34,8 @@ pub(crate) struct Queue {
     /// The quick lane: events that only wait for their turn, in order. What may expire, be acknowledged, wait for its time or
     /// go by priority is a delivery instead; both are one queue, by offset.
     pub plain: VecDeque<Plain>,
+    /// While its quick lane is one shared with other queues, where it is in that; it holds nothing else then.
+    pub reading: Option<Reading>,
     /// By priority, or all in one, the highest last.
     levels: Vec<(u8, List)>,
     deadlines: BTreeMap<(Instant, u64), u32>,
@@ -77,6 +80,7 @@ impl Queue {
             urgent: List::EMPTY,
             ready_len: 0,
             plain: VecDeque::new(),
+            reading: None,
             levels: Vec::new(),
             deadlines: BTreeMap::new(),
             ranks: BTreeMap::new(),
@@ -142,7 +146,7 @@ impl Queue {
         is_plain(order, discard, acknowledgement) && self.mappings.is_empty()
     }
 
-    /// Something may be handed over.
+    /// Something may be handed over, of what is not in a shared lane.
     #[inline]
     pub fn has_ready(&self) -> bool {
         self.ready_len > 0 || !self.plain.is_empty()
@@ -271,6 +275,7 @@ impl Queue {
         let ages: Vec<u32> = self.age.iter(all, Chain::Age).collect();
         assert!(ages.is_sorted_by_key(|it| all[*it].offset), "by age");
         assert!(self.plain.is_empty() || self.is_plain());
+        assert!(self.reading.is_none() || (self.len == 0 && self.cursor.is_none() && self.is_plain()));
         assert!(self.plain.iter().is_sorted_by_key(|it| it.offset), "the quick lane by age");
         let ready = ages.iter().filter(|it| all[**it].state == State::Ready).count();
         assert_eq!(ready, self.ready_len as usize, "the ready ones are counted");

@@ -43,7 +43,10 @@ struct Route {
     interest: Interest,
     /// Those of its interest, without gaps.
     filters: Box<[u32]>,
+    /// Those that get its events one by one.
     queues: Vec<u32>,
+    /// The lanes of all others.
+    lanes: Vec<u32>,
     epoch: u64,
     /// Events of the right type that a filter did not let through, and those over which one failed.
     rejected: u64,
@@ -91,6 +94,7 @@ impl Routes {
             interest: interest.clone(),
             filters: filters.into_iter().flatten().collect(),
             queues: vec![queue],
+            lanes: Vec::new(),
             epoch: 0,
             rejected: 0,
             failed: 0,
@@ -120,7 +124,7 @@ impl Routes {
     pub fn leave(&mut self, queue: u32, index: u32) {
         let route = &mut self.routes[index];
         route.queues.retain(|it| *it != queue);
-        if !route.queues.is_empty() {
+        if !route.queues.is_empty() || !route.lanes.is_empty() {
             return;
         }
         let interest = self.routes.remove(index).expect("it had a queue").interest;
@@ -138,6 +142,43 @@ impl Routes {
         }
         self.routes_by_interest.remove(&interest);
         interest.filters.into_iter().flatten().for_each(|filter| self.remove_filter(filter));
+    }
+
+    /// Several queues have this interest.
+    #[inline]
+    pub fn is_shared(&self, route: u32) -> bool {
+        let route = &self.routes[route];
+        route.queues.len() > 1 || !route.lanes.is_empty()
+    }
+
+    /// The lanes of a route.
+    pub fn lanes(&self, route: u32) -> &[u32] {
+        &self.routes[route].lanes
+    }
+
+    /// Some queues of a route get its events from one more lane.
+    pub fn add_lane(&mut self, route: u32, lane: u32) {
+        self.routes[route].lanes.push(lane);
+    }
+
+    /// A lane is read no longer.
+    pub fn remove_lane(&mut self, route: u32, lane: u32) {
+        self.routes[route].lanes.retain(|it| *it != lane);
+    }
+
+    /// Queues of a route that are in a lane of it now.
+    pub fn withdraw(&mut self, route: u32, is_in_lane: impl Fn(u32) -> bool) {
+        self.routes[route].queues.retain(|queue| !is_in_lane(*queue));
+    }
+
+    /// A queue that left its lane gets events by itself again.
+    pub fn put_back(&mut self, route: u32, queue: u32) {
+        self.routes[route].queues.push(queue);
+    }
+
+    /// A queue gets events of a route by itself.
+    pub fn is_listed(&self, route: u32, queue: u32) -> bool {
+        self.routes[route].queues.contains(&queue)
     }
 
     /// Events that the filters of a route rejected, and those over which they failed.
@@ -169,11 +210,11 @@ impl Routes {
         self.filters[filter].verdict(self.epoch, event, &mut self.evaluations)
     }
 
-    /// Appends the queues that want `event`, each once. `begin` comes first.
+    /// Appends the queues that want `event`, each once, and the lanes of those that share one. `begin` comes first.
     #[inline]
-    pub fn collect(&mut self, event: &Event, wanted: &mut Vec<u32>) {
+    pub fn collect(&mut self, event: &Event, wanted: &mut Vec<u32>, lanes: &mut Vec<u32>) {
         for place in 0..self.by_any.len() {
-            self.follow(self.by_any[place], event, wanted);
+            self.follow(self.by_any[place], event, wanted, lanes);
         }
         if self.by_type.is_empty() {
             return;
@@ -181,7 +222,7 @@ impl Routes {
         let hash = event.kind_hash();
         let len = self.by_type.get(&hash).map_or(0, Vec::len);
         for place in 0..len {
-            self.follow(self.by_type[&hash][place], event, wanted);
+            self.follow(self.by_type[&hash][place], event, wanted, lanes);
         }
     }
 
@@ -194,7 +235,7 @@ impl Routes {
     }
 
     #[inline]
-    fn follow(&mut self, index: u32, event: &Event, wanted: &mut Vec<u32>) {
+    fn follow(&mut self, index: u32, event: &Event, wanted: &mut Vec<u32>, lanes: &mut Vec<u32>) {
         let route = &mut self.routes[index];
         let types = &route.interest.types;
         if route.epoch == self.epoch || !(types.is_empty() || types.iter().any(|it| it.covers(event))) {
@@ -206,6 +247,9 @@ impl Routes {
             if verdict != Some(true) {
                 return self.rejecting.push((index, verdict.is_none()));
             }
+        }
+        if !route.lanes.is_empty() {
+            lanes.extend_from_slice(&route.lanes);
         }
         match route.queues.as_slice() {
             // Most often; a copy of unknown length costs a call.
@@ -262,7 +306,7 @@ mod tests {
     fn wanted(routes: &mut Routes, event: &Event) -> Vec<u32> {
         let mut wanted = Vec::new();
         routes.begin();
-        routes.collect(event, &mut wanted);
+        routes.collect(event, &mut wanted, &mut Vec::new());
         routes.commit();
         wanted.sort_unstable();
         wanted

@@ -73,5 +73,7 @@ stats! {
         deliveries,
         /// Events whose writing is awaited.
         unwritten,
+        /// Queues that are alike and share what waits for them.
+        sharing,
     }
 }

@@ -233,8 +233,11 @@ impl Channel {
         let mut wanted = std::mem::take(&mut self.wanted);
         wanted.clear();
         self.routes.begin();
-        self.routes.collect(event, &mut wanted);
+        let mut lanes = std::mem::take(&mut self.wanted_lanes);
+        self.routes.collect(event, &mut wanted, &mut lanes);
         self.routes.commit();
+        lanes.drain(..).for_each(|lane| self.dissolve(lane, &mut wanted));
+        self.wanted_lanes = lanes;
         let kept = self.keep_arrival(arrival, true);
         for queue in wanted.drain(..) {
             if let Some(delivery) = self.offer(now, queue, kept) {

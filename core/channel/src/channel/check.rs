@@ -25,6 +25,15 @@ impl Channel {
                 lens[index as usize].1 += self.kept[plain.kept].event.size() as u64;
             }
         }
+        for (index, _, lane) in self.lanes.iter() {
+            let queues = self.queues.iter().filter_map(|(queue, _, it)| Some((queue, it.reading?)));
+            let readings: Vec<_> = queues.filter(|(_, reading)| reading.lane == index).collect();
+            lane.check_invariants(&readings);
+            for plain in lane.entries() {
+                assert_eq!(self.kept[plain.kept].offset, plain.offset);
+                refs[plain.kept as usize] += 1;
+            }
+        }
         self.retained.iter().for_each(|kept| refs[*kept as usize] += 1);
         self.pending.iter().for_each(|it| refs[it.kept as usize] += 1);
         let mut bytes = 0;
@@ -37,6 +46,11 @@ impl Channel {
         for (index, _, queue) in self.queues.iter() {
             queue.check_invariants(&self.deliveries);
             assert_eq!((queue.len, queue.bytes), lens[index as usize], "what is in a queue is counted");
+            assert_eq!(
+                self.routes.is_listed(queue.route, index),
+                queue.reading.is_none(),
+                "by itself or in a lane"
+            );
             assert!(queue.cursor.is_none() || self.replaying.contains(&index));
         }
         for (index, _, outlet) in self.outlets.iter() {

@@ -37,6 +37,14 @@ pub(super) struct Pick {
     offset: u64,
 }
 
+impl Pick {
+    /// One of the quick lane.
+    #[inline]
+    pub fn plain(&Plain { offset, kept, size }: &Plain) -> Pick {
+        Pick { delivery: NONE, kept, size, offset }
+    }
+}
+
 /// The name of what is done when it is handed over.
 const NOT_ACKNOWLEDGED: DeliveryId = DeliveryId { index: NONE, generation: 0 };
 
@@ -109,6 +117,7 @@ impl Channel {
             }
             self.wake_outlet(index);
         }
+        self.join_lanes();
         self.refill(now);
         given
     }
@@ -159,7 +168,7 @@ impl Channel {
         let outlet = &self.outlets[index];
         let queue = &self.queues[outlet.queue];
         let has_window = self.window(outlet, &queue.settings) > 0;
-        queue.has_ready()
+        self.has_ready(queue)
             && outlet.spec.mode == Mode::Push
             && !outlet.is_blocked
             && now >= outlet.paced_until
@@ -190,7 +199,7 @@ impl Channel {
         }
         let queue = &self.queues[outlet.queue];
         if outlet.spec.mode == Mode::Pull {
-            let has_window = self.window(outlet, &queue.settings) > 0 && queue.has_ready();
+            let has_window = self.window(outlet, &queue.settings) > 0 && self.has_ready(queue);
             if self.is_open(index) && (has_window || !queue.urgent.is_empty()) {
                 self.outlets[index].is_waiting = false;
                 let proxy = self.outlet_id(index);
@@ -237,6 +246,9 @@ impl Channel {
         let queue = outlet.queue;
         let settings = self.queues[queue].settings;
         let max = max.min(self.window(&self.outlets[index], &settings)) as usize;
+        if self.queues[queue].reading.is_some() {
+            return self.give_of_lane(index, max, sink);
+        }
         let mut picked = std::mem::take(&mut self.picked);
         picked.clear();
         let urgent_len = self.pick_urgent(now, queue, &mut picked);
@@ -245,11 +257,8 @@ impl Channel {
             let place = &mut self.queues[queue];
             let ready = if place.ready_len > 0 { place.first_ready() } else { None };
             let before = ready.map_or(u64::MAX, |index| self.deliveries[index].offset);
-            if let Some(Plain { offset, kept, size }) =
-                place.plain.front().copied().filter(|it| it.offset < before)
-            {
-                place.plain.pop_front();
-                picked.push(Pick { delivery: NONE, kept, size, offset });
+            if let Some(plain) = place.plain.pop_front_if(|it| it.offset < before) {
+                picked.push(Pick::plain(&plain));
                 continue;
             }
             let Some(delivery) = ready else { break };
@@ -263,13 +272,7 @@ impl Channel {
         }
         let mut taken = 0;
         if !picked.is_empty() {
-            let is_acknowledged = settings.acknowledgement == Acknowledgement::Explicit;
-            let (deliveries, kept) = (&self.deliveries, &self.kept);
-            let proxy = self.outlet_id(index);
-            let name = &self.outlets[index].spec.name;
-            let has_direct = urgent_len > 0;
-            let batch = Batch { proxy, name, is_acknowledged, has_direct, picked: &picked, deliveries, kept };
-            taken = sink(batch).min(picked.len());
+            taken = self.hand_over(index, &picked, urgent_len, sink);
             let (gone, left) = picked.split_at(taken);
             if !left.is_empty() {
                 self.put_back(queue, left, urgent_len.saturating_sub(taken));
@@ -281,14 +284,29 @@ impl Channel {
         taken
     }
 
+    /// Lends what was picked, the first `urgent_len` of it direct events. How many were taken.
+    #[inline]
+    pub(super) fn hand_over(
+        &self,
+        index: u32,
+        picked: &[Pick],
+        urgent_len: usize,
+        sink: &mut impl FnMut(Batch<'_>) -> usize,
+    ) -> usize {
+        let outlet = &self.outlets[index];
+        let is_acknowledged = self.queues[outlet.queue].settings.acknowledgement == Acknowledgement::Explicit;
+        let (deliveries, kept, name) = (&self.deliveries, &self.kept, &outlet.spec.name);
+        let (proxy, has_direct) = (self.outlet_id(index), urgent_len > 0);
+        sink(Batch { proxy, name, is_acknowledged, has_direct, picked, deliveries, kept }).min(picked.len())
+    }
+
     /// Takes up to `max` from the quick lane at once, where there is nothing beside it.
     #[inline]
     fn pick_plain(&mut self, queue: u32, max: usize, picked: &mut Vec<Pick>) {
         let place = &mut self.queues[queue];
         if place.ready_len == 0 {
             let count = place.plain.len().min(max);
-            let pick = |Plain { offset, kept, size }| Pick { delivery: NONE, kept, size, offset };
-            picked.extend(place.plain.drain(..count).map(pick));
+            picked.extend(place.plain.drain(..count).map(|plain| Pick::plain(&plain)));
         }
     }
 
@@ -361,6 +379,9 @@ impl Channel {
             place.bytes -= plain_bytes;
             place.stats.settled += u64::from(plain_len);
             self.unstall(queue);
+            if self.outlets[index].spec.mode == Mode::Push {
+                self.offer_to_join(queue);
+            }
         }
     }
 }

@@ -225,6 +225,7 @@ impl Channel {
     }
 
     fn clear(&mut self, now: Instant, queue: u32) {
+        self.leave_lane(queue);
         loop {
             let place = &self.queues[queue];
             let heads = [place.age.head, place.unwritten.head, place.urgent.head];
@@ -402,6 +403,8 @@ impl Channel {
     fn reset_all(&mut self, now: Instant) {
         self.handle_timeout(now);
         self.intakes.indices().into_iter().for_each(|index| self.reset_intake(index));
+        // All at once, rather than one by one below.
+        self.lanes.indices().into_iter().for_each(|lane| self.dissolve(lane, &mut Vec::new()));
         self.queues.indices().into_iter().for_each(|queue| self.reset_queue(now, queue));
         self.refill(now);
     }
@@ -417,6 +420,7 @@ impl Channel {
     /// Applies what the levels say now to the queue of a consumer or consumer group: settings and route are changed where they
     /// differ.
     pub(super) fn reset_queue(&mut self, now: Instant, queue: u32) {
+        self.leave_lane(queue);
         let spec = self.outlets[self.queues[queue].members[0]].spec.clone();
         let group = spec.group.map(|group| group.index);
         let settings = self.settings(Settings::default(), group, &spec.qos);
@@ -489,7 +493,11 @@ impl Channel {
     pub fn queue(&self, id: SupplierProxyId) -> Option<(Settings, u32, u64, QueueStats)> {
         self.check_supplier(id).ok()?;
         let queue = &self.queues[self.outlets[id.index].queue];
-        Some((queue.settings, queue.len, queue.bytes, queue.stats))
+        let (len, bytes) = self.held(queue);
+        let mut stats = queue.stats;
+        // What is in a lane is counted when it is read.
+        stats.queued += u64::from(len - queue.len);
+        Some((queue.settings, len, bytes, stats))
     }
 
     /// The same of a supplier's buffer.

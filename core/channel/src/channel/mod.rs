@@ -14,6 +14,7 @@ mod persist;
 mod proxy;
 mod replay;
 mod settle;
+mod share;
 mod spread;
 mod time;
 mod why;
@@ -27,6 +28,7 @@ pub use why::Reason;
 
 use crate::delivery::Deliveries;
 use crate::event::{Event, Text};
+use crate::lane::SharedLane;
 use crate::output::Output;
 use crate::predicate::TypePattern;
 use crate::qos::{Qos, Settings};
@@ -102,6 +104,7 @@ pub struct Channel {
     intakes: Slots<Intake>,
     outlets: Slots<Outlet>,
     queues: Slots<Queue>,
+    lanes: Slots<SharedLane>,
     deliveries: Deliveries,
     groups: Slots<Group>,
     kept: Slots<Kept>,
@@ -122,7 +125,11 @@ pub struct Channel {
     is_restoring: bool,
     replaying: Vec<u32>,
     outputs: VecDeque<Output>,
+    /// Scratch: queues and lanes that want an event, readers that are woken, queues that could share a lane.
     wanted: Vec<u32>,
+    wanted_lanes: Vec<u32>,
+    woken: Vec<u32>,
+    joining: Vec<u32>,
     picked: Vec<hand::Pick>,
     unwanted: u64,
 }
@@ -170,6 +177,7 @@ impl Channel {
             intakes: Slots::new(),
             outlets: Slots::new(),
             queues: Slots::new(),
+            lanes: Slots::new(),
             deliveries: Slots::new(),
             groups: Slots::new(),
             kept: Slots::new(),
@@ -190,6 +198,9 @@ impl Channel {
             replaying: Vec::new(),
             outputs: VecDeque::new(),
             wanted: Vec::new(),
+            wanted_lanes: Vec::new(),
+            woken: Vec::new(),
+            joining: Vec::new(),
             picked: Vec::new(),
             unwanted: 0,
             config,
@@ -225,6 +236,7 @@ impl Channel {
             bytes: self.kept_bytes + self.buffered_bytes,
             deliveries: self.deliveries.len() as u64,
             unwritten: self.pending.iter().filter(|it| !it.is_written).count() as u64,
+            sharing: self.lanes.iter().map(|(.., lane)| lane.readers.len() as u64).sum(),
         }
     }
 

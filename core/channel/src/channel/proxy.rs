@@ -115,6 +115,14 @@ pub(super) struct Arrival {
     pub is_persistent: bool,
 }
 
+impl Arrival {
+    /// It waits for nothing but its turn.
+    #[inline]
+    pub fn is_plain(&self, now: Instant) -> bool {
+        !self.is_persistent && self.expiry == Instant::MAX && self.start <= now
+    }
+}
+
 /// A supplier proxy.
 pub(super) struct Outlet {
     pub spec: SupplierProxySpec,

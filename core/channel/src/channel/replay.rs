@@ -24,7 +24,8 @@ impl Channel {
         let flights = queue.members.iter().flat_map(|it| self.outlets[*it].flight.iter(all, Chain::Turn));
         let heads = queue.age.iter(all, Chain::Age).take(1);
         let unwritten = queue.unwritten.iter(all, Chain::Turn).take(1);
-        let plain = queue.plain.front().map(|plain| plain.offset);
+        let shared = queue.reading.and_then(|reading| self.lanes[reading.lane].at(&reading));
+        let plain = queue.plain.front().or(shared).map(|plain| plain.offset);
         let first = heads.chain(unwritten).chain(flights).map(offset).chain(plain).min();
         Some(first.unwrap_or(u64::MAX).min(queue.cursor.unwrap_or(self.offset_next)))
     }

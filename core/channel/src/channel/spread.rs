@@ -53,13 +53,23 @@ impl Channel {
         let arrival = self.intakes[index].buffer.pop_front().expect("looked at just now");
         let size = arrival.event.size();
         let mut wanted = std::mem::take(&mut self.wanted);
+        let mut lanes = std::mem::take(&mut self.wanted_lanes);
         wanted.clear();
+        lanes.clear();
         self.routes.begin();
-        self.routes.collect(&arrival.event, &mut wanted);
+        self.routes.collect(&arrival.event, &mut wanted, &mut lanes);
+        let is_plain = self.pending.is_empty() && arrival.is_plain(now);
+        if is_plain {
+            lanes.iter().for_each(|lane| self.make_lane_room(*lane, size as u32, &mut wanted));
+            // A lane that everybody has left is gone.
+            lanes.retain(|lane| self.lanes.get(*lane).is_some());
+        } else {
+            lanes.drain(..).for_each(|lane| self.dissolve(lane, &mut wanted));
+        }
         if let Some(queue) = self.full_one(&wanted, size) {
             self.intakes[index].buffer.push_front(arrival);
             self.stall(index, queue);
-            self.wanted = wanted;
+            (self.wanted, self.wanted_lanes) = (wanted, lanes);
             return false;
         }
         self.routes.commit();
@@ -69,13 +79,13 @@ impl Channel {
         intake.bytes -= size as u64;
         intake.stats.spread += 1;
         let is_retained = self.is_retaining();
-        if wanted.is_empty() && !is_retained {
+        if wanted.is_empty() && lanes.is_empty() && !is_retained {
             self.unwanted += 1;
             self.finish(intake_id, &arrival);
         } else {
-            self.spread_to(now, intake_id, arrival, &mut wanted);
+            self.spread_to(now, intake_id, arrival, &mut wanted, &mut lanes);
         }
-        self.wanted = wanted;
+        (self.wanted, self.wanted_lanes) = (wanted, lanes);
         true
     }
 
@@ -93,18 +103,25 @@ impl Channel {
         full.next()
     }
 
-    fn spread_to(&mut self, now: Instant, intake: (u32, u32), arrival: Arrival, wanted: &mut Vec<u32>) {
+    fn spread_to(
+        &mut self,
+        now: Instant,
+        intake: (u32, u32),
+        arrival: Arrival,
+        wanted: &mut Vec<u32>,
+        lanes: &mut Vec<u32>,
+    ) {
         let Arrival { receipt, is_persistent, .. } = arrival;
+        let is_plain = self.pending.is_empty() && arrival.is_plain(now);
         let waits = is_persistent || !self.pending.is_empty();
         let kept = self.keep_arrival(arrival, !is_persistent);
         let offset = self.kept[kept].offset;
         if self.is_retaining() {
             self.retain(kept);
         }
-        let it = &self.kept[kept];
-        let is_plain = !waits && it.expiry == Instant::MAX && it.start <= now;
-        let plain = Plain { offset, kept, size: it.event.size() as u32 };
-        let mut plain_refs = 0;
+        let plain = Plain { offset, kept, size: self.kept[kept].event.size() as u32 };
+        let mut plain_refs = lanes.len() as u32;
+        lanes.drain(..).for_each(|lane| self.put_in_lane(lane, plain));
         let mut deliveries = Vec::new();
         for queue in wanted.drain(..) {
             let place = &self.queues[queue];

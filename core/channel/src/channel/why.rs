@@ -114,13 +114,13 @@ impl Channel {
         say(outlet.is_blocked, Reason::Blocked);
         let (rejected, failed) = self.routes.rejections(queue.route);
         let (rejected, failed) = (rejected - outlet.rejections_before.0, failed - outlet.rejections_before.1);
-        say(queue.len == 0, Reason::Empty { rejected, failed });
+        say(self.held(queue).0 == 0, Reason::Empty { rejected, failed });
         let (in_flight, max) = (outlet.in_flight, queue.settings.in_flight_max);
         let is_full = queue.settings.acknowledgement == Acknowledgement::Explicit && in_flight >= max;
         say(is_full, Reason::WindowFull { in_flight, max });
         let unwritten = queue.unwritten.iter(&self.deliveries, Chain::Turn).count() as u32;
         say(unwritten > 0, Reason::Unwritten { events: unwritten });
-        if !queue.has_ready() {
+        if !self.has_ready(queue) {
             let events = queue.members.iter().map(|it| self.outlets[*it].in_flight).sum();
             say(events > 0 && !is_full, Reason::InFlight { events });
             let timed = queue.age.iter(&self.deliveries, Chain::Age);
@@ -133,7 +133,7 @@ impl Channel {
             say(events > 0, Reason::KeyBusy { events: events as u32, keys: keys as u32 });
         }
         say(!is_pull && outlet.paced_until > now, Reason::Paced { until: outlet.paced_until });
-        let has_work = queue.has_ready();
+        let has_work = self.has_ready(queue);
         say(is_pull && has_work, Reason::NotPulled);
         if has_work && reasons.is_empty() {
             reasons.push(Reason::Turn);

@@ -15,7 +15,7 @@ macro_rules! counters {
 
 counters! {
     /// Of a channel.
-    write_channel_stats(ChannelStats): unwanted, evaluations, events, bytes, deliveries, unwritten;
+    write_channel_stats(ChannelStats): unwanted, evaluations, events, bytes, deliveries, unwritten, sharing;
     /// Of a consumer's queue.
     write_queue_stats(QueueStats): queued, delivered, redelivered, settled, expired, discarded, dead, dropped, missed;
     /// Of a supplier's buffer.
