@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 
@@ -20,6 +21,8 @@ def main() -> int:
     arguments = parser().parse_args()
     # Ends like Ctrl-C, so that every `with` block stops its processes.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    if getattr(arguments, "record", False) and tools.PROGRAMS_VARIABLE in os.environ:
+        sys.exit(f"--record keeps figures of the release programs, and {tools.PROGRAMS_VARIABLE} names others: unset it")
     if arguments.install_peers:
         tools.install_peers()
     if not arguments.no_build:

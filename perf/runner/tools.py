@@ -33,13 +33,17 @@ HEADERS = {
     "libzmq3-dev": "/usr/include/zmq.h",
     "libtirpc-dev": "/usr/include/tirpc/rpc/rpc.h",
 }
+# Names the folder of our programs, where they are not release programs.
+PROGRAMS_VARIABLE = "CLUSTERCORE_PROGRAMS"
 # Peers in C by their library, peers in Rust outside of the workspace.
 C_PEERS = {"enet": "-lenet", "zeromq": "-lzmq"}
 RUST_PEERS = ("pingora", "quinn")
 
 
 def target_directory() -> Path:
-    """Where cargo puts release programs."""
+    """Where our programs are: as the environment says, or where cargo puts release programs."""
+    if given := os.environ.get(PROGRAMS_VARIABLE):
+        return Path(given)
     return Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release"
 
 

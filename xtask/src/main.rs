@@ -62,11 +62,11 @@ fn execute(order: Order) -> Result<bool> {
 /// exit status are its.
 fn run(arguments: &[String]) -> Result<()> {
     setup::ensure(Purpose::Run)?;
-    artefacts::build()?;
+    artefacts::Build::Release.make()?;
     let program = workspace::venv_program("clustercore");
     let mut demo = process::command(&program);
     demo.args(["demo", "--front", FRONT, "--console", CONSOLE]).args(arguments);
-    demo.env("CLUSTERCORE_PROGRAMS", artefacts::release());
+    demo.env("CLUSTERCORE_PROGRAMS", artefacts::Build::Release.folder());
     Err(demo.exec()).with_context(|| format!("cannot start {}", program.display()))
 }
 
@@ -78,12 +78,12 @@ fn compare_abi(accept: bool) -> Result<()> {
 /// Everything that programs need to run, and nothing that only tests need.
 fn build() -> Result<()> {
     setup::ensure(Purpose::Run)?;
-    artefacts::build()
+    artefacts::Build::Release.make()
 }
 
 fn bench(arguments: &[String]) -> Result<()> {
     setup::ensure(Purpose::Test)?;
-    artefacts::build()?;
+    artefacts::Build::Release.make()?;
     let mut bench = process::command("bash");
     bench.arg("perf/bench.sh").args(arguments);
     process::run(&mut bench, Duration::from_secs(4 * 3600))

@@ -14,7 +14,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::{artefacts, process, workspace};
+use crate::artefacts::Build;
+use crate::{process, workspace};
 use stub::Stub;
 
 /// Whether the programs are there that this needs; says what is missing.
@@ -27,8 +28,8 @@ pub fn missing() -> Option<String> {
 /// added is listed.
 pub fn check() -> Result<()> {
     let stub = present_stub()?;
-    artefacts::build()?;
-    same_functions(&stub.functions, &exports(&artefacts::release().join("libclustercore_ffi.so"))?)?;
+    Build::Tested.make()?;
+    same_functions(&stub.functions, &exports(&Build::Tested.folder().join("libclustercore_ffi.so"))?)?;
     let fresh = describe(&stub)?;
     let committed = workspace::root().join(DESCRIPTION);
     let incompatible =

@@ -8,8 +8,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use super::Outcome;
+use crate::artefacts::Build;
 use crate::setup::CARGO_C;
-use crate::{abi, artefacts, process, workspace};
+use crate::{abi, process, workspace};
 
 /// Compiles the headers as C11 and C++17, then builds each `tests/c/test_*.c` and each example with the
 /// address and undefined-behaviour sanitizers and runs it.
@@ -21,7 +22,7 @@ pub fn tests(_quick: bool) -> Result<Outcome> {
     let mut programs = sources("tests/c", "test_")?;
     ensure!(!programs.is_empty(), "tests/c has no test_*.c");
     programs.extend(examples()?);
-    artefacts::build()?;
+    Build::Tested.make()?;
     for source in programs {
         let program = build(&source, "checked-", SANITIZERS, &["-lcmocka"])?;
         process::run(&mut process::command(program), MINUTE)?;
@@ -128,7 +129,7 @@ fn build(source: &Path, prefix: &str, flags: &[&str], libraries: &[&str]) -> Res
     let program = output(prefix, source)?;
     let mut compile = process::command("cc");
     compile.args(STRICT).args(["-std=c11", "-D_GNU_SOURCE", "-g", "-pthread", "-I", "c-include"]);
-    compile.args(flags).arg(source).arg(artefacts::release().join("libclustercore_ffi.a")).args(libraries);
+    compile.args(flags).arg(source).arg(Build::Tested.folder().join("libclustercore_ffi.a")).args(libraries);
     // What Rust's own library needs of the system.
     compile.args(["-lm", "-ldl", "-o"]).arg(&program);
     process::run(&mut compile, MINUTE)?;

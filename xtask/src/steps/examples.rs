@@ -8,11 +8,12 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 
 use super::{Outcome, c};
-use crate::{artefacts, process, workspace};
+use crate::artefacts::Build;
+use crate::{process, workspace};
 
 /// Runs every example that has an `.expected` file; a language without any is a failure.
 pub fn run(_quick: bool) -> Result<Outcome> {
-    artefacts::build()?;
+    Build::Tested.make()?;
     let root = workspace::root().join("examples");
     let mut failed = Vec::new();
     for (folder, extension) in [("rust/src/bin", "rs"), ("c", "c"), ("python", "py")] {
@@ -54,7 +55,7 @@ fn expected_sources(folder: &Path, extension: &str) -> Result<Vec<PathBuf>> {
 fn run_one(source: &Path, extension: &str) -> Result<()> {
     let stem = source.file_stem().context("a source has a name")?;
     let mut program: Command = match extension {
-        "rs" => process::command(artefacts::release().join(stem)),
+        "rs" => process::command(Build::Tested.folder().join(stem)),
         "c" => process::command(c::build_example(source)?),
         _ => {
             let mut python = process::command(workspace::venv_program("python"));

@@ -5,7 +5,8 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 
 use super::Outcome;
-use crate::{artefacts, process, workspace};
+use crate::artefacts::Build;
+use crate::{process, workspace};
 
 /// ruff on every Python file, mypy on both packages, and the stub against the built module.
 pub fn lints(_quick: bool) -> Result<Outcome> {
@@ -16,7 +17,7 @@ pub fn lints(_quick: bool) -> Result<Outcome> {
         mypy.current_dir(workspace::root().join(folder));
         process::run(&mut mypy, 5 * MINUTE)?;
     }
-    artefacts::build()?;
+    Build::Tested.make()?;
     let mut stubtest = process::command(workspace::venv_program("stubtest"));
     stubtest.arg("clustercore._native");
     process::run(&mut stubtest, 5 * MINUTE)?;
@@ -54,13 +55,13 @@ pub fn end_to_end(_quick: bool) -> Result<Outcome> {
 /// Runs pytest in each folder by itself, so that each finds its own settings.
 fn pytest(folders: &[&str], limit: Duration) -> Result<Outcome> {
     ensure!(!folders.is_empty(), "there is nothing to run");
-    artefacts::build()?;
+    Build::Tested.make()?;
     for folder in folders {
         ensure!(workspace::root().join(folder).is_dir(), "{folder} is not there");
         let mut pytest = process::command(workspace::venv_program("python"));
         // pytest ends with 5 when it finds no test, so an empty folder fails.
         pytest.args(["-m", "pytest", "-q", "-ra", folder]);
-        pytest.env("CLUSTERCORE_PROGRAMS", artefacts::release());
+        pytest.env("CLUSTERCORE_PROGRAMS", Build::Tested.folder());
         process::run(&mut pytest, limit)?;
     }
     Ok(Outcome::Passed)

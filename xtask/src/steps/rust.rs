@@ -5,11 +5,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use super::Outcome;
+use crate::artefacts::{Build, SELECTION};
 use crate::setup::CARGO_DENY;
-use crate::{artefacts, process, workspace};
-
-/// Features that are off by default and have tests of their own.
-const FEATURES: &str = "clustercore-channel/journal";
+use crate::{process, workspace};
 
 pub fn format(_quick: bool) -> Result<Outcome> {
     process::run(&mut process::cargo(["fmt", "--all", "--check"]), MINUTE)?;
@@ -23,14 +21,13 @@ pub fn format(_quick: bool) -> Result<Outcome> {
 }
 
 pub fn lints(_quick: bool) -> Result<Outcome> {
-    let mut clippy =
-        process::cargo(["clippy", "--quiet", "--workspace", "--all-targets", "--features", FEATURES]);
-    clippy.args(["--", "-D", "warnings"]);
+    let mut clippy = process::cargo(["clippy", "--quiet", "--all-targets"]);
+    clippy.args(SELECTION).args(["--", "-D", "warnings"]);
     passed(process::run(&mut clippy, 15 * MINUTE))
 }
 
-/// Unit and integration tests of every crate but the Python module, whose tests are in Python: an
-/// extension module leaves Python's symbols to the interpreter, so it cannot link as a test program.
+/// Unit and integration tests of every crate. Programs without tests of their own are not compiled a second time as
+/// test programs.
 pub fn unit(_quick: bool) -> Result<Outcome> {
     let nextest = workspace::find_program("cargo-nextest").is_some()
         || process::succeeds(&mut process::cargo(["nextest", "--version"]));
@@ -38,15 +35,18 @@ pub fn unit(_quick: bool) -> Result<Outcome> {
         process::cargo(["nextest", "run", "--cargo-quiet", "--status-level", "slow", "--no-fail-fast"])
     } else {
         println!("cargo-nextest is not installed; using cargo test");
-        process::cargo(["test", "--quiet", "--no-fail-fast", "--lib", "--bins", "--tests"])
+        process::cargo(["test", "--quiet", "--no-fail-fast"])
     };
-    test.args(["--workspace", "--exclude", "clustercore-python", "--features", FEATURES]);
+    test.args(SELECTION).args(["--lib", "--test", "*"]);
+    PROGRAMS_WITH_TESTS.iter().for_each(|program| {
+        test.args(["--bin", program]);
+    });
     passed(process::run(&mut test, 20 * MINUTE))
 }
 
 pub fn doctests(_quick: bool) -> Result<Outcome> {
-    let mut test = process::cargo(["test", "--quiet", "--doc", "--workspace"]);
-    test.args(["--exclude", "clustercore-python", "--exclude", "xtask"]);
+    let mut test = process::cargo(["test", "--quiet", "--doc"]);
+    test.args(SELECTION);
     passed(process::run(&mut test, 10 * MINUTE))
 }
 
@@ -72,8 +72,8 @@ pub fn deny(_quick: bool) -> Result<Outcome> {
     passed(process::run(&mut deny, 5 * MINUTE))
 }
 
-pub fn release(_quick: bool) -> Result<Outcome> {
-    passed(artefacts::build())
+pub fn programs(_quick: bool) -> Result<Outcome> {
+    passed(Build::Tested.make())
 }
 
 /// Model checking of the queues. Their atomics are swapped for loom's by `--cfg loom`, which would
@@ -96,10 +96,8 @@ pub fn simulations(quick: bool) -> Result<Outcome> {
 ///
 /// They read the seed from `CLUSTERCORE_SEED`.
 pub fn simulate(seed: u64) -> Result<()> {
-    let mut test =
-        process::cargo(["test", "--quiet", "--package", "clustercore-proto", "--package", "clustercore"]);
-    test.args(["--package", "clustercore-channel", "--test", "sim*"])
-        .env("CLUSTERCORE_SEED", seed.to_string());
+    let mut test = process::cargo(["test", "--quiet", "--test", "sim*"]);
+    test.args(SELECTION).env("CLUSTERCORE_SEED", seed.to_string());
     process::run(&mut test, 10 * MINUTE)
         .with_context(|| format!("reproduce with `cargo xtask sim --seed {seed}`"))
 }
@@ -109,12 +107,17 @@ pub fn bench_smoke(_quick: bool) -> Result<Outcome> {
     let script = workspace::root().join("perf/bench.sh");
     ensure!(script.exists(), "perf/bench.sh is not there");
     let mut bench = process::command("bash");
-    bench.args(["perf/bench.sh", "--quick"]);
+    bench
+        .args(["perf/bench.sh", "--quick", "--no-build"])
+        .env("CLUSTERCORE_PROGRAMS", Build::Tested.folder());
+    Build::Tested.make()?;
     passed(process::run(&mut bench, 6 * MINUTE))
 }
 
 fn passed(result: Result<()>) -> Result<Outcome> {
     result.map(|()| Outcome::Passed)
 }
+
+const PROGRAMS_WITH_TESTS: [&str; 2] = ["xtask", "clustercore-sample-service"];
 
 const MINUTE: Duration = Duration::from_secs(60);

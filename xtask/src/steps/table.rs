@@ -2,7 +2,7 @@
 
 use super::{Gate, Step, bare_metal, c, dissector, examples, python, rust};
 
-/// Order matters twice: what fails fast comes first, and `release` comes before what uses its outputs.
+/// Order matters twice: what fails fast comes first, and `programs` comes before what uses its outputs.
 pub const STEPS: &[Step] = &[
     check_quick("format", "cargo fmt --check", rust::format),
     check_quick("tidy", "dead links, leftovers, files without a purpose", rust::tidy),
@@ -13,7 +13,7 @@ pub const STEPS: &[Step] = &[
     check("docs", "the documentation builds without a warning", rust::docs),
     check_quick("bare-metal", "clustercore-proto links and runs without std and libc", bare_metal::run),
     check("deny", "licences, bans and sources of dependencies", rust::deny),
-    check("release", "programs, libraries and the Python module", rust::release),
+    check("programs", "programs, libraries and the Python module", rust::programs),
     check("examples", "Rust, C and Python examples print what they should", examples::run).after_setup(),
     check("python-lints", "ruff, mypy, and the stub against the built module", python::lints).after_setup(),
     test("loom", "every ordering of the queues, model checked", rust::loom),
