@@ -276,6 +276,23 @@ def _fan_out_wider(name: str, case: dict, effort: experiments.Effort) -> Measure
     return measured
 
 
+def _overload(name: str, case: dict, effort: experiments.Effort) -> Measured:
+    shape = events.Shape(case["subscribers"], case["batch"], case["bytes"], case.get("rate"))
+    with place.loopback() as where:
+        outcomes, multiples = events.overload(name, shape, case["stalled"], effort, where)
+    measured = Measured(absent=outcomes[0].absent)
+    for outcome in outcomes:
+        events.print_fan_out(outcome)
+        measured.rows += outcome.rows()
+    for subject, multiple in multiples.items():
+        row = (subject, "p99_of_unstalled", "p99 without stalled subscribers", *3 * (multiple,), effort.runs)
+        measured.rows.append(results.Row("check", name, *row))
+        print(f"{name}: {subject:<21}{multiple:>6.3f} of its p99 without {case['stalled']} stalled")
+    if effort.ours in multiples:
+        measured.figures["p99_of_unstalled"] = multiples[effort.ours]
+    return measured
+
+
 def _idle_consumers(name: str, case: dict, effort: experiments.Effort) -> Measured:
     count = 500 if effort.is_quick else case["count"]
     with place.loopback() as where:
@@ -316,6 +333,7 @@ KINDS = {
     "jobs": _jobs,
     "fan-out": _fan_out,
     "fan-out-wider": _fan_out_wider,
+    "overload": _overload,
     "idle-consumers": _idle_consumers,
     "in-process": _in_process,
     "persistent": _persistent,

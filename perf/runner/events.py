@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from . import brokers, results, tools
@@ -44,6 +44,11 @@ class Shape:
     batch: int = 1
     size: int = 64
     rate: float | None = None
+    stalled: int = 0
+
+    def name(self) -> str:
+        """What tells it from other shapes of its case."""
+        return f"{self.subscribers} and {self.stalled} stalled" if self.stalled else str(self.subscribers)
 
     def words(self) -> list[str]:
         """For the load driver."""
@@ -55,6 +60,7 @@ class Shape:
             "--bytes",
             str(self.size),
         ]
+        words += ["--stalled", str(self.stalled)] if self.stalled else []
         return words + (["--rate", f"{self.rate:g}"] if self.rate else [])
 
 
@@ -105,7 +111,7 @@ def fan_out(case: str, shapes: list[Shape], effort: Effort, place: Place) -> lis
 
     A server that is not here, or that loses an event, is told in `absent` and makes no row.
     """
-    outcomes = [FanOut(case if len(shapes) == 1 else f"{case}, {one.subscribers}", one) for one in shapes]
+    outcomes = [FanOut(case if len(shapes) == 1 else f"{case}, {one.name()}", one) for one in shapes]
     raise_descriptor_limit()
     with tempfile.TemporaryDirectory(prefix="clustercore-perf-") as directory:
         Path(directory).chmod(0o755)
@@ -212,6 +218,18 @@ def wider(
         name: high[name]["server_cpu_ns"] / low[name]["server_cpu_ns"]
         for name in high
         if low.get(name, {}).get("server_cpu_ns")
+    }
+
+
+def overload(
+    case: str, shape: Shape, stalled: int, effort: Effort, place: Place
+) -> tuple[list[FanOut], dict[str, float]]:
+    """The same load with and without subscribers that never read: p99 of the others then, as a multiple, by server."""
+    shapes = [shape, replace(shape, stalled=stalled)]
+    without, beside = fan_out(case, shapes, effort, place)
+    low, high = without.medians(), beside.medians()
+    return [without, beside], {
+        name: high[name]["latency_p99_us"] / low[name]["latency_p99_us"] for name in high if name in low
     }
 
 

@@ -25,6 +25,8 @@ pub struct Driver<'a, P> {
     epoll: OwnedFd,
     publisher: Connection,
     subscribers: Vec<Subscriber>,
+    /// Connected, subscribed, and never read.
+    _stalled: Vec<Connection>,
     buffer: Vec<u8>,
     /// The batch that is being sent, and how much of it has been.
     out: Vec<u8>,
@@ -52,6 +54,12 @@ impl<'a, P: Protocol> Driver<'a, P> {
             epoll::add(&epoll, &connection, EventData::new_u64(number as u64), EventFlags::IN)?;
             subscribers.push(Subscriber { connection, next: 0 });
         }
+        let mut stalled = Vec::with_capacity(plan.stalled);
+        for number in plan.subscribers..plan.subscribers + plan.stalled {
+            greeting.clear();
+            protocol.subscribe(number, &mut greeting);
+            stalled.push(Connection::open(plan.to, &greeting, &protocol, &mut buffer, plan.patience())?);
+        }
         greeting.clear();
         protocol.open(&mut greeting);
         let publisher = Connection::open(plan.to, &greeting, &protocol, &mut buffer, plan.patience())?;
@@ -68,6 +76,7 @@ impl<'a, P: Protocol> Driver<'a, P> {
             epoll,
             publisher,
             subscribers,
+            _stalled: stalled,
             buffer,
             out,
             out_sent,

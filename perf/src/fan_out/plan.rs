@@ -22,6 +22,9 @@ pub struct Plan {
     /// Connections that every event goes to.
     #[arg(long, default_value_t = 50)]
     pub subscribers: usize,
+    /// Subscribers more that never read.
+    #[arg(long, default_value_t = 0)]
+    pub stalled: usize,
     /// Events that leave together.
     #[arg(long, default_value_t = 1)]
     pub batch: usize,
