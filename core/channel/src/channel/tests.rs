@@ -1,3 +1,5 @@
+mod overload;
+
 use super::proxy::{Intake, Outlet};
 use super::*;
 use crate::event::{EventLimits, Reliability};
