@@ -3,8 +3,8 @@
 use super::question::{Question, members, read};
 use super::session::{ConsumerHandle, SupplierHandle};
 use super::trouble::Trouble;
-use super::{Hub, Place, SessionId};
-use crate::channel::{ConsumerProxySpec, ManageError, Mode, Reason, SupplierProxySpec};
+use super::{Hub, Place, SessionId, groups};
+use crate::channel::{ConsumerProxySpec, ManageError, Mode, Reason, Side, SupplierProxySpec};
 use crate::engine::EngineError;
 use crate::event::Text;
 use crate::filter::FilterError;
@@ -20,7 +20,7 @@ use crate::qos::{Level, Qos, Settings, validate};
 use crate::wire::Frame;
 use clustercore_proto::time::Instant;
 
-type Answer = Result<String, Trouble>;
+pub(super) type Answer = Result<String, Trouble>;
 
 impl Hub {
     pub(super) fn on_ask(&mut self, now: Instant, id: SessionId, request: u64, json: &str) {
@@ -57,6 +57,10 @@ impl Hub {
             "suspend" | "resume" => self.suspend(&who, id, question),
             "remove" => self.remove(now, &who, id, question),
             "why" => self.why(now, &who, id, question),
+            "create_group" => self.create_group(&who, question),
+            "set_group" => self.set_group(now, &who, question),
+            "suspend_group" | "resume_group" => self.suspend_group(&who, question),
+            "remove_group" => self.remove_group(now, &who, question),
             "describe" => self.describe(now, &who, question),
             other => Err(Trouble::new("unknown_op", format!("op is {other:?}, possible are {OPS}"))),
         }
@@ -88,14 +92,19 @@ impl Hub {
             .collect();
         self.consumers.retain(|(channel, _), _| *channel != id);
         self.suppliers.pulled.retain(|(channel, _), _| *channel != id);
+        self.tell_gone(gone, "the channel was deleted");
+        Ok("{}".into())
+    }
+
+    /// Consumers lose their proxies, and hear why.
+    pub(super) fn tell_gone(&mut self, gone: Vec<Place>, message: &str) {
         for place in gone {
             if let Some(session) = self.session_mut(place.session) {
                 session.consumers.remove(&place.handle);
-                session.put(&Frame::Gone { handle: place.handle, message: "the channel was deleted" });
+                session.put(&Frame::Gone { handle: place.handle, message });
             }
             self.queue(place.session);
         }
-        Ok("{}".into())
     }
 
     fn supply(&mut self, who: &Principal, id: SessionId, question: &Question<'_>) -> Answer {
@@ -103,7 +112,12 @@ impl Hub {
         let handle = self.new_handle(id, question)?;
         let spec = ConsumerProxySpec { name: question.name.as_str().into(), ..ConsumerProxySpec::default() };
         let filters = &self.filters;
-        let spec = patch_consumer_proxy(spec, &members(question.spec)?, &|text| compile(filters, text))?;
+        let mut spec = patch_consumer_proxy(spec, &members(question.spec)?, &|text| compile(filters, text))?;
+        spec.group = self.group_to_join(channel, Side::ConsumerAdmin, question)?;
+        if spec.group.is_some() && question.spec.is_none() {
+            let message = "the shared proxy is in no group: supply with a spec to have your own";
+            return Err(Trouble::new("shared", message));
+        }
         let (is_own, is_pulled) = (question.spec.is_some(), spec.mode == Mode::Pull);
         let mut face = self.engine.emit(who, channel)?;
         let proxy = if is_own { face.connect(spec)? } else { face.shared() };
@@ -124,7 +138,8 @@ impl Hub {
         let handle = self.new_handle(id, question)?;
         let filters = &self.filters;
         let spec = SupplierProxySpec { name: question.name.as_str().into(), ..SupplierProxySpec::default() };
-        let spec = patch_supplier_proxy(spec, &members(question.spec)?, &|text| compile(filters, text))?;
+        let mut spec = patch_supplier_proxy(spec, &members(question.spec)?, &|text| compile(filters, text))?;
+        spec.group = self.group_to_join(channel, Side::SupplierAdmin, question)?;
         let known = (!question.name.is_empty())
             .then(|| self.proxy_named(channel, &who.name, &question.name))
             .flatten();
@@ -246,13 +261,8 @@ impl Hub {
         let (channel, proxy) = self.consumer(who, id, question)?;
         let machine = self.engine.machine(channel).ok_or(EngineError::NoSuchChannel)?;
         machine.remove_supplier_proxy(now, proxy)?;
-        if let Some(place) = self.consumers.remove(&(channel, proxy)) {
-            if let Some(session) = self.session_mut(place.session) {
-                session.consumers.remove(&place.handle);
-                session.put(&Frame::Gone { handle: place.handle, message: "the proxy was removed" });
-            }
-            self.queue(place.session);
-        }
+        let gone = self.consumers.remove(&(channel, proxy));
+        self.tell_gone(gone.into_iter().collect(), "the proxy was removed");
         Ok("{}".into())
     }
 
@@ -279,9 +289,11 @@ impl Hub {
             object.plain("retained_from", machine.retained_from());
             object.object("config", |object| write_channel_config(machine.config(), object));
             object.object("stats", |object| write_channel_stats(&machine.stats(), object));
+            groups::write_groups(machine, object);
             object.list("consumers", machine.supplier_proxies(), |(proxy, spec), out| {
                 Object::write(out, |object| {
                     write_supplier_proxy(spec, object);
+                    groups::name_of(machine, spec.group).iter().for_each(|name| object.text("group", name));
                     object.plain("is_connected", consumers.contains_key(&(id, proxy)));
                     if let Some((settings, len, bytes, stats)) = machine.queue(proxy) {
                         object.plain("queue_length", len);
@@ -296,6 +308,7 @@ impl Hub {
             object.list("suppliers", machine.consumer_proxies(), |(proxy, spec), out| {
                 Object::write(out, |object| {
                     write_consumer_proxy(spec, object);
+                    groups::name_of(machine, spec.group).iter().for_each(|name| object.text("group", name));
                     if let Some((_, len, bytes, stats)) = machine.buffer(proxy) {
                         object.plain("buffer_length", len);
                         object.plain("buffer_bytes", bytes);
@@ -307,7 +320,7 @@ impl Hub {
         Ok(json)
     }
 
-    fn channel(&self, question: &Question<'_>) -> Result<ChannelId, Trouble> {
+    pub(super) fn channel(&self, question: &Question<'_>) -> Result<ChannelId, Trouble> {
         match &question.channel {
             None => Ok(self.engine.default_channel()),
             Some(name) => self.engine.find(name).ok_or_else(|| {
@@ -361,9 +374,8 @@ impl Hub {
     }
 }
 
-fn compile(filters: &crate::filter::Filters, text: &str) -> Result<Filter, FilterError> {
+pub(super) fn compile(filters: &crate::filter::Filters, text: &str) -> Result<Filter, FilterError> {
     filters.compile(text).map(|filter| filter as Filter)
 }
 
-const OPS: &str =
-    "ping list create delete supply consume close set validate suspend resume remove why describe";
+const OPS: &str = "ping list create delete supply consume close set validate suspend resume remove why create_group set_group suspend_group resume_group remove_group describe";

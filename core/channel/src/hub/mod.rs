@@ -6,6 +6,7 @@
 //! Equal batches for several consumers are written once and shared.
 
 mod ask;
+mod groups;
 mod hand;
 mod http;
 mod outputs;

@@ -13,6 +13,8 @@ pub(super) struct Question<'a> {
     pub is_hasty: bool,
     pub name: String,
     pub consumer: Option<String>,
+    pub group: Option<String>,
+    pub admin: Option<String>,
     pub spec: Option<&'a str>,
     pub config: Option<&'a str>,
     pub qos: Option<&'a str>,
@@ -39,6 +41,8 @@ pub(super) fn read(json: &str) -> Result<Question<'_>, JsonError> {
             "patient" => question.is_hasty = !value.to_bool(name)?,
             "name" => question.name = value.to_text(name)?.to_owned(),
             "consumer" => question.consumer = Some(value.to_text(name)?.to_owned()),
+            "group" => question.group = Some(value.to_text(name)?.to_owned()),
+            "admin" => question.admin = Some(value.to_text(name)?.to_owned()),
             "spec" => question.spec = Some(raw.ok_or_else(|| value.wanted(name, "an object"))?),
             "config" => question.config = Some(raw.ok_or_else(|| value.wanted(name, "an object"))?),
             "qos" => question.qos = Some(raw.ok_or_else(|| value.wanted(name, "an object"))?),
@@ -55,4 +59,4 @@ pub(super) fn members(text: Option<&str>) -> Result<Members<'_>, JsonError> {
     Members::parse(text.unwrap_or("{}"), MEMBERS_MAX)
 }
 
-const KNOWN: &str = "op channel handle first patient name consumer spec config qos filter";
+const KNOWN: &str = "op channel handle first patient name consumer group admin spec config qos filter";
