@@ -2,7 +2,7 @@
 
 use super::body::Mark;
 use super::protocol::{Item, Protocol, ProtocolError, bounded, words};
-use clustercore::channel::engine::wire::{Frame, Packer, VERSION, take_delivered};
+use clustercore::channel::engine::wire::{Frame, Packer, VERSION, view_delivered};
 use clustercore::channel::engine::{Event, EventLimits};
 
 /// The channel protocol.
@@ -51,8 +51,7 @@ impl Protocol for Channel {
             return Err(MALFORMED);
         };
         let head = (offset, count, is_acknowledged);
-        take_delivered(head, events, &EventLimits::default(), &mut |it| each(it.event.body()))
-            .map_err(|_| MALFORMED)
+        view_delivered(head, events, &mut |it| each(it.event.body)).map_err(|_| MALFORMED)
     }
 }
 

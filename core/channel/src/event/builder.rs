@@ -106,6 +106,12 @@ impl EventBuilder {
         self
     }
 
+    /// All of the quality of service that it asks for, in place of what was said before.
+    pub fn header(mut self, header: Header) -> EventBuilder {
+        self.parts.header = header;
+        self
+    }
+
     /// Its ordering key. An empty one is none.
     pub fn key(mut self, key: impl Into<Text>) -> EventBuilder {
         self.parts.key = given(key.into());

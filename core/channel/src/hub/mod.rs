@@ -145,6 +145,8 @@ pub struct Hub {
     ended: Vec<SessionId>,
     persists: VecDeque<Persist>,
     frames: hand::Written,
+    /// Scratch: the events of one frame.
+    unpacked: Vec<Event>,
     stats: HubStats,
 }
 
@@ -168,6 +170,7 @@ impl Hub {
             ended: Vec::new(),
             persists: VecDeque::new(),
             frames: hand::Written::default(),
+            unpacked: Vec::new(),
             stats: HubStats::default(),
             config,
         })

@@ -3,8 +3,8 @@
 use crate::event::Text;
 use crate::id::{ChannelId, ConsumerProxyId, SupplierProxyId};
 use crate::principal::Principal;
-use crate::wire::{Frame, Splitter};
-use std::collections::{HashMap, VecDeque};
+use crate::wire::{Frame, Known, Splitter};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 /// A participant's connection.
@@ -41,8 +41,10 @@ pub(super) struct Session {
     /// Its own name, for people.
     pub name: Text,
     pub splitter: Splitter,
-    pub suppliers: HashMap<u64, SupplierHandle>,
-    pub consumers: HashMap<u64, ConsumerHandle>,
+    /// Texts of the events that it emitted.
+    pub known: Known,
+    pub suppliers: BTreeMap<u64, SupplierHandle>,
+    pub consumers: BTreeMap<u64, ConsumerHandle>,
     pub pieces: VecDeque<Piece>,
     /// Bytes in `pieces` and those that the face has not got rid of.
     pub unsent: usize,
@@ -81,8 +83,9 @@ impl Session {
             principal: None,
             name: Text::default(),
             splitter: Splitter::new(frame_bytes_max),
-            suppliers: HashMap::new(),
-            consumers: HashMap::new(),
+            known: Known::default(),
+            suppliers: BTreeMap::new(),
+            consumers: BTreeMap::new(),
             pieces: VecDeque::new(),
             unsent: 0,
             waiting: 0,

@@ -9,7 +9,7 @@ use super::{Hub, Place, SessionId};
 use crate::event::{Event, EventError};
 use crate::id::{ChannelId, ConsumerProxyId};
 use crate::output::Refusal;
-use crate::wire::{Code, Frame, Unpacker, WireError};
+use crate::wire::{Code, Frame, Known, Unpacker, WireError};
 use clustercore_proto::time::Instant;
 use clustercore_proto::wire::{Malformed, Reader};
 use std::collections::{BTreeMap, HashMap};
@@ -93,10 +93,15 @@ impl Hub {
         if supplier.next != first && !may_skip {
             return answer(Code::Behind, 0, 0, &format!("the next event is number {}", supplier.next), self);
         }
-        let Ok((events, invalid)) = self.unpack(count, bytes) else {
+        let known = self.session_mut(id).map(|it| std::mem::take(&mut it.known)).unwrap_or_default();
+        let mut events = std::mem::take(&mut self.unpacked);
+        let Ok((known, invalid)) = self.unpack(count, bytes, known, &mut events) else {
             self.violate(id, "the events of an Emit cannot be read");
             return;
         };
+        if let Some(session) = self.session_mut(id) {
+            session.known = known;
+        }
         let Some(machine) = self.engine.machine(channel) else {
             return answer(Code::NoSuchProxy, 0, 0, "the channel was deleted", self);
         };
@@ -104,6 +109,8 @@ impl Hub {
             true => machine.pulled(now, proxy, &events),
             false => machine.push(now, proxy, &events),
         };
+        events.clear();
+        self.unpacked = events;
         if pushed.unwritten > 0 {
             let place = Place { session: id, handle };
             let run = Run { len: pushed.taken, place, number: first };
@@ -121,20 +128,24 @@ impl Hub {
         answer(code, pushed.taken, pushed.unwritten, &message, self);
     }
 
-    /// The events up to the first that breaks the limits, and what is wrong with that one.
-    fn unpack(&self, count: u64, bytes: &[u8]) -> Result<(Vec<Event>, Option<EventError>), Malformed> {
+    /// Appends the events up to the first that breaks the limits; what is wrong with that one.
+    fn unpack(
+        &self,
+        count: u64,
+        bytes: &[u8],
+        known: Known,
+        events: &mut Vec<Event>,
+    ) -> Result<(Known, Option<EventError>), Malformed> {
         let mut reader = Reader::new(bytes);
-        let mut unpacker = Unpacker::default();
-        // An event is four bytes at least.
-        let mut events = Vec::with_capacity((count as usize).min(bytes.len() / 4 + 1));
+        let mut unpacker = Unpacker::knowing(known);
         for _ in 0..count {
             match unpacker.take(&mut reader, &self.config.limits) {
                 Ok(event) => events.push(event),
                 Err(WireError::Malformed) => return Err(Malformed),
-                Err(WireError::Event(error)) => return Ok((events, Some(error))),
+                Err(WireError::Event(error)) => return Ok((unpacker.into_known(), Some(error))),
             }
         }
-        if reader.is_empty() { Ok((events, None)) } else { Err(Malformed) }
+        if reader.is_empty() { Ok((unpacker.into_known(), None)) } else { Err(Malformed) }
     }
 
     /// A supplier's handle is gone.

@@ -3,6 +3,7 @@
 use super::WireError;
 use super::frame::{begin, end, kind};
 use super::packed::{Packer, Unpacker};
+use super::view::EventView;
 use crate::event::{Event, EventLimits};
 use crate::id::DeliveryId;
 use crate::output::Handed;
@@ -55,9 +56,9 @@ pub fn put_deliver<'e>(
 
 /// An event out of a `Deliver`.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Delivered {
+pub struct Delivered<E = Event> {
     /// The event.
-    pub event: Event,
+    pub event: E,
     /// Its place in the channel's order.
     pub offset: u64,
     /// How often it was handed over before.
@@ -70,13 +71,33 @@ pub struct Delivered {
 ///
 /// Errors: what follows cannot be read.
 pub fn take_delivered(
-    (offset, count, is_acknowledged): (u64, u64, bool),
+    head: (u64, u64, bool),
     bytes: &[u8],
     limits: &EventLimits,
     sink: &mut impl FnMut(Delivered),
 ) -> Result<(), WireError> {
-    let mut reader = Reader::new(bytes);
     let mut unpacker = Unpacker::default();
+    walk(head, bytes, |reader| unpacker.take(reader, limits), sink)
+}
+
+/// The same, of events as they lie in the frame: nothing is copied, and no limits are looked at.
+///
+/// Errors: what follows cannot be read.
+pub fn view_delivered<'a>(
+    head: (u64, u64, bool),
+    bytes: &'a [u8],
+    sink: &mut impl FnMut(Delivered<EventView<'a>>),
+) -> Result<(), WireError> {
+    walk(head, bytes, |reader| Ok(EventView::take(reader)?), sink)
+}
+
+fn walk<'a, E>(
+    (offset, count, is_acknowledged): (u64, u64, bool),
+    bytes: &'a [u8],
+    mut take: impl FnMut(&mut Reader<'a>) -> Result<E, WireError>,
+    sink: &mut impl FnMut(Delivered<E>),
+) -> Result<(), WireError> {
+    let mut reader = Reader::new(bytes);
     let mut last = offset;
     for _ in 0..count {
         let zigzag = reader.varint()?;
@@ -86,7 +107,7 @@ pub fn take_delivered(
             tries = u16::try_from(reader.varint()?).map_err(|_| Malformed)?;
             delivery = Some((reader.varint_u32()?, reader.varint_u32()?).into());
         }
-        let event = unpacker.take(&mut reader, limits)?;
+        let event = take(&mut reader)?;
         sink(Delivered { event, offset: last, tries, delivery });
     }
     if reader.is_empty() { Ok(()) } else { Err(WireError::Malformed) }

@@ -7,12 +7,14 @@ mod deliver;
 mod frame;
 mod packed;
 mod splitter;
+mod view;
 
 pub use code::Code;
-pub use deliver::{Delivered, put_deliver, put_emit, take_delivered};
+pub use deliver::{Delivered, put_deliver, put_emit, take_delivered, view_delivered};
 pub use frame::{Deliveries, Frame, FrameError};
-pub use packed::{Packer, Unpacker, WireError};
+pub use packed::{Known, Packer, Unpacker, WireError};
 pub use splitter::Splitter;
+pub use view::EventView;
 
 /// The version of the protocol that is spoken here.
 pub const VERSION: u64 = 1;

@@ -1,12 +1,13 @@
 //! Events behind one another, as they lie in a frame: what an event has in common with the one before it is not said again.
 
-use crate::event::{Event, EventBuilder, EventError, EventLimits, FieldValue, Reliability, Text};
+use super::view::EventView;
+use crate::event::{Event, EventError, EventLimits, FieldValue, Reliability, Text};
 use clustercore_proto::time::Instant;
 use clustercore_proto::wire::{Malformed, Reader, varint};
 use std::fmt;
 
 /// Bits of the first number of an event: what follows it, in this order.
-mod has {
+pub(super) mod has {
     pub const SAME_SOURCE: u64 = 1;
     pub const SAME_KIND: u64 = 1 << 1;
     pub const SAME_DOMAIN: u64 = 1 << 2;
@@ -26,7 +27,7 @@ mod has {
 }
 
 /// Kinds of field values.
-mod kind {
+pub(super) mod kind {
     pub const FALSE: u8 = 0;
     pub const TRUE: u8 = 1;
     pub const INT: u8 = 2;
@@ -117,89 +118,75 @@ impl Packer {
 #[derive(Debug, Default)]
 pub struct Unpacker {
     last: Option<Event>,
+    known: Known,
+}
+
+/// Texts of events read before: one that comes again, in another frame, is not allocated again.
+#[derive(Clone, Debug, Default)]
+pub struct Known {
+    source: Text,
+    kind: Text,
+    domain: Text,
+    content_type: Text,
 }
 
 impl Unpacker {
+    /// One that has read the events of other frames before: [`Unpacker::into_known`] of it.
+    pub fn knowing(known: Known) -> Unpacker {
+        Unpacker { last: None, known }
+    }
+
+    /// What it has read, for the frames to come.
+    pub fn into_known(self) -> Known {
+        self.known
+    }
+
     /// Takes the next event off `reader`.
     ///
     /// Errors: `Malformed`: nothing behind it can be read; `Event`: it breaks `limits`.
     pub fn take(&mut self, reader: &mut Reader<'_>, limits: &EventLimits) -> Result<Event, WireError> {
-        let flags = reader.varint()?;
-        if flags & !has::ALL != 0 {
-            return Err(WireError::Malformed);
-        }
-        let id = text(reader)?;
-        let mut shared = |bit: u64, of: fn(&Event) -> &Text| -> Result<Text, WireError> {
-            if flags & bit == 0 {
-                return Ok(text(reader)?.into());
+        let view = EventView::take(reader)?;
+        let (last, known) = (self.last.as_ref(), &mut self.known);
+        let common = |text: Option<&str>, of: fn(&Event) -> &Text, known: &mut Text| match text {
+            None => last.map_or_else(Text::default, |last| of(last).clone()),
+            Some(text) if text == &**known => known.clone(),
+            // What breaks the limits is not remembered.
+            Some(text) if text.len() > limits.attribute_bytes_max => text.into(),
+            Some(text) => {
+                *known = text.into();
+                known.clone()
             }
-            Ok(self.last.as_ref().map_or_else(Text::default, |last| of(last).clone()))
         };
-        let source = shared(has::SAME_SOURCE, Event::source)?;
-        let event_kind = shared(has::SAME_KIND, Event::kind)?;
-        let domain = shared(has::SAME_DOMAIN, Event::domain)?;
-        let content_type = shared(has::SAME_CONTENT_TYPE, Event::content_type)?;
-        let mut builder = Event::builder(id, source, event_kind).domain(domain).content_type(content_type);
-        let is = |bit: u64| flags & bit != 0;
-        if is(has::BODY) {
-            builder = builder.body(bytes(reader)?);
+        let source = common(view.source, Event::source, &mut known.source);
+        let kind = common(view.kind, Event::kind, &mut known.kind);
+        let domain = common(view.domain, Event::domain, &mut known.domain);
+        let content_type = common(view.content_type, Event::content_type, &mut known.content_type);
+        let mut builder = Event::builder(view.id, source, kind).domain(domain).content_type(content_type);
+        if !view.body.is_empty() {
+            builder = builder.body(view.body);
         }
-        if is(has::NAME) {
-            builder = builder.name(text(reader)?);
+        if !view.name.is_empty() {
+            builder = builder.name(view.name);
         }
-        if is(has::FIELDS) {
-            builder = take_fields(reader, builder)?;
+        if !view.schema.is_empty() {
+            builder = builder.schema(view.schema);
         }
-        if is(has::SCHEMA) {
-            builder = builder.schema(text(reader)?);
+        if !view.key.is_empty() {
+            builder = builder.key(view.key);
         }
-        if is(has::TIME) {
-            builder = builder.time(time(reader)?);
+        for (name, value) in view.fields() {
+            builder = builder.field(name, value);
         }
-        if is(has::PRIORITY) {
-            builder = builder.priority(reader.u8()?);
+        if let Some(time) = view.time {
+            builder = builder.time(time);
         }
-        if is(has::EXPIRY) {
-            builder = builder.expiry(time(reader)?);
+        if let Some(sequence) = view.sequence {
+            builder = builder.sequence(sequence);
         }
-        if is(has::START) {
-            builder = builder.start(time(reader)?);
-        }
-        if is(has::RELIABILITY) {
-            builder = builder.reliability(match reader.u8()? {
-                0 => Reliability::BestEffort,
-                1 => Reliability::Persistent,
-                _ => return Err(WireError::Malformed),
-            });
-        }
-        if is(has::KEY) {
-            builder = builder.key(text(reader)?);
-        }
-        if is(has::SEQUENCE) {
-            builder = builder.sequence(reader.varint()?);
-        }
-        let event = builder.build(limits)?;
+        let event = builder.header(view.header).build(limits)?;
         self.last = Some(event.clone());
         Ok(event)
     }
-}
-
-fn take_fields(reader: &mut Reader<'_>, mut builder: EventBuilder) -> Result<EventBuilder, WireError> {
-    for _ in 0..reader.varint()? {
-        let name = text(reader)?;
-        let value: FieldValue = match reader.u8()? {
-            kind::FALSE => false.into(),
-            kind::TRUE => true.into(),
-            kind::INT => (reader.u64()? as i64).into(),
-            kind::FLOAT => f64::from_bits(reader.u64()?).into(),
-            kind::TEXT => text(reader)?.into(),
-            kind::BYTES => bytes(reader)?.into(),
-            kind::TIME => time(reader)?.into(),
-            _ => return Err(WireError::Malformed),
-        };
-        builder = builder.field(name, value);
-    }
-    Ok(builder)
 }
 
 fn put_value(out: &mut Vec<u8>, value: &FieldValue) {
@@ -246,7 +233,7 @@ pub(super) fn text<'a>(reader: &mut Reader<'a>) -> Result<&'a str, Malformed> {
     std::str::from_utf8(bytes(reader)?).map_err(|_| Malformed)
 }
 
-fn time(reader: &mut Reader<'_>) -> Result<Instant, Malformed> {
+pub(super) fn time(reader: &mut Reader<'_>) -> Result<Instant, Malformed> {
     Ok(Instant::from_nanos(reader.u64()?))
 }
 

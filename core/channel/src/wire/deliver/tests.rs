@@ -32,7 +32,16 @@ fn deliveries_come_back_with_offset_tries_and_name() {
                 delivery: is.then_some(it.delivery),
             })
             .collect();
-        assert_eq!((back, is), (expected, is_acknowledged));
+        assert_eq!((&back, is), (&expected, is_acknowledged));
+        let mut views = Vec::new();
+        view_delivered((offset, count, is), events, &mut |it| views.push((it.event, it.offset, it.delivery)))
+            .unwrap();
+        for ((view, offset, delivery), whole) in views.iter().zip(&back) {
+            assert_eq!((view.id, view.body), (&**whole.event.id(), &whole.event.body()[..]));
+            assert_eq!((*offset, *delivery), (whole.offset, whole.delivery));
+        }
+        assert_eq!(views.len(), back.len());
+        assert_eq!((views[0].0.source, views[1].0.source), (Some("/s"), None), "said once");
         let short = take_delivered((offset, count + 1, is), events, &limits, &mut |_| {});
         assert_eq!(short, Err(WireError::Malformed));
         let long = take_delivered((offset, count - 1, is), events, &limits, &mut |_| {});

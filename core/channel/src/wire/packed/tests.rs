@@ -1,4 +1,5 @@
 use super::*;
+use crate::event::EventBuilder;
 use proptest::prelude::*;
 
 fn any_text(max: usize) -> impl Strategy<Value = String> {
@@ -93,4 +94,32 @@ fn an_event_beyond_the_limits_is_told_from_one_that_cannot_be_read() {
     bad.insert(2, 0x02);
     let error = Unpacker::default().take(&mut Reader::new(&bad), &EventLimits::default()).unwrap_err();
     assert_eq!(error, WireError::Malformed);
+}
+
+#[test]
+fn texts_that_come_again_in_another_frame_are_not_kept_twice() {
+    let limits = EventLimits::default();
+    let event = |id: &str| Event::builder(id, "/source", "kind").domain("d").build(&limits).unwrap();
+    let frames = ["1", "2"].map(|id| {
+        let mut bytes = Vec::new();
+        Packer::default().put(&mut bytes, &event(id));
+        bytes
+    });
+    let mut known = Known::default();
+    let events = frames.map(|bytes| {
+        let mut unpacker = Unpacker::knowing(std::mem::take(&mut known));
+        let event = unpacker.take(&mut Reader::new(&bytes), &limits).unwrap();
+        known = unpacker.into_known();
+        event
+    });
+    assert_eq!(events, ["1", "2"].map(event));
+    for of in [Event::source, Event::kind, Event::domain] {
+        assert!(std::sync::Arc::ptr_eq(of(&events[0]), of(&events[1])));
+    }
+    // Without a text of its own an event has that of the one before it in its frame, not that of another frame.
+    let mut bare = Vec::new();
+    varint::put(&mut bare, has::SAME_SOURCE | has::SAME_KIND | has::SAME_DOMAIN | has::SAME_CONTENT_TYPE);
+    put_text(&mut bare, "3");
+    let error = Unpacker::knowing(known).take(&mut Reader::new(&bare), &limits).unwrap_err();
+    assert!(matches!(error, WireError::Event(EventError::Missing { what: "source" })), "{error}");
 }
