@@ -17,13 +17,22 @@ from clustercore_apps.service.security import read_token
 class ChannelClient:
     """A participant, and what goes wrong with it in words for an operator."""
 
-    def __init__(self, server: str, token_file: Path | None, *, insecure: bool, seconds: float) -> None:
+    def __init__(
+        self,
+        server: str,
+        token_file: Path | None,
+        *,
+        insecure: bool,
+        seconds: float,
+        token: str = "",
+        name: str = "clustercore channel",
+    ) -> None:
         self.server = server
         self.seconds = seconds
-        token = read_token(token_file) if token_file is not None else ""
+        token = read_token(token_file) if token_file is not None else token
         try:
             self.participant = clustercore.Participant(
-                _resolved(server), token=token, name="clustercore channel", insecure=insecure
+                _resolved(server), token=token, name=name, insecure=insecure
             )
         except clustercore.InsecureAddress as error:
             raise OperatorError(

@@ -283,6 +283,9 @@ impl Hub {
                 Object::write(out, |object| {
                     write_supplier_proxy(spec, object);
                     object.plain("is_connected", consumers.contains_key(&(id, proxy)));
+                    if let Some(position) = machine.position(proxy) {
+                        object.plain("position", position);
+                    }
                     if let Some((settings, len, bytes, stats)) = machine.queue(proxy) {
                         object.plain("queue_length", len);
                         object.plain("queue_bytes", bytes);

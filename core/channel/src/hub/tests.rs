@@ -191,6 +191,7 @@ fn channels_are_made_described_and_deleted_by_asking() {
     let described: serde_json::Value = serde_json::from_str(&described).unwrap();
     assert_eq!(described["consumers"][0]["settings"]["order"], "priority");
     assert_eq!(described["consumers"][0]["why"][0]["reason"], "empty");
+    assert_eq!(described["consumers"][0]["position"], described["offset_next"]);
     let set = format!(r#"{{"op":"set","handle":{consume},"qos":{{"batch_max":5000}}}}"#);
     assert!(world.ask(admin, &set).unwrap_err().contains("batch_max is 5000, possible are 1 to 4096"));
     let set = format!(r#"{{"op":"set","handle":{consume},"qos":{{"batch_max":7}},"filter":"priority > 3"}}"#);

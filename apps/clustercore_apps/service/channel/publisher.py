@@ -1,0 +1,150 @@
+"""Publishes notices from a thread of its own, so that the front end never waits for a channel.
+
+What cannot be sent yet waits in two bounded queues, one for each channel; when one is full its oldest notice
+is discarded and counted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+import clustercore
+
+from clustercore_apps.channel.client import ChannelClient
+from clustercore_apps.errors import OperatorError
+from clustercore_apps.service.channel.notice import Notice
+from clustercore_apps.service.channel.reach import Reach
+from clustercore_apps.service.channel.worker import ChannelWorker
+from clustercore_apps.service.config import ChannelConfig
+
+log = logging.getLogger("clustercore.front")
+
+WAITING_MAX = 4096
+BATCH_MAX = 256
+FAREWELL_SECONDS = 1.0
+KEPT_BYTES_MAX = 64 << 20
+REPEATS_WINDOW = 1024
+"""An event that was sent again after a lost link is known among so many."""
+
+
+@dataclass(slots=True)
+class _Lane:
+    """One channel, and what waits for it. `untaken` is what the participant had not got rid of."""
+
+    channel: str
+    config: dict[str, Any]
+    waiting: deque[Notice] = field(default_factory=deque)
+    handle: int = 0
+    untaken: int = 0
+
+
+class Publisher(ChannelWorker):
+    """Of one front end."""
+
+    def __init__(self, reach: Reach, config: ChannelConfig, front: str) -> None:
+        super().__init__(reach, f"front end {front}")
+        repeats = {"repeats_window": REPEATS_WINDOW}
+        kept = {"retention_events_max": config.kept, "retention_bytes_max": KEPT_BYTES_MAX}
+        self._lanes = (_Lane(config.name, repeats | kept), _Lane(config.loads, repeats))
+        self._lock = threading.Lock()
+        self._number = 0
+        self._taken = 0
+        self._discarded = 0
+
+    def publish(self, notice: Notice, *, is_load: bool = False) -> None:
+        """Any thread may call this; it never waits. `is_load`: of what is reported again and again."""
+        waiting = self._lanes[is_load].waiting
+        with self._lock:
+            if len(waiting) >= WAITING_MAX:
+                waiting.popleft()
+                self._discarded += 1
+            waiting.append(notice)
+        self.ring()
+
+    def counts(self) -> dict[str, int]:
+        """For `/metrics` and the console."""
+        with self._lock:
+            waiting = sum(len(lane.waiting) + lane.untaken for lane in self._lanes)
+            return {"published": self._taken, "discarded": self._discarded, "waiting": waiting}
+
+    def begin(self, client: ChannelClient) -> None:
+        self._give_up()
+        for lane in self._lanes:
+            _make(client, lane)
+            lane.handle = client.participant.supply(lane.channel)
+        client.settle()
+
+    def work(self, client: ChannelClient) -> None:
+        for lane in self._lanes:
+            self._settle(client, lane)
+            # While the server is away the newest are kept here, not the oldest there.
+            if client.participant.linked:
+                self._send(client, lane)
+
+    def finish(self, client: ChannelClient) -> None:
+        deadline = time.monotonic() + FAREWELL_SECONDS
+        self.work(client)
+        for lane in self._lanes:
+            with contextlib.suppress(clustercore.Timeout):
+                client.participant.flush(lane.handle, max(0.0, deadline - time.monotonic()))
+            self._settle(client, lane)
+        self._give_up()
+
+    def _send(self, client: ChannelClient, lane: _Lane) -> None:
+        while True:
+            with self._lock:
+                batch = [lane.waiting.popleft() for _ in range(min(BATCH_MAX, len(lane.waiting)))]
+                first = self._number
+                self._number += len(batch)
+            if not batch:
+                return
+            events = self._make_events(batch, first)
+            taken = client.participant.emit(lane.handle, events)
+            with self._lock:
+                lane.untaken += taken
+                self._discarded += len(events) - taken
+            client.participant.turn()
+
+    def _make_events(self, batch: list[Notice], first: int) -> list[clustercore.ChannelEvent]:
+        events = []
+        for number, notice in enumerate(batch, first):
+            try:
+                events.append(notice.to_event(number))
+            except clustercore.InvalidArgument as error:
+                log.error("%s of %s is not published: %s", notice.type, notice.name, error)
+                with self._lock:
+                    self._discarded += 1
+        return events
+
+    def _settle(self, client: ChannelClient, lane: _Lane) -> None:
+        """Counts what the server has taken."""
+        untaken = client.participant.untaken(lane.handle)
+        with self._lock:
+            self._taken += lane.untaken - untaken
+            lane.untaken = untaken
+
+    def _give_up(self) -> None:
+        """What went with its link."""
+        with self._lock:
+            for lane in self._lanes:
+                self._discarded += lane.untaken
+                lane.untaken = 0
+
+
+def _make(client: ChannelClient, lane: _Lane) -> None:
+    """The channel, unless it is there. Who may not make channels may still supply to one."""
+    there = client.ask("list")["channels"]
+    if lane.channel in there:
+        return
+    try:
+        client.ask("create", channel=lane.channel, config=lane.config)
+    except OperatorError:
+        # Made by somebody else in this moment?
+        if lane.channel not in client.ask("list")["channels"]:
+            raise
