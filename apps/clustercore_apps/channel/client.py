@@ -26,9 +26,11 @@ class ChannelClient:
         seconds: float,
         token: str = "",
         name: str = "clustercore channel",
+        advice: str = 'start one with "clustercore channel serve" or name it with --server',
     ) -> None:
         self.server = server
         self.seconds = seconds
+        self._advice = advice
         token = read_token(token_file) if token_file is not None else token
         try:
             self.participant = clustercore.Participant(
@@ -63,8 +65,7 @@ class ChannelClient:
             raise OperatorError(f"channel server {self.server}: {_words(str(error))}") from None
         except clustercore.Timeout:
             raise OperatorError(
-                f"channel server {self.server} does not answer within {self.seconds:g} s; start one with "
-                f'"clustercore channel serve" or name it with --server'
+                f"channel server {self.server} does not answer within {self.seconds:g} s; {self._advice}"
             ) from None
 
     def settle(self) -> None:

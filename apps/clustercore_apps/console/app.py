@@ -42,8 +42,9 @@ class Console:
         self._front = front
         self._access = access
         self._live = LiveView(front)
-        publisher = front.publisher
-        self._channels = ChannelWatch(publisher.reach if publisher else None, front.config.name)
+        channel = front.config.channel
+        reach = front.publisher.reach if front.publisher else None
+        self._channels = ChannelWatch(reach, channel.name if channel else "", front.config.name)
         self._closing = asyncio.Event()
         self._streams = 0
         folder = resources.files("clustercore_apps.console") / "page"

@@ -22,10 +22,11 @@ NO_CHANNEL = 'no event channel is set; say channel = "127.0.0.1:7420" in [front]
 
 
 class ChannelWatch:
-    """Of one console. `reach` is `None` when the front end has no channel."""
+    """Of one console. `reach` is `None` when the front end has no channel; else `own` is its name."""
 
-    def __init__(self, reach: Reach | None, front: str) -> None:
+    def __init__(self, reach: Reach | None, own: str, front: str) -> None:
         self._reach = reach
+        self._own = own
         self._name = f"console of {front}"
         self._lookers = 0
         # A participant belongs to one thread, so there is one.
@@ -38,7 +39,7 @@ class ChannelWatch:
         self._asking: asyncio.Task[None] | None = None
 
     async def answers(self, chosen: str) -> AsyncGenerator[dict[str, Any], None]:
-        """One after each question; of the channel `chosen` with all its suppliers and consumers."""
+        """One after each question; of the channel `chosen`, or our own, with its suppliers and consumers."""
         self._lookers += 1
         try:
             if self._asking is None or self._asking.done():
@@ -78,7 +79,7 @@ class ChannelWatch:
         await loop.run_in_executor(self._thread, self._hang_up)
 
     def _answer(self, chosen: str) -> dict[str, Any]:
-        tally = self._tallies.get(chosen)
+        tally = self._tallies.get(chosen or self._own)
         return {
             "server": self._reach.server if self._reach else "",
             "fault": self._fault,

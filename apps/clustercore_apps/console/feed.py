@@ -25,6 +25,7 @@ DECISIONS_MAX = 1000
 QUEUE_MAX = 8192
 NODES_MAX = 1024
 BODY_BYTES_MAX = 64 << 10
+NUMBER_MAX = 1 << 53
 TAKE_MAX = 256
 CLOSE_SECONDS = 1.0
 
@@ -116,16 +117,21 @@ def _object(body: bytes) -> dict[str, Any] | None:
 
 def _decision(body: dict[str, Any]) -> dict[str, Any] | None:
     number, time_unix = body.get("number"), body.get("time_unix")
-    if not isinstance(number, int) or not isinstance(time_unix, int | float):
+    if not _is_number(number) or not _is_number(time_unix):
         return None
     return _texts(body, TEXTS_OF_DECISION, {"number": number, "time_unix": time_unix})
 
 
 def _node(body: dict[str, Any]) -> dict[str, Any] | None:
     numbers = {name: body.get(name) for name in NUMBERS_OF_NODE}
-    if not all(isinstance(number, int | float) for number in numbers.values()):
+    if not all(_is_number(number) for number in numbers.values()):
         return None
     return _texts(body, TEXTS_OF_NODE, {"connected": body.get("connected") is True, **numbers})
+
+
+def _is_number(value: Any) -> bool:
+    """Of those that the page can show: JSON of a browser knows neither infinity nor NaN."""
+    return type(value) in (int, float) and -NUMBER_MAX <= value <= NUMBER_MAX
 
 
 def _texts(body: dict[str, Any], names: tuple[str, ...], row: dict[str, Any]) -> dict[str, Any] | None:

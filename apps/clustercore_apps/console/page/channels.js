@@ -3,7 +3,8 @@
 "use strict";
 
 const page = byId("channels-page");
-let chosen = "", asking = null;
+// What the address asks for (nothing: the front end's own channel), and what the server has answered.
+let chosen = "", shown = "", asking = null;
 
 const figure = (number) => (number < 10 && number % 1 ? number.toFixed(1) : Math.round(number).toLocaleString("en"));
 
@@ -24,11 +25,10 @@ const counted = (counts) => Object.entries(counts).map(([name, count]) => `${fig
 function channelRow(channel) {
   const row = document.createElement("tr");
   row.dataset.channel = channel.name;
-  row.classList.toggle("chosen", channel.name === chosen);
-  const name = document.createElement("td"), button = make("button", channel.name, "name");
-  button.addEventListener("click", () => choose(channel.name));
-  button.setAttribute("aria-pressed", String(channel.name === chosen));
-  name.append(button);
+  row.classList.toggle("chosen", channel.name === shown);
+  const name = document.createElement("td"), link = make("a", channel.name, "name");
+  link.href = `#channels/${encodeURIComponent(channel.name)}`;
+  name.append(link);
   row.append(name);
   if (channel.fault) {
     const says = make("td", channel.fault, "quiet");
@@ -79,7 +79,7 @@ function showChosen(channel) {
   put(card.querySelector("h2"), channel.name);
   fault(card.querySelector(".away"), channel.fault);
   card.querySelector(".whole").hidden = Boolean(channel.fault);
-  put(card.querySelector(".kept"), channel.fault ? "" : `${figure(channel.retained)} events kept for those who come late · the next one is number ${channel.offset_next}`);
+  put(card.querySelector(".kept"), channel.fault ? "" : `${figure(channel.retained)} events kept for those who come late · the next one is number ${figure(channel.offset_next)}`);
   if (channel.fault) return;
   for (const element of card.querySelectorAll("[data-figure]")) put(element, figure(channel[element.dataset.figure]));
   for (const canvas of card.querySelectorAll("canvas")) draw(canvas, channel.history[canvas.dataset.line]);
@@ -104,16 +104,10 @@ function showChannels(answer) {
   const is_set = answer.server !== "";
   fault(byId("channels-fault"), !answer.fault ? "" : is_set ? `The channel server is away: ${answer.fault}` : answer.fault);
   put(byId("channels-more"), answer.channels_left_out ? `${answer.channels_left_out} more are not shown` : "");
+  shown = answer.chosen ? answer.chosen.name : "";
   byId("channels").hidden = !answer.channels.length;
   byId("channels").querySelector("tbody").replaceChildren(...answer.channels.map(channelRow));
   showChosen(answer.chosen);
-  const first = answer.channels.find((channel) => channel.rate_in > 0) || answer.channels[0];
-  if (!chosen && first) choose(first.name);
-}
-
-function choose(name) {
-  chosen = name;
-  ask();
 }
 
 function ask() {
@@ -124,8 +118,19 @@ function ask() {
   asking.addEventListener("message", (event) => showChannels(JSON.parse(event.data)));
 }
 
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch (error) {
+    return "";
+  }
+}
+
+// The page's address says what is shown: #service, #channels, #channels/NAME.
 function turnTo() {
-  const is_channels = location.hash === "#channels";
+  const [place, name] = location.hash.split("/", 2);
+  const is_channels = place === "#channels";
+  chosen = decoded(name || "");
   byId("service-page").hidden = is_channels;
   page.hidden = !is_channels;
   for (const link of document.querySelectorAll("nav a")) {

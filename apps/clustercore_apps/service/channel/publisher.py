@@ -1,7 +1,8 @@
 """Publishes notices from a thread of its own, so that the front end never waits for a channel.
 
 What cannot be sent yet waits in two bounded queues, one for each channel; when one is full its oldest notice
-is discarded and counted.
+is discarded and counted. What was sent is kept until the server has taken it, and sent again over the next
+link; it has the same id then, by which the channel knows it.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ log = logging.getLogger("clustercore.front")
 
 WAITING_MAX = 4096
 BATCH_MAX = 256
+SENT_MAX = 1024
 FAREWELL_SECONDS = 1.0
 KEPT_BYTES_MAX = 64 << 20
 REPEATS_WINDOW = 1024
@@ -35,13 +37,13 @@ REPEATS_WINDOW = 1024
 
 @dataclass(slots=True)
 class _Lane:
-    """One channel, and what waits for it. `untaken` is what the participant had not got rid of."""
+    """One channel, what waits for it, and what was sent but not taken yet."""
 
     channel: str
     config: dict[str, Any]
     waiting: deque[Notice] = field(default_factory=deque)
+    sent: deque[clustercore.ChannelEvent] = field(default_factory=deque)
     handle: int = 0
-    untaken: int = 0
 
 
 class Publisher(ChannelWorker):
@@ -70,15 +72,16 @@ class Publisher(ChannelWorker):
     def counts(self) -> dict[str, int]:
         """For `/metrics` and the console."""
         with self._lock:
-            waiting = sum(len(lane.waiting) + lane.untaken for lane in self._lanes)
+            waiting = sum(len(lane.waiting) + len(lane.sent) for lane in self._lanes)
             return {"published": self._taken, "discarded": self._discarded, "waiting": waiting}
 
     def begin(self, client: ChannelClient) -> None:
-        self._give_up()
         for lane in self._lanes:
             _make(client, lane)
             lane.handle = client.participant.supply(lane.channel)
         client.settle()
+        for lane in self._lanes:
+            client.participant.emit(lane.handle, list(lane.sent))
 
     def work(self, client: ChannelClient) -> None:
         for lane in self._lanes:
@@ -94,28 +97,33 @@ class Publisher(ChannelWorker):
             with contextlib.suppress(clustercore.Timeout):
                 client.participant.flush(lane.handle, max(0.0, deadline - time.monotonic()))
             self._settle(client, lane)
-        self._give_up()
+        with self._lock:
+            for lane in self._lanes:
+                self._discarded += len(lane.waiting) + len(lane.sent)
+                lane.waiting.clear()
+                lane.sent.clear()
 
     def _send(self, client: ChannelClient, lane: _Lane) -> None:
-        while True:
+        while batch := self._next(lane):
+            events = self._make_events(batch)
             with self._lock:
-                batch = [lane.waiting.popleft() for _ in range(min(BATCH_MAX, len(lane.waiting)))]
-                first = self._number
-                self._number += len(batch)
-            if not batch:
-                return
-            events = self._make_events(batch, first)
-            taken = client.participant.emit(lane.handle, events)
-            with self._lock:
-                lane.untaken += taken
-                self._discarded += len(events) - taken
+                lane.sent.extend(events)
+            # It has room for more than is ever sent and not taken.
+            client.participant.emit(lane.handle, events)
             client.participant.turn()
+            self._settle(client, lane)
 
-    def _make_events(self, batch: list[Notice], first: int) -> list[clustercore.ChannelEvent]:
+    def _next(self, lane: _Lane) -> list[Notice]:
+        with self._lock:
+            count = min(BATCH_MAX, SENT_MAX - len(lane.sent), len(lane.waiting))
+            return [lane.waiting.popleft() for _ in range(count)]
+
+    def _make_events(self, batch: list[Notice]) -> list[clustercore.ChannelEvent]:
         events = []
-        for number, notice in enumerate(batch, first):
+        for notice in batch:
+            self._number += 1
             try:
-                events.append(notice.to_event(number))
+                events.append(notice.to_event(self._number))
             except clustercore.InvalidArgument as error:
                 log.error("%s of %s is not published: %s", notice.type, notice.name, error)
                 with self._lock:
@@ -123,18 +131,12 @@ class Publisher(ChannelWorker):
         return events
 
     def _settle(self, client: ChannelClient, lane: _Lane) -> None:
-        """Counts what the server has taken."""
+        """Forgets what the server has taken."""
         untaken = client.participant.untaken(lane.handle)
         with self._lock:
-            self._taken += lane.untaken - untaken
-            lane.untaken = untaken
-
-    def _give_up(self) -> None:
-        """What went with its link."""
-        with self._lock:
-            for lane in self._lanes:
-                self._discarded += lane.untaken
-                lane.untaken = 0
+            while len(lane.sent) > untaken:
+                lane.sent.popleft()
+                self._taken += 1
 
 
 def _make(client: ChannelClient, lane: _Lane) -> None:

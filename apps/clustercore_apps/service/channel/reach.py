@@ -7,7 +7,7 @@ from pathlib import Path
 
 from clustercore_apps.channel.client import ChannelClient
 
-ASK_SECONDS = 5.0
+ASK_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,4 +28,5 @@ class Reach:
             seconds=ASK_SECONDS,
             token=self.token,
             name=name,
+            advice="start it, or change front.channel; it is tried again",
         )

@@ -36,7 +36,8 @@ class ChannelWorker(ABC):
         """Ends the work; waits for at most `seconds`."""
         self._is_over.set()
         self.ring()
-        self._thread.join(seconds)
+        if self._thread.ident is not None:
+            self._thread.join(seconds)
         if not self._thread.is_alive():
             os.close(self._bell)
 
@@ -73,7 +74,9 @@ class ChannelWorker(ABC):
             self.fault = "" if is_linked else f"channel server {client.server} is away and tried again"
             self._wait(client)
             client.participant.turn()
-            client.check()
+            if any(one["what"] == "welcome" for one in client.check()):
+                # A server that began anew does not know our proxies: it says so before it answers this.
+                client.settle()
             self.work(client)
         self.finish(client)
 
