@@ -17,6 +17,8 @@ from clustercore_apps.errors import OperatorError
 from clustercore_apps.service.channel.reach import Reach
 
 ASK_INTERVAL_SECONDS = 1.0
+ANSWER_SECONDS_MAX = 5.0
+"""A server that has not told of all its channels after this, and leaves a question unanswered, is away."""
 CHANNELS_MAX = 64
 NO_CHANNEL = 'no event channel is set; say channel = "127.0.0.1:7420" in [front] of the configuration file'
 
@@ -37,13 +39,17 @@ class ChannelWatch:
         self._fault = NO_CHANNEL if reach is None else "not asked yet"
         self._asked = asyncio.Condition()
         self._asking: asyncio.Task[None] | None = None
+        self._is_closed = False
 
     async def answers(self, chosen: str) -> AsyncGenerator[dict[str, Any], None]:
         """One after each question; of the channel `chosen`, or our own, with its suppliers and consumers."""
         self._lookers += 1
         try:
-            if self._asking is None or self._asking.done():
+            if not self._is_closed and (self._asking is None or self._asking.done()):
                 self._asking = asyncio.create_task(self._ask_on(), name="channel watch")
+            if self._tallies:
+                # Of a second ago at most.
+                yield self._answer(chosen)
             while True:
                 async with self._asked:
                     await self._asked.wait()
@@ -61,6 +67,7 @@ class ChannelWatch:
 
     def close(self) -> None:
         """Ends the questions; those who wait for an answer are the caller's."""
+        self._is_closed = True
         if self._asking is not None:
             self._asking.cancel()
         self._thread.submit(self._hang_up)
@@ -70,13 +77,15 @@ class ChannelWatch:
         """While somebody looks; then the link is closed and what was counted forgotten."""
         loop = asyncio.get_running_loop()
         while self._lookers > 0:
-            began = loop.time()
-            if self._reach is not None:
-                self._fault = await loop.run_in_executor(self._thread, self._ask, self._reach)
-            async with self._asked:
-                self._asked.notify_all()
-            await asyncio.sleep(max(0.0, ASK_INTERVAL_SECONDS - (loop.time() - began)))
-        await loop.run_in_executor(self._thread, self._hang_up)
+            while self._lookers > 0:
+                began = loop.time()
+                if self._reach is not None:
+                    self._fault = await loop.run_in_executor(self._thread, self._ask, self._reach)
+                async with self._asked:
+                    self._asked.notify_all()
+                await asyncio.sleep(max(0.0, ASK_INTERVAL_SECONDS - (loop.time() - began)))
+            # Somebody may come meanwhile, who relies on this task.
+            await loop.run_in_executor(self._thread, self._hang_up)
 
     def _answer(self, chosen: str) -> dict[str, Any]:
         tally = self._tallies.get(chosen or self._own)
@@ -104,13 +113,14 @@ class ChannelWatch:
         names = sorted(str(name) for name in client.ask("list")["channels"])
         self._left_out = max(0, len(names) - CHANNELS_MAX)
         tallies = {}
+        deadline = time.monotonic() + ANSWER_SECONDS_MAX
         for name in names[:CHANNELS_MAX]:
             tally = self._tallies.get(name, ChannelTally(name))
             try:
                 tally.add(time.monotonic(), client.ask("describe", channel=name))
             except OperatorError as error:
                 # Deleted just now, or no right to see it: this channel's fault, not that of all.
-                if not client.participant.linked:
+                if not client.participant.linked or time.monotonic() > deadline:
                     raise
                 tally.fail(str(error))
             tallies[name] = tally

@@ -80,7 +80,7 @@ class Feed(ChannelWorker):
         )
         client.settle()
 
-    def work(self, client: ChannelClient) -> None:
+    def work(self, client: ChannelClient, _news: list[dict[str, Any]]) -> None:
         while deliveries := client.participant.take(TAKE_MAX):
             with self._lock:
                 for delivery in deliveries:

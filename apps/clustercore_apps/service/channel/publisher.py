@@ -37,13 +37,17 @@ REPEATS_WINDOW = 1024
 
 @dataclass(slots=True)
 class _Lane:
-    """One channel, what waits for it, and what was sent but not taken yet."""
+    """One channel, what waits for it, and what was sent but not taken yet.
+
+    `refused` are those of `sent` that never will be.
+    """
 
     channel: str
     config: dict[str, Any]
     waiting: deque[Notice] = field(default_factory=deque)
     sent: deque[clustercore.ChannelEvent] = field(default_factory=deque)
     handle: int = 0
+    refused: int = 0
 
 
 class Publisher(ChannelWorker):
@@ -77,14 +81,19 @@ class Publisher(ChannelWorker):
 
     def begin(self, client: ChannelClient) -> None:
         for lane in self._lanes:
+            lane.refused = 0
             _make(client, lane)
             lane.handle = client.participant.supply(lane.channel)
         client.settle()
         for lane in self._lanes:
             client.participant.emit(lane.handle, list(lane.sent))
 
-    def work(self, client: ChannelClient) -> None:
+    def work(self, client: ChannelClient, news: list[dict[str, Any]]) -> None:
         for lane in self._lanes:
+            for one in news:
+                if one["what"] == "refused" and one["handle"] == lane.handle:
+                    log.error("an event for channel %s was refused: %s", lane.channel, one.get("message", ""))
+                    lane.refused += 1
             self._settle(client, lane)
             # While the server is away the newest are kept here, not the oldest there.
             if client.participant.linked:
@@ -92,7 +101,7 @@ class Publisher(ChannelWorker):
 
     def finish(self, client: ChannelClient) -> None:
         deadline = time.monotonic() + FAREWELL_SECONDS
-        self.work(client)
+        self.work(client, [])
         for lane in self._lanes:
             with contextlib.suppress(clustercore.Timeout):
                 client.participant.flush(lane.handle, max(0.0, deadline - time.monotonic()))
@@ -136,7 +145,11 @@ class Publisher(ChannelWorker):
         with self._lock:
             while len(lane.sent) > untaken:
                 lane.sent.popleft()
-                self._taken += 1
+                if lane.refused > 0:
+                    lane.refused -= 1
+                    self._discarded += 1
+                else:
+                    self._taken += 1
 
 
 def _make(client: ChannelClient, lane: _Lane) -> None:

@@ -6,6 +6,7 @@ import os
 import select
 import threading
 from abc import ABC, abstractmethod
+from typing import Any
 
 import clustercore
 
@@ -50,8 +51,8 @@ class ChannelWorker(ABC):
         """With a link that is there. Raises `OperatorError`."""
 
     @abstractmethod
-    def work(self, client: ChannelClient) -> None:
-        """After each turn. Raises `OperatorError`."""
+    def work(self, client: ChannelClient, news: list[dict[str, Any]]) -> None:
+        """After each turn, with what it brought. Raises `OperatorError`."""
 
     @abstractmethod
     def finish(self, client: ChannelClient) -> None:
@@ -71,13 +72,14 @@ class ChannelWorker(ABC):
         self.begin(client)
         while not self._is_over.is_set():
             is_linked = client.participant.linked
-            self.fault = "" if is_linked else f"channel server {client.server} is away and tried again"
+            self.fault = "" if is_linked else f"the link to {client.server} is lost; another is tried"
             self._wait(client)
             client.participant.turn()
-            if any(one["what"] == "welcome" for one in client.check()):
+            news = client.check()
+            if any(one["what"] == "welcome" for one in news):
                 # A server that began anew does not know our proxies: it says so before it answers this.
                 client.settle()
-            self.work(client)
+            self.work(client, news)
         self.finish(client)
 
     def _wait(self, client: ChannelClient) -> None:
