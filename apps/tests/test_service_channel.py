@@ -39,9 +39,9 @@ CONFIG = ChannelConfig(None, "", "service", None, None, 100, False)
 class Server:
     """A channel server that a thread of this test turns."""
 
-    def __init__(self, address: str = "127.0.0.1:0", **options: Any) -> None:
+    def __init__(self, address: str | None = "127.0.0.1:0", **options: Any) -> None:
         self._server = clustercore.ChannelServer(tcp=address, **options)
-        self.address = str(self._server.tcp_address)
+        self.address = str(self._server.tcp_address or self._server.udp_address)
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._turn)
         self._thread.start()
@@ -199,13 +199,30 @@ def test_console_hears_decisions_and_nodes_of_its_front_end_alone(server: Server
     assert seen["live"]["fault"] == "" and seen["live"]["malformed"] == 0
 
 
+def test_over_datagrams_and_with_a_consumer_that_is_there_first() -> None:
+    server = Server(None, udp="127.0.0.1:0", open=True)
+    reach = Reach(f"udp://{server.address}", "", None, False)
+    try:
+        with feed(reach) as heard:
+            wait_until(lambda: "is not there yet" in heard.snapshot(1)["live"]["fault"])
+            with publisher(reach) as made:
+                made.publish(decision(1))
+                wait_until(lambda: heard.snapshot(10)["decisions"])
+                assert heard.snapshot(1)["live"]["fault"] == ""
+        admin = clustercore.Participant(f"udp://{server.address}")
+        wait_until(lambda: not admin.ask({"op": "describe", "channel": "service"})["consumers"])
+    finally:
+        server.end()
+
+
 def test_without_a_server_the_newest_are_kept_and_the_rest_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(publishing, "WAITING_MAX", 10)
     first = Server(open=True)
     address = first.address
     first.end()
     with publisher(first.reach) as made:
-        for number in range(25):
+        made.publish(*(decision(number) for number in range(12)))
+        for number in range(12, 25):
             made.publish(decision(number))
         wait_until(lambda: "does not answer" in made.fault or "lost" in made.fault, 20)
         assert made.counts() == {"published": 0, "discarded": 15, "waiting": 10}
@@ -258,8 +275,9 @@ def test_who_may_only_emit_publishes_into_channels_that_are_there() -> None:
 def test_an_event_that_cannot_be_is_counted_and_holds_up_nobody(server: Server) -> None:
     with publisher(server.reach) as made:
         made.publish(Notice("t", "/s", "n", 1.0, {"text": "x" * 100_000}, {}))
+        made.publish(Notice("t", "/s", "n", 1.0, {}, {"text": "x" * 3_000_000}))
         made.publish(decision(1))
-        wait_until(lambda: made.counts() == {"published": 1, "discarded": 1, "waiting": 0})
+        wait_until(lambda: made.counts() == {"published": 1, "discarded": 2, "waiting": 0})
 
 
 JSON = st.recursive(

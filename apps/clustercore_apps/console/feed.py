@@ -16,6 +16,7 @@ from typing import Any
 import clustercore
 
 from clustercore_apps.channel.client import ChannelClient
+from clustercore_apps.errors import OperatorError
 from clustercore_apps.service.channel.notice import DECISION, NODE_LOAD
 from clustercore_apps.service.channel.reach import Reach
 from clustercore_apps.service.channel.worker import ChannelWorker
@@ -47,6 +48,8 @@ class Feed(ChannelWorker):
         self._decisions: OrderedDict[str, dict[str, Any]] = OrderedDict()
         self._nodes: dict[str, dict[str, Any]] = {}
         self._heard = 0.0
+        self._handles: list[int] = []
+        self._begun = 0
 
     def snapshot(self, decisions: int) -> dict[str, Any]:
         """The newest decisions, the nodes by name, and how this console knows."""
@@ -65,19 +68,26 @@ class Feed(ChannelWorker):
             }
 
     def begin(self, client: ChannelClient) -> None:
-        # A name of this process alone: who comes back after it must begin with what the channel remembers.
-        name = f"console-{self._front}-{os.getpid()}"
+        there = client.ask("list")["channels"]
+        for channel in (self._config.name, self._config.loads):
+            if channel not in there:
+                raise OperatorError(f"channel {channel} is not there yet, or not for us")
+        # A name of this link alone: who begins anew begins with what the channel remembers, and the server
+        # may not have noticed yet that an earlier one is gone.
+        self._begun += 1
+        name = f"console-{self._front}-{os.getpid()}" + (f"-{self._begun}" if self._begun > 1 else "")
         quality = {"length_max": QUEUE_MAX, "discard": "oldest"}
         whose = f"front == {json.dumps(self._front)}"
         states = f'{whose} && (type.startsWith("{DECISION}") || type.startsWith("clustercore.node."))'
-        client.participant.consume(
+        decisions = client.participant.consume(
             self._config.name, name=name, spec={"filter": states, "qos": quality, "start": "earliest"}
         )
-        client.participant.consume(
+        loads = client.participant.consume(
             self._config.loads,
             name=name,
             spec={"filter": f'{whose} && type == "{NODE_LOAD}"', "qos": quality},
         )
+        self._handles = [decisions, loads]
         client.settle()
 
     def work(self, client: ChannelClient, _news: list[dict[str, Any]]) -> None:
@@ -87,7 +97,10 @@ class Feed(ChannelWorker):
                     self._take(delivery.event)
 
     def finish(self, client: ChannelClient) -> None:
-        pass
+        # Or they would stay for a while, as those of a lost link.
+        for handle in self._handles:
+            client.participant.close_proxy(handle)
+        client.settle()
 
     def _take(self, event: clustercore.ChannelEvent) -> None:
         body = _object(event.body)

@@ -101,8 +101,8 @@ function showChosen(channel) {
 
 function showChannels(answer) {
   put(byId("channel-server"), answer.server);
-  const is_set = answer.server !== "";
-  fault(byId("channels-fault"), !answer.fault ? "" : is_set ? `The channel server is away: ${answer.fault}` : answer.fault);
+  const isSet = answer.server !== "";
+  fault(byId("channels-fault"), !answer.fault ? "" : isSet ? `The channel server is away: ${answer.fault}` : answer.fault);
   put(byId("channels-more"), answer.channels_left_out ? `${answer.channels_left_out} more are not shown` : "");
   shown = answer.chosen ? answer.chosen.name : "";
   byId("channels").hidden = !answer.channels.length;
@@ -129,12 +129,12 @@ function decoded(text) {
 // The page's address says what is shown: #service, #channels, #channels/NAME.
 function turnTo() {
   const [place, name] = location.hash.split("/", 2);
-  const is_channels = place === "#channels";
+  const isChannels = place === "#channels";
   chosen = decoded(name || "");
-  byId("service-page").hidden = is_channels;
-  page.hidden = !is_channels;
+  byId("service-page").hidden = isChannels;
+  page.hidden = !isChannels;
   for (const link of document.querySelectorAll("nav a")) {
-    if ((link.hash === "#channels") === is_channels) link.setAttribute("aria-current", "page");
+    if ((link.hash === "#channels") === isChannels) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
   ask();

@@ -63,14 +63,14 @@ class Publisher(ChannelWorker):
         self._taken = 0
         self._discarded = 0
 
-    def publish(self, notice: Notice, *, is_load: bool = False) -> None:
+    def publish(self, *notices: Notice, is_load: bool = False) -> None:
         """Any thread may call this; it never waits. `is_load`: of what is reported again and again."""
         waiting = self._lanes[is_load].waiting
         with self._lock:
-            if len(waiting) >= WAITING_MAX:
+            waiting.extend(notices)
+            while len(waiting) > WAITING_MAX:
                 waiting.popleft()
                 self._discarded += 1
-            waiting.append(notice)
         self.ring()
 
     def counts(self) -> dict[str, int]:

@@ -22,7 +22,7 @@ from clustercore_apps.service.nodes import Nodes
 
 LOOK_SECONDS = 0.25
 REPORT_LOOKS = 4
-"""Every so many looks each node's load is reported, and levels are compared."""
+"""In so many looks each node's load is reported, some in each, and levels are compared once."""
 
 
 class NodeWatch:
@@ -96,19 +96,19 @@ class Reporter:
         """Until cancelled."""
         looks = 0
         while True:
-            self._look(is_report=looks % REPORT_LOOKS == 0)
+            self._look(looks % REPORT_LOOKS)
             looks += 1
             await asyncio.sleep(LOOK_SECONDS)
 
-    def _look(self, *, is_report: bool) -> None:
+    def _look(self, phase: int) -> None:
         now, time_unix = time.monotonic(), self._clock()
         rows = self._nodes.snapshot(now)
-        for notice in self._node_watch.look(time_unix, rows):
-            self._publisher.publish(notice)
-        if not is_report:
-            return
-        for row in rows:
-            self._publisher.publish(of_node(self._front, NODE_LOAD, time_unix, row), is_load=True)
-        children = {name: manager.child_snapshot(now) for name, manager in self._managers.items()}
-        for notice in self._level_watch.look(time_unix, children):
-            self._publisher.publish(notice)
+        states = self._node_watch.look(time_unix, rows)
+        if phase == 0:
+            children = {name: manager.child_snapshot(now) for name, manager in self._managers.items()}
+            states += self._level_watch.look(time_unix, children)
+        if states:
+            self._publisher.publish(*states)
+        loads = [of_node(self._front, NODE_LOAD, time_unix, row) for row in rows[phase::REPORT_LOOKS]]
+        if loads:
+            self._publisher.publish(*loads, is_load=True)

@@ -191,7 +191,6 @@ fn channels_are_made_described_and_deleted_by_asking() {
     let described: serde_json::Value = serde_json::from_str(&described).unwrap();
     assert_eq!(described["consumers"][0]["settings"]["order"], "priority");
     assert_eq!(described["consumers"][0]["why"][0]["reason"], "empty");
-    assert_eq!(described["consumers"][0]["position"], described["offset_next"]);
     let set = format!(r#"{{"op":"set","handle":{consume},"qos":{{"batch_max":5000}}}}"#);
     assert!(world.ask(admin, &set).unwrap_err().contains("batch_max is 5000, possible are 1 to 4096"));
     let set = format!(r#"{{"op":"set","handle":{consume},"qos":{{"batch_max":7}},"filter":"priority > 3"}}"#);
@@ -209,6 +208,24 @@ fn channels_are_made_described_and_deleted_by_asking() {
     }
     assert_eq!(world.ask(admin, r#"{"op":"delete","channel":"load"}"#), Ok("{}".into()));
     assert!(world.ask(admin, r#"{"op":"delete"}"#).unwrap_err().contains("is_default"));
+}
+
+#[test]
+fn a_description_says_how_far_each_consumer_is() {
+    let mut world = World::new(open(), 9);
+    let lazy = world.join("", "lazy");
+    let consume = world.at(lazy).consume(r#""name":"lazy","spec":{"mode":"pull"}"#);
+    let supplier = world.join("", "supplier");
+    let supply = world.at(supplier).supply("", SupplyConfig::default());
+    world.settle();
+    world.at(supplier).emit(supply, &events(0..5)).unwrap();
+    world.settle();
+    world.at(lazy).pull(consume, 2);
+    world.settle();
+    let described = world.ask(supplier, r#"{"op":"describe"}"#).unwrap();
+    let described: serde_json::Value = serde_json::from_str(&described).unwrap();
+    let at = |offset: u64| described["offset_next"].as_u64().unwrap() - offset;
+    assert_eq!(described["consumers"][0]["position"], at(3));
 }
 
 #[test]
