@@ -167,6 +167,7 @@ def test_demonstration_serves_everything_and_ends_by_itself() -> None:
     ports = demo_ports()
     result = run_command("demo", *ports, "--demo", "--seconds", "12", "--program", "sample", seconds=80)
     assert result.returncode == 0, (result.stdout, result.stderr)
+    assert f"clustercore channel watch service --server tcp://{ports[-1]}\n" in result.stdout
     summary = result.stdout.strip().split("\n")[-1]
     assert " errors 0 " in summary
     assert " adds 0 " not in summary

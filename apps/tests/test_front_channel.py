@@ -91,8 +91,11 @@ def metric(front: FrontEnd, name: str) -> float:
     return float(line.rsplit(" ", 1)[1])
 
 
-def test_decisions_go_through_the_channel_to_page_and_terminal(front: FrontEnd, agents: Agents) -> None:
-    begin(front, agents, "127.0.0.1:0")
+@pytest.mark.parametrize("driver", ["auto", "epoll"])
+def test_decisions_go_through_the_channel_to_page_and_terminal(
+    front: FrontEnd, agents: Agents, driver: str
+) -> None:
+    begin(front, agents, "127.0.0.1:0", f'driver = "{driver}"')
     with watching(front, "service", "--filter", 'kind == "add"', "--count", "1") as watch:
         wait_until(lambda: len(channels(front)["chosen"]["consumer_list"]) == 2)
         assert front.post("api/services/web/add", {})[0] == 200
@@ -110,6 +113,8 @@ def test_decisions_go_through_the_channel_to_page_and_terminal(front: FrontEnd, 
     assert state["live"]["server"] == front.channel_server
     assert kinds(state) == [one["kind"] for one in front.state()["decisions"]], "what the log has"
     wait_until(lambda: live(front)["nodes"][0]["service"] == "web")
+    status = run_command("status", "--console", front.console).stdout
+    assert f"events in channel service on {front.channel_server}: " in status and " published" in status
     wait_until(lambda: metric(front, "clustercore_channel_waiting") == 0)
     assert metric(front, "clustercore_channel_published_total") > len(kinds(state))
     assert metric(front, "clustercore_channel_discarded_total") == 0
@@ -156,6 +161,7 @@ def test_server_that_exists_may_go_and_come_back(front: FrontEnd, agents: Agents
         wait_until(lambda: "127.0.0.1" in live(front)["live"]["fault"])
         assert metric(front, "clustercore_channel_linked") == 0
         assert channels(front)["fault"] != ""
+        assert "is lost" in run_command("status", "--console", front.console).stdout
         assert front.post("api/services/web/add", {})[0] == 200, "the front end goes on"
         wait_until(lambda: front.decisions("active"))
         assert "active" not in kinds(live(front)), "the page was not told"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from conftest import wait_until
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clustercore_apps.console.channels import ChannelWatch
 from clustercore_apps.console.feed import BODY_BYTES_MAX, Feed
 from clustercore_apps.console.tally import ChannelTally
 from clustercore_apps.service.channel import publisher as publishing
@@ -341,6 +343,26 @@ def test_tally_has_rates_queue_lag_losses_and_why(server: Server) -> None:
     assert (shared["rate"], shared["taken"]) == (5.0, 10)
     assert tally.details()["history"]["queued"] == [0, 4]
     lazy.close()
+
+
+def test_the_server_is_asked_while_somebody_looks(server: Server) -> None:
+    async def look() -> None:
+        watch = ChannelWatch(server.reach, "service", "f")
+
+        first = watch.answers("default")
+        answer = await anext(first)
+        assert [one["name"] for one in answer["channels"]] == ["default"]
+        assert answer["chosen"]["name"] == "default"
+        await first.aclose()
+        # One comes while the last one leaves, and is told; so is one who comes when all have left.
+        assert (await asyncio.wait_for(watch.answer("default"), 10))["fault"] == ""
+        async with asyncio.timeout(10):
+            while watch._client is not None:
+                await asyncio.sleep(0.01)
+        assert (await asyncio.wait_for(watch.answer("other"), 10))["chosen"] is None
+        watch.close()
+
+    asyncio.run(look())
 
 
 def test_tally_of_a_server_that_began_anew_is_not_negative() -> None:

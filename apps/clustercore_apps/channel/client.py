@@ -26,6 +26,7 @@ class ChannelClient:
         seconds: float,
         token: str = "",
         name: str = "clustercore channel",
+        driver: str = "auto",
         advice: str = 'start one with "clustercore channel serve" or name it with --server',
     ) -> None:
         self.server = server
@@ -34,7 +35,7 @@ class ChannelClient:
         token = read_token(token_file) if token_file is not None else token
         try:
             self.participant = clustercore.Participant(
-                _resolved(server), token=token, name=name, insecure=insecure
+                _resolved(server), token=token, name=name, insecure=insecure, driver=driver
             )
         except clustercore.InsecureAddress as error:
             raise OperatorError(

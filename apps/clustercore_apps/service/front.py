@@ -188,12 +188,12 @@ class Front:
         if config is None:
             return
         if config.listen is not None:
-            self._channel_host = ChannelHost(config, self.config.name)
+            self._channel_host = ChannelHost(config, self.config.name, self.config.driver)
             reach = self._channel_host.reach
         else:
             if config.token_file is not None:
                 read_token(config.token_file)
-            reach = Reach(config.server, "", config.token_file, config.insecure)
+            reach = Reach(config.server, "", config.token_file, config.insecure, self.config.driver)
         publisher = self.publisher = Publisher(reach, config, self.config.name)
         self.events.on_decision = lambda decision: publisher.publish(of_decision(self.config.name, decision))
         publisher.start()

@@ -24,7 +24,7 @@ RIGHTS_OF_OURS = "emit consume administer"
 class ChannelHost:
     """Serves from `__init__` on until `close`. Raises `OperatorError` when it cannot listen."""
 
-    def __init__(self, config: ChannelConfig, front: str) -> None:
+    def __init__(self, config: ChannelConfig, front: str, driver: str) -> None:
         assert config.listen is not None
         token = make_token()
         tokens: dict[str, Grant] = {token: (f"front end {front}", RIGHTS_OF_OURS)}
@@ -38,13 +38,14 @@ class ChannelHost:
                 tokens=tokens,
                 open=config.tokens_file is None,
                 insecure=config.insecure,
+                driver=driver,
             )
         except clustercore.ClusterError as error:
             raise OperatorError(
                 f"event channel cannot listen on {listen}: {error}; end what listens there or change "
                 f"front.channel"
             ) from None
-        self.reach = Reach(f"tcp://{self._server.tcp_address}", token, None, config.insecure)
+        self.reach = Reach(f"tcp://{self._server.tcp_address}", token, None, config.insecure, driver)
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._turn, name="channel server", daemon=True)
         self._thread.start()

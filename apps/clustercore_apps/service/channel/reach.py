@@ -18,6 +18,7 @@ class Reach:
     token: str
     token_file: Path | None
     insecure: bool
+    driver: str = "auto"
 
     def open(self, name: str) -> ChannelClient:
         """A participant for the calling thread; `name` is for people. Raises `OperatorError`."""
@@ -28,5 +29,6 @@ class Reach:
             seconds=ASK_SECONDS,
             token=self.token,
             name=name,
+            driver=self.driver,
             advice="start it, or change front.channel; it is tried again",
         )
