@@ -156,15 +156,19 @@ class FrontEnd:
         self.command: Command | None = None
         self.service_urls: dict[str, str] = {}
         self.console_url = ""
+        self.channel_server = ""
 
     def start(self, text: str, services: int = 1) -> None:
         """Starts with the configuration `text`."""
         path = self.folder / "services.toml"
         path.write_text(text)
-        self.command = start_command(services + 1, "front", "--config", str(path))
-        for line in self.command.lines[:-1]:
+        has_channel = "\nchannel = " in text
+        self.command = start_command(services + has_channel + 1, "front", "--config", str(path))
+        for line in self.command.lines[:services]:
             _, name, _, address = line.split(" ", 3)
             self.service_urls[name] = f"http://{address}"
+        if has_channel:
+            self.channel_server = self.command.lines[services].rsplit(" ", 1)[-1]
         self.console_url = self.command.address
 
     @property

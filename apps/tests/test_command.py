@@ -156,11 +156,18 @@ def children_of(pid: int) -> list[int]:
     return found
 
 
+def demo_ports() -> tuple[str, ...]:
+    """Options for a demonstration that may run beside others."""
+    names = ("--front", "--console", "--channel")
+    return tuple(word for name in names for word in (name, f"127.0.0.1:{free_port()}"))
+
+
 @pytest.mark.timeout(90)
 def test_demonstration_serves_everything_and_ends_by_itself() -> None:
-    ports = ("--front", f"127.0.0.1:{free_port()}", "--console", f"127.0.0.1:{free_port()}")
+    ports = demo_ports()
     result = run_command("demo", *ports, "--demo", "--seconds", "12", "--program", "sample", seconds=80)
     assert result.returncode == 0, (result.stdout, result.stderr)
+    assert f"clustercore channel watch service --server tcp://{ports[-1]}\n" in result.stdout
     summary = result.stdout.strip().split("\n")[-1]
     assert " errors 0 " in summary
     assert " adds 0 " not in summary
@@ -170,7 +177,7 @@ def test_demonstration_serves_everything_and_ends_by_itself() -> None:
 @pytest.mark.timeout(90)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_demonstration_leaves_no_process_behind(number: int) -> None:
-    ports = ("--front", f"127.0.0.1:{free_port()}", "--console", f"127.0.0.1:{free_port()}")
+    ports = demo_ports()
     command = [sys.executable, "-m", "clustercore_apps", "demo", *ports]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as demo:
         assert demo.stdout is not None
@@ -188,7 +195,7 @@ def test_demonstration_leaves_no_process_behind(number: int) -> None:
 
 def test_demonstration_on_a_taken_port_is_one_line() -> None:
     with taken_port() as port:
-        line = fault("demo", "--front", f"127.0.0.1:{port}", "--console", f"127.0.0.1:{free_port()}")
+        line = fault("demo", *demo_ports(), "--front", f"127.0.0.1:{port}")
         assert f"127.0.0.1:{port}" in line
         assert "end what listens there" in line
 

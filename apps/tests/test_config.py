@@ -213,3 +213,46 @@ def test_lines_of_dotted_quoted_and_inline_keys() -> None:
     assert found["t", "x y", "q"] == 5
     assert ("no",) not in found
     assert found["l", 1, "m"] == 10
+
+
+def with_channel(*lines: str) -> str:
+    return GOOD.replace("[[nodes]]", "\n".join([*lines, "[[nodes]]"]), 1)
+
+
+def test_channel_is_an_address_of_ours_or_a_server_that_exists() -> None:
+    assert parse_config(GOOD, Path("services.toml")).channel is None
+    ours = parse_config(with_channel('channel = "127.0.0.1:7420"'), Path("services.toml")).channel
+    assert ours is not None and str(ours.listen) == "127.0.0.1:7420" and ours.server == ""
+    assert (ours.name, ours.loads, ours.kept) == ("service", "service.load", 4096)
+    text = with_channel('channel = "tcp://localhost:7420"', 'channel_name = "web"', "channel_kept = 10")
+    other = parse_config(text, Path("services.toml")).channel
+    assert other is not None and other.listen is None and other.server == "tcp://localhost:7420"
+    assert (other.name, other.loads, other.kept) == ("web", "web.load", 10)
+
+
+@pytest.mark.parametrize(
+    ("lines", "line", "words"),
+    [
+        (['channel = "here"'], 4, "is not host:port"),
+        (['channel = "http://127.0.0.1:7420"'], 4, 'is "http://127.0.0.1:7420"; write'),
+        (['channel = "tcp://127.0.0.1"'], 4, "is not host:port"),
+        (['channel = "tcp://127.0.0.1:0"'], 4, "limit is 1..65535"),
+        (["channel = 7420"], 4, "must be a string"),
+        (['channel = "front.example:7420"'], 4, "has no address to listen on"),
+        (['channel = "10.0.0.1:7420"'], 4, "channel_tokens_file"),
+        (['channel = "10.0.0.1:7420"', 'channel_tokens_file = "t"'], 4, "say insecure = true"),
+        (['channel = "tcp://10.0.0.1:7420"'], 4, "say insecure = true"),
+        (['channel = "127.0.0.1:8090"'], 4, "which the console has"),
+        (['channel = "127.0.0.1:8080"'], 11, "which the event channel has"),
+        (['channel = "127.0.0.1:7420"', 'channel_token_file = "t"'], 5, "is for a server that exists"),
+        (['channel = "tcp://127.0.0.1:7420"', 'channel_tokens_file = "t"'], 5, "who may come in here"),
+        (['channel = "127.0.0.1:7420"', 'channel_name = "a b"'], 5, "a name is"),
+        (['channel = "127.0.0.1:7420"', "channel_kept = 0"], 5, "limit is 1.."),
+        (['channel_name = "events"'], 4, "of no use without"),
+        (['channell = "127.0.0.1:7420"'], 4, 'did you mean "channel"?'),
+    ],
+)
+def test_faults_of_the_channel_are_told(lines: list[str], line: int, words: str) -> None:
+    found = complaint(with_channel(*lines))
+    assert words in str(found)
+    assert found.line == line

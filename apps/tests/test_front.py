@@ -279,7 +279,10 @@ def test_orderly_end_gives_everything_back(front: FrontEnd, agents: Agents) -> N
 @pytest.mark.skipif(not Path("/usr/sbin/nginx").exists(), reason="nginx is not installed")
 def test_example_configuration_serves_with_nginx(front: FrontEnd, agents: Agents) -> None:
     text = (
-        EXAMPLE.read_text().replace("127.0.0.1:8080", "127.0.0.1:0").replace("127.0.0.1:8090", "127.0.0.1:0")
+        EXAMPLE.read_text()
+        .replace("127.0.0.1:8080", "127.0.0.1:0")
+        .replace("127.0.0.1:8090", "127.0.0.1:0")
+        .replace("127.0.0.1:7420", "127.0.0.1:0")
     )
     for number in (1, 2, 3):
         address = agents.start(f"slave{number}", listen=f"127.0.0.{number + 1}:0").address

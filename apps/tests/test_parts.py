@@ -205,6 +205,7 @@ def test_metrics_are_typed_explained_and_escaped() -> None:
         "front": {"ready": True, "uptime_seconds": 1.0},
         "services": [service],
         "nodes": [{"name": "n", "connected": True, "service": "web", "cpu": 0.5}],
+        "channel": {"name": "service", "fault": "", "published": 5, "discarded": 1, "waiting": 2},
     }
     text = metrics.render(snapshot, {"turns": 4}, {("web", "add"): 2, ("", "started"): 1}).decode()
     for line in text.splitlines():
@@ -214,6 +215,10 @@ def test_metrics_are_typed_explained_and_escaped() -> None:
     assert 'clustercore_forwarder_total{counter="requests",service="web"} 9.0' in text
     assert 'clustercore_back_end_level{node="a\\"b\\\\c\\nd",service="web"} 1.0' in text
     assert 'clustercore_decisions_total{kind="add",service="web"} 2.0' in text
+    assert 'clustercore_channel_linked{channel="service"} 1.0' in text
+    assert 'clustercore_channel_discarded_total{channel="service"} 1.0' in text
+    without = metrics.render({**snapshot, "channel": None}, {}, {}).decode()
+    assert "clustercore_channel" not in without
 
 
 def test_package_needs_no_native_module_to_be_imported() -> None:

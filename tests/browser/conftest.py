@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -37,10 +38,24 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+@dataclass(frozen=True)
+class Cluster:
+    """Where a demonstration is: its console, and the server of its event channels."""
+
+    console: str
+    channels: str
+
+
 @pytest.fixture(scope="session")
-def console_url() -> Iterator[str]:
-    """The console of a demonstration whose load rises and falls."""
-    front, console = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
+def console_url(cluster: Cluster) -> str:
+    """The console of the demonstration."""
+    return cluster.console
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """A demonstration whose load rises and falls."""
+    front, console, channel = (f"127.0.0.1:{free_port()}" for _ in range(3))
     command = [
         sys.executable,
         "-m",
@@ -50,6 +65,8 @@ def console_url() -> Iterator[str]:
         front,
         "--console",
         console,
+        "--channel",
+        channel,
         "--demo",
     ]
     demo = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
@@ -61,7 +78,7 @@ def console_url() -> Iterator[str]:
                 break
             assert time.monotonic() < deadline
         assert demo.poll() is None
-        yield f"http://{console}/"
+        yield Cluster(f"http://{console}/", f"tcp://{channel}")
     finally:
         demo.terminate()
         demo.communicate(timeout=30)

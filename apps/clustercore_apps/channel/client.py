@@ -17,13 +17,25 @@ from clustercore_apps.service.security import read_token
 class ChannelClient:
     """A participant, and what goes wrong with it in words for an operator."""
 
-    def __init__(self, server: str, token_file: Path | None, *, insecure: bool, seconds: float) -> None:
+    def __init__(
+        self,
+        server: str,
+        token_file: Path | None,
+        *,
+        insecure: bool,
+        seconds: float,
+        token: str = "",
+        name: str = "clustercore channel",
+        driver: str = "auto",
+        advice: str = 'start one with "clustercore channel serve" or name it with --server',
+    ) -> None:
         self.server = server
         self.seconds = seconds
-        token = read_token(token_file) if token_file is not None else ""
+        self._advice = advice
+        token = read_token(token_file) if token_file is not None else token
         try:
             self.participant = clustercore.Participant(
-                _resolved(server), token=token, name="clustercore channel", insecure=insecure
+                _resolved(server), token=token, name=name, insecure=insecure, driver=driver
             )
         except clustercore.InsecureAddress as error:
             raise OperatorError(
@@ -54,8 +66,7 @@ class ChannelClient:
             raise OperatorError(f"channel server {self.server}: {_words(str(error))}") from None
         except clustercore.Timeout:
             raise OperatorError(
-                f"channel server {self.server} does not answer within {self.seconds:g} s; start one with "
-                f'"clustercore channel serve" or name it with --server'
+                f"channel server {self.server} does not answer within {self.seconds:g} s; {self._advice}"
             ) from None
 
     def settle(self) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from clustercore_apps import __version__
+from clustercore_apps.channel import PORT
 from clustercore_apps.command import run_node
 from clustercore_apps.command.channel import add_channel
 from clustercore_apps.command.client import CONSOLE_DEFAULT, CONSOLE_VARIABLE, ConsoleClient
@@ -172,6 +173,11 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--console", default="127.0.0.1:8090", help="address of the console (default %(default)s)"
     )
+    parser.add_argument(
+        "--channel",
+        default=f"127.0.0.1:{PORT}",
+        help="address of the event channel (default %(default)s)",
+    )
     parser.add_argument("--demo", action="store_true", help="drive a load that rises and falls")
     parser.add_argument("--seconds", type=float, help="end by itself after so long and print a summary")
     parser.add_argument(
@@ -316,6 +322,7 @@ def _demo(options: argparse.Namespace) -> int:
         run_demo(
             front=options.front,
             console=options.console,
+            channel=options.channel,
             with_load=options.demo,
             seconds=options.seconds,
             program=options.program,

@@ -27,6 +27,10 @@ async def run_front(path: Path, *, until_input_ends: bool = False) -> int:
         async with Front(config) as front, server.serve(front, listener):
             for name, manager in front.managers.items():
                 print(f"service {name} on {', '.join(manager.listening)}", flush=True)
+            if front.publisher is not None and config.channel is not None:
+                print(
+                    f"events in channel {config.channel.name} on {front.publisher.reach.server}", flush=True
+                )
             host, port = listener.getsockname()[:2]
             scheme = "https" if config.console_certificate else "http"
             print(f"console on {scheme}://{f'[{host}]' if ':' in host else host}:{port}/", flush=True)

@@ -61,11 +61,21 @@ def render(state: dict[str, Any], decisions: int) -> Group:
     head = Text.assemble(
         (f"clustercore {front['version']}", "bold"), f"  {front['name']}  up {uptime}  {front['driver']}"
     )
-    parts: list[Any] = [head]
+    parts: list[Any] = [head, *_channel(state.get("channel"))]
     for service in state["services"]:
         parts += [_service_line(service), _children(service)]
     parts += [_nodes(state["nodes"]), _decisions(state["decisions"][-decisions:])]
     return Group(*parts)
+
+
+def _channel(channel: dict[str, Any] | None) -> list[Text]:
+    if channel is None:
+        return []
+    place = f"events in channel {channel['name']} on {channel['server']}"
+    if channel["fault"]:
+        return [Text(f"{place}: {channel['fault']}; {channel['waiting']} wait", style="red")]
+    lost = f", {channel['discarded']} discarded" if channel["discarded"] else ""
+    return [Text(f"{place}: {channel['published']} published{lost}", style="dim")]
 
 
 def spark(values: list[float]) -> str:

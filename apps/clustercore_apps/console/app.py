@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from importlib import resources
 from typing import Any
 
@@ -16,6 +16,8 @@ from starlette.routing import Route
 
 from clustercore_apps.console import metrics
 from clustercore_apps.console.access import Access, AccessMiddleware
+from clustercore_apps.console.channels import ChannelWatch
+from clustercore_apps.console.live import LiveView
 from clustercore_apps.errors import OperatorError
 from clustercore_apps.service.front import Front
 
@@ -28,16 +30,21 @@ _FILES = {
     "/": ("index.html", "text/html; charset=utf-8"),
     "/style.css": ("style.css", "text/css; charset=utf-8"),
     "/console.js": ("console.js", "text/javascript; charset=utf-8"),
+    "/channels.js": ("channels.js", "text/javascript; charset=utf-8"),
     "/icon.svg": ("icon.svg", "image/svg+xml"),
 }
 
 
 class Console:
-    """Pages and interface of one front end. `close` ends the live streams."""
+    """Pages and interface of one front end, between `open` and `close`."""
 
     def __init__(self, front: Front, access: Access) -> None:
         self._front = front
         self._access = access
+        self._live = LiveView(front)
+        channel = front.config.channel
+        reach = front.publisher.reach if front.publisher else None
+        self._channels = ChannelWatch(reach, channel.name if channel else "", front.config.name)
         self._closing = asyncio.Event()
         self._streams = 0
         folder = resources.files("clustercore_apps.console") / "page"
@@ -50,6 +57,8 @@ class Console:
             Route("/api/state", self._state),
             Route("/api/stream", self._stream),
             Route("/api/decisions", self._decisions),
+            Route("/api/channels", self._channels_once),
+            Route("/api/channels/stream", self._channels_stream),
             Route("/api/services/{service}/{verb}", self._change, methods=["POST"]),
             Route("/metrics", self._metrics),
             Route("/healthz", self._healthz),
@@ -57,9 +66,15 @@ class Console:
         ]
         return Starlette(routes=routes, middleware=[Middleware(AccessMiddleware, access=self._access)])
 
-    def close(self) -> None:
+    def open(self) -> None:
+        """Begins to consume what the front end publishes."""
+        self._live.open()
+
+    async def close(self) -> None:
         """Ends the live streams, so that the server can end."""
         self._closing.set()
+        self._channels.close()
+        await asyncio.to_thread(self._live.close)
 
     async def _page(self, request: Request) -> Response:
         path = request.url.path
@@ -80,21 +95,43 @@ class Console:
         return JSONResponse([decision.to_json() for decision in latest])
 
     async def _stream(self, _request: Request) -> Response:
+        return self._streaming(self._snapshots())
+
+    async def _snapshots(self) -> AsyncGenerator[dict[str, Any], None]:
+        while True:
+            yield self._live.snapshot()
+            await asyncio.sleep(STREAM_SECONDS)
+
+    async def _channels_once(self, request: Request) -> Response:
+        return JSONResponse(await self._channels.answer(request.query_params.get("channel", "")))
+
+    async def _channels_stream(self, request: Request) -> Response:
+        return self._streaming(self._channels.answers(request.query_params.get("channel", "")))
+
+    def _streaming(self, states: AsyncGenerator[dict[str, Any], None]) -> Response:
         if self._streams >= STREAMS_MAX:
             return _error(503, f"{STREAMS_MAX} live streams are open, which is the limit")
-        return StreamingResponse(self._snapshots(), media_type="text/event-stream")
+        return StreamingResponse(self._events(states), media_type="text/event-stream")
 
-    async def _snapshots(self) -> AsyncIterator[str]:
+    async def _events(self, states: AsyncGenerator[dict[str, Any], None]) -> AsyncIterator[str]:
+        """Server-sent events until the console ends or nobody reads them."""
         self._streams += 1
+        ending = asyncio.create_task(self._closing.wait())
+        coming: asyncio.Future[dict[str, Any]] | None = None
         try:
-            while not self._closing.is_set():
-                yield f"data: {json.dumps(self._front.snapshot(), separators=(',', ':'))}\n\n"
-                try:
-                    await asyncio.wait_for(self._closing.wait(), STREAM_SECONDS)
-                except TimeoutError:
-                    continue
+            while not ending.done():
+                coming = asyncio.ensure_future(anext(states))
+                await asyncio.wait({coming, ending}, return_when=asyncio.FIRST_COMPLETED)
+                if coming.done():
+                    yield f"data: {json.dumps(coming.result(), separators=(',', ':'))}\n\n"
         finally:
             self._streams -= 1
+            ending.cancel()
+            if coming is not None and not coming.done():
+                # Which ends the generator too.
+                coming.cancel()
+            else:
+                await states.aclose()
 
     async def _change(self, request: Request) -> Response:
         refusal = self._access.refusal_of_change(request)

@@ -54,8 +54,24 @@ class _State(Collector):
         yield _counter(
             "clustercore_decisions", "Entries of the event log by kind.", ["service", "kind"], rows
         )
+        yield from self._channel()
         core = [([name], value) for name, value in sorted(self._counters.items())]
         yield _counter("clustercore_core", "Counters of the core by name.", ["counter"], core)
+
+    def _channel(self) -> Iterable[Metric]:
+        channel = self._snapshot["channel"]
+        if channel is None:
+            return
+        linked = [([channel["name"]], int(channel["fault"] == ""))]
+        label = ["channel"]
+        yield _gauge("clustercore_channel_linked", "1 while its server is there.", label, linked)
+        for key, text in (
+            ("published", "Events that the channel server has taken."),
+            ("discarded", "Events that were not sent: no room, or lost with their link."),
+        ):
+            yield _counter(f"clustercore_channel_{key}", text, label, [([channel["name"]], channel[key])])
+        waiting = [([channel["name"]], channel["waiting"])]
+        yield _gauge("clustercore_channel_waiting", "Events that are still to be sent.", label, waiting)
 
     def _services(self) -> Iterable[Metric]:
         services = self._snapshot["services"]

@@ -68,11 +68,12 @@ async def serve(front: Front, listener: socket.socket) -> AsyncIterator[None]:
             server_header=False,
         )
     )
+    console.open()
     task = asyncio.create_task(server.serve(sockets=[listener]), name="console")
     try:
         yield
     finally:
-        console.close()
+        await console.close()
         server.should_exit = True
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(task, END_SECONDS + 2)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from clustercore_apps.address import Address
+from clustercore_apps.channel import PORT
 from clustercore_apps.command.client import ConsoleClient
 from clustercore_apps.command.signals import signal_event
 from clustercore_apps.command.view import duration
@@ -26,6 +27,7 @@ from clustercore_apps.errors import OperatorError
 
 log = logging.getLogger("clustercore.demo")
 
+CHANNEL_DEFAULT = f"127.0.0.1:{PORT}"
 NODES = 3
 START_SECONDS = 20.0
 END_SECONDS = 20.0
@@ -40,6 +42,7 @@ async def run_demo(
     *,
     front: str,
     console: str,
+    channel: str,
     with_load: bool,
     seconds: float | None,
     program: str,
@@ -52,6 +55,7 @@ async def run_demo(
     """
     try:
         front_address, console_address = Address.parse(front), Address.parse(console)
+        channel_address = Address.parse(channel)
     except ValueError as error:
         raise OperatorError(str(error)) from None
     service = find_program(program)
@@ -59,13 +63,15 @@ async def run_demo(
     with tempfile.TemporaryDirectory(prefix="clustercore-demo-") as folder:
         async with _Cluster(Path(folder), verbose) as cluster:
             await cluster.start_nodes(stop)
-            await cluster.start_front(stop, front_address, console_address, service, driver)
+            await cluster.start_front(stop, front_address, console_address, channel_address, service, driver)
             if stop.is_set():
                 return 130
             print(
                 f"service  http://{front_address}/   ({service.kind}; the front end and {NODES} nodes "
                 f"to borrow)"
             )
+            server = "" if str(channel_address) == CHANNEL_DEFAULT else f" --server tcp://{channel_address}"
+            print(f"events   clustercore channel watch service{server}")
             print(f"console  http://{console_address}/", flush=True)
             if seconds is None:
                 print("Ctrl-C ends it", flush=True)
@@ -170,14 +176,20 @@ class _Cluster:
             self._nodes.append(Address.parse(line.rsplit(" ", 1)[-1]))
 
     async def start_front(
-        self, stop: asyncio.Event, front: Address, console: Address, service: ServiceProgram, driver: str
+        self,
+        stop: asyncio.Event,
+        front: Address,
+        console: Address,
+        channel: Address,
+        service: ServiceProgram,
+        driver: str,
     ) -> None:
         """The front end with a configuration made for the occasion."""
         if stop.is_set():
             return
         config = self._folder / "services.toml"
         config.write_text(
-            _config(self._folder, front, console, service, self._nodes, driver), encoding="utf-8"
+            _config(self._folder, front, console, channel, service, self._nodes, driver), encoding="utf-8"
         )
         await self._start(stop, "front end", "front", "--config", str(config))
 
@@ -239,12 +251,19 @@ async def _end(part: _Part) -> None:
 
 
 def _config(
-    folder: Path, front: Address, console: Address, service: ServiceProgram, nodes: list[Address], driver: str
+    folder: Path,
+    front: Address,
+    console: Address,
+    channel: Address,
+    service: ServiceProgram,
+    nodes: list[Address],
+    driver: str,
 ) -> str:
     """The TOML text. JSON strings are TOML strings as well."""
     lines = [
         "[front]",
         f"console = {json.dumps(str(console))}",
+        f"channel = {json.dumps(str(channel))}",
         f"state_dir = {json.dumps(str(folder / 'front'))}",
         f"driver = {json.dumps(driver)}",
         "lease_seconds = 5",

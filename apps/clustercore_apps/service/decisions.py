@@ -56,6 +56,7 @@ class EventLog:
 
     def __init__(self, path: Path | None, bytes_max: int, clock: Callable[[], float] = time.time) -> None:
         self.counts: dict[tuple[str, str], int] = {}
+        self.on_decision: Callable[[Decision], None] = lambda _decision: None
         self._ring: deque[Decision] = deque(maxlen=EVENTS_IN_MEMORY_MAX)
         self._path = path
         self._bytes_max = bytes_max
@@ -72,6 +73,7 @@ class EventLog:
         self._ring.append(decision)
         self.counts[service, kind] = self.counts.get((service, kind), 0) + 1
         self._write(decision)
+        self.on_decision(decision)
         log.info("%s %s %s: %s", kind, service, node, reason)
         return decision
 

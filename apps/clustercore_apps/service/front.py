@@ -12,11 +12,17 @@ import clustercore
 
 from clustercore_apps import __version__
 from clustercore_apps.errors import OperatorError
+from clustercore_apps.service.channel.host import ChannelHost
+from clustercore_apps.service.channel.notice import of_decision
+from clustercore_apps.service.channel.publisher import FAREWELL_SECONDS, Publisher
+from clustercore_apps.service.channel.reach import Reach
+from clustercore_apps.service.channel.reporter import Reporter
 from clustercore_apps.service.config import FrontConfig
 from clustercore_apps.service.decisions import EventLog
 from clustercore_apps.service.load_manager import LoadManager
 from clustercore_apps.service.manager import ServiceManager
 from clustercore_apps.service.nodes import Nodes
+from clustercore_apps.service.security import read_token
 
 DECISIONS_SHOWN = 100
 BY_HAND = "by hand"
@@ -34,6 +40,8 @@ class Front:
         self._node: clustercore.Node | None = None
         self._nodes = Nodes(config, self.events)
         self._load_manager: LoadManager | None = None
+        self._channel_host: ChannelHost | None = None
+        self.publisher: Publisher | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Front:
@@ -50,6 +58,7 @@ class Front:
     async def _open(self) -> None:
         config = self.config
         self._make_state_dir()
+        self._open_channel()
         try:
             self._node = clustercore.Node(
                 shards=config.shards,
@@ -70,6 +79,9 @@ class Front:
         self._load_manager = LoadManager(config, self.managers, self._nodes, self.events)
         for node in self._nodes.all.values():
             self._tasks.append(asyncio.create_task(node.link.run(), name=f"link {node.name}"))
+        if self.publisher is not None:
+            reporter = Reporter(config.name, self._nodes, self.managers, self.publisher)
+            self._tasks.append(asyncio.create_task(reporter.run(), name="reporter"))
         self._tasks.append(asyncio.create_task(self._load_manager.run(), name="load manager"))
         self.is_ready = True
         self.events.add(
@@ -93,6 +105,7 @@ class Front:
             self._node = None
             self.events.add("ended", f"front end {self.config.name}")
         self.events.close()
+        await asyncio.to_thread(self._close_channel)
 
     def failed_task(self) -> asyncio.Task[None] | None:
         """A part that ended although it never should; the caller reports it and ends the front end."""
@@ -125,6 +138,7 @@ class Front:
             "services": [self._service(manager, now) for manager in self.managers.values()],
             "nodes": self._nodes.snapshot(now),
             "decisions": [decision.to_json() for decision in self.events.latest(decisions)],
+            "channel": self._channel(),
         }
 
     def counters(self) -> dict[str, int]:
@@ -156,6 +170,41 @@ class Front:
             "removes": counts.get((config.name, "stopped"), 0),
             "failures": counts.get((config.name, "failed"), 0),
         }
+
+    def _channel(self) -> dict[str, Any] | None:
+        """Where it publishes, and how that goes; `None` when it does not."""
+        if self.publisher is None or self.config.channel is None:
+            return None
+        return {
+            "name": self.config.channel.name,
+            "server": self.publisher.reach.server,
+            "fault": self.publisher.fault,
+            **self.publisher.counts(),
+        }
+
+    def _open_channel(self) -> None:
+        """Raises `OperatorError` when it is to serve one and cannot; one that is away is waited for."""
+        config = self.config.channel
+        if config is None:
+            return
+        if config.listen is not None:
+            self._channel_host = ChannelHost(config, self.config.name, self.config.driver)
+            reach = self._channel_host.reach
+        else:
+            if config.token_file is not None:
+                read_token(config.token_file)
+            reach = Reach(config.server, "", config.token_file, config.insecure, self.config.driver)
+        publisher = self.publisher = Publisher(reach, config, self.config.name)
+        self.events.on_decision = lambda decision: publisher.publish(of_decision(self.config.name, decision))
+        publisher.start()
+
+    def _close_channel(self) -> None:
+        if self.publisher is not None:
+            self.events.on_decision = lambda _decision: None
+            self.publisher.close(2 * FAREWELL_SECONDS)
+        if self._channel_host is not None:
+            self._channel_host.close()
+            self._channel_host = None
 
     def _known(self, service: str) -> None:
         if service not in self.managers:

@@ -203,9 +203,11 @@ function showNodes(nodes) {
   }));
 }
 
-let newest = -1;
+let newest = "";
 function showDecisions(decisions) {
-  const last = decisions.length ? decisions[decisions.length - 1].number : 0;
+  // Numbers begin anew with the front end; times do not.
+  const one = decisions[decisions.length - 1];
+  const last = one ? `${one.time_unix} ${one.number} ${decisions.length}` : "none";
   if (last === newest) return;
   newest = last;
   byId("decisions").replaceChildren(...[...decisions].reverse().map((decision) => {
@@ -220,6 +222,19 @@ function showDecisions(decisions) {
   }));
 }
 
+// Where decisions and node states come from, and when they no longer do.
+function showSource(source) {
+  const said = !source ? "from the front end itself: no event channel is set (front.channel)"
+    : `from channel ${source.channel} on ${source.server}`;
+  const heard = source && source.heard_unix ? `What stands here is as of ${new Date(source.heard_unix * 1000).toLocaleTimeString("en-GB")}.`
+    : "Nothing was heard yet.";
+  for (const element of document.querySelectorAll("#service-page .heard")) put(element, said);
+  for (const element of document.querySelectorAll("#service-page .away")) {
+    element.hidden = !source || !source.fault;
+    if (!element.hidden) put(element, `The event channel is away: ${source.fault}. ${heard}`);
+  }
+}
+
 function show(state) {
   put(byId("front-name"), state.front.name);
   put(byId("driver"), state.front.driver.split(":")[0]);
@@ -228,6 +243,7 @@ function show(state) {
   state.services.forEach(showService);
   showNodes(state.nodes);
   showDecisions(state.decisions);
+  showSource(state.live);
 }
 
 function live(text, kind) {

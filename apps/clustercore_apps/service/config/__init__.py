@@ -1,5 +1,6 @@
 """The configuration of a front end: one TOML file, checked before anything starts."""
 
+from clustercore_apps.service.config.channel import ChannelConfig
 from clustercore_apps.service.config.model import (
     FrontConfig,
     HealthConfig,
@@ -11,6 +12,7 @@ from clustercore_apps.service.config.model import (
 from clustercore_apps.service.config.thresholds import ThresholdConfig
 
 __all__ = [
+    "ChannelConfig",
     "FrontConfig",
     "HealthConfig",
     "NodeConfig",

@@ -11,6 +11,7 @@ from typing import Any
 from clustercore_apps.address import Address
 from clustercore_apps.errors import ConfigError
 from clustercore_apps.service.config import positions
+from clustercore_apps.service.config.channel import ChannelConfig, read_channel
 from clustercore_apps.service.config.reader import Reader
 from clustercore_apps.service.config.thresholds import ThresholdConfig, read_thresholds
 
@@ -95,6 +96,7 @@ class FrontConfig:
     connections_max: int
     sample_interval: float
     lease_seconds: float
+    channel: ChannelConfig | None
     nodes: tuple[NodeConfig, ...]
     services: tuple[ServiceConfig, ...] = field(default=())
 
@@ -137,7 +139,7 @@ def parse_config(text: str, path: Path) -> FrontConfig:
     root.finish()
     _unique(root.tables("nodes"), [node.name for node in nodes], "nodes.name")
     _unique(root.tables("services"), [service.name for service in services], "services.name")
-    _unique_listeners(readers, services, front["console"])
+    _unique_listeners(readers, services, _owners(root.table("front"), front))
     minima = sum(service.minimum for service in services)
     if minima > len(nodes):
         raise readers[-1].error(
@@ -167,6 +169,7 @@ def _front(reader: Reader, path: Path) -> dict[str, Any]:
         "connections_max": reader.integer("connections_max", 16384, 16, 1 << 20),
         "sample_interval": reader.number("sample_interval", 0.05, 0.01, 60),
         "lease_seconds": reader.number("lease_seconds", 10, 1, 3600),
+        "channel": read_channel(reader, reader.boolean("insecure", False)),
     }
     secured = front["console_token_file"] is not None and front["console_certificate"] is not None
     if not console.is_loopback and not secured and not front["insecure"]:
@@ -342,12 +345,26 @@ def _unique(readers: list[Reader], names: list[str], title: str) -> None:
         seen.add(name)
 
 
-def _unique_listeners(readers: list[Reader], services: list[ServiceConfig], console: Address) -> None:
-    owner = {console: "the console"}
+def _owners(reader: Reader, front: dict[str, Any]) -> dict[Address, str]:
+    """Who of the front end itself listens where."""
+    owners = {front["console"]: "the console"}
+    channel: ChannelConfig | None = front["channel"]
+    if channel is not None and channel.listen is not None and channel.listen.port != 0:
+        if channel.listen in owners:
+            raise reader.error(
+                "channel", f'"front.channel" is {channel.listen}, which the console has; change one'
+            )
+        owners[channel.listen] = "the event channel"
+    return owners
+
+
+def _unique_listeners(
+    readers: list[Reader], services: list[ServiceConfig], owners: dict[Address, str]
+) -> None:
     for reader, service in zip(readers, services, strict=True):
         for address in service.listen:
-            if address.port != 0 and address in owner:
+            if address.port != 0 and address in owners:
                 raise reader.error(
-                    "listen", f'"services.listen" is {address}, which {owner[address]} has; change one'
+                    "listen", f'"services.listen" is {address}, which {owners[address]} has; change one'
                 )
-            owner[address] = f'service "{service.name}"'
+            owners[address] = f'service "{service.name}"'

@@ -295,6 +295,9 @@ impl Hub {
                     write_supplier_proxy(spec, object);
                     groups::name_of(machine, spec.group).iter().for_each(|name| object.text("group", name));
                     object.plain("is_connected", consumers.contains_key(&(id, proxy)));
+                    if let Some(position) = machine.position(proxy) {
+                        object.plain("position", position);
+                    }
                     if let Some((settings, len, bytes, stats)) = machine.queue(proxy) {
                         object.plain("queue_length", len);
                         object.plain("queue_bytes", bytes);

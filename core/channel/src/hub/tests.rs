@@ -212,6 +212,24 @@ fn channels_are_made_described_and_deleted_by_asking() {
 }
 
 #[test]
+fn a_description_says_how_far_each_consumer_is() {
+    let mut world = World::new(open(), 9);
+    let lazy = world.join("", "lazy");
+    let consume = world.at(lazy).consume(r#""name":"lazy","spec":{"mode":"pull"}"#);
+    let supplier = world.join("", "supplier");
+    let supply = world.at(supplier).supply("", SupplyConfig::default());
+    world.settle();
+    world.at(supplier).emit(supply, &events(0..5)).unwrap();
+    world.settle();
+    world.at(lazy).pull(consume, 2);
+    world.settle();
+    let described = world.ask(supplier, r#"{"op":"describe"}"#).unwrap();
+    let described: serde_json::Value = serde_json::from_str(&described).unwrap();
+    let at = |offset: u64| described["offset_next"].as_u64().unwrap() - offset;
+    assert_eq!(described["consumers"][0]["position"], at(3));
+}
+
+#[test]
 fn dead_letters_go_to_their_channel() {
     let mut world = World::new(HubConfig { dead_letter_channel: Some("dead".into()), ..open() }, 10);
     let admin = world.join("", "admin");
