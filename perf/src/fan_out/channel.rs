@@ -2,7 +2,7 @@
 
 use super::body::Mark;
 use super::protocol::{Item, Protocol, ProtocolError, bounded, words};
-use clustercore::channel::engine::wire::{Frame, Packer, VERSION, view_delivered};
+use clustercore::channel::engine::wire::{Code, Frame, VERSION, put_emit, view_delivered};
 use clustercore::channel::engine::{Event, EventLimits};
 
 /// The channel protocol.
@@ -20,13 +20,16 @@ impl Protocol for Channel {
     }
 
     fn emit(&self, body: &[u8], out: &mut Vec<u8>) {
-        let number = Mark::read(body).map_or(0, |mark| mark.number);
-        let builder = Event::builder(number.to_string(), "/load", "load").body(body);
-        // The load's own bodies are within every limit.
-        let Ok(event) = builder.build(&EventLimits::default()) else { return };
-        let mut events = Vec::with_capacity(body.len() + 32);
-        Packer::default().put(&mut events, &event);
-        Frame::Emit { handle: 1, first: number, count: 1, events: &events }.put(out);
+        let event = event(body);
+        put_emit(out, 1, number(body), event.iter());
+    }
+
+    /// As a participant sends what it is given at once.
+    fn emit_batch(&self, bodies: &[Vec<u8>], out: &mut Vec<u8>) {
+        for bodies in bodies.chunks(EMIT_MAX) {
+            let events: Vec<Event> = bodies.iter().filter_map(|body| event(body)).collect();
+            put_emit(out, 1, bodies.first().map_or(0, |body| number(body)), events.iter());
+        }
     }
 
     fn read<'a>(&self, bytes: &'a [u8]) -> Result<Option<(Item<'a>, usize)>, ProtocolError> {
@@ -36,7 +39,7 @@ impl Protocol for Channel {
         let item = match Frame::parse(frame).map_err(|_| MALFORMED)? {
             Frame::Answer { is_done: true, .. } => Item::Ready,
             Frame::Answer { json, .. } => return Err(ProtocolError::Refused(words(json.as_bytes()))),
-            Frame::Taken { count: 1, .. } | Frame::Welcome { .. } => Item::Other,
+            Frame::Taken { refusal: Code::None, .. } | Frame::Welcome { .. } => Item::Other,
             Frame::Taken { message, .. } | Frame::Bye { message } => {
                 return Err(ProtocolError::Refused(words(message.as_bytes())));
             }
@@ -55,19 +58,30 @@ impl Protocol for Channel {
     }
 }
 
+fn number(body: &[u8]) -> u64 {
+    Mark::read(body).map_or(0, |mark| mark.number)
+}
+
+/// The load's own bodies are within every limit.
+fn event(body: &[u8]) -> Option<Event> {
+    Event::builder(number(body).to_string(), "/load", "load").body(body).build(&EventLimits::default()).ok()
+}
+
 fn hello(out: &mut Vec<u8>) {
     Frame::Hello { version: VERSION, token: "", name: "load" }.put(out);
 }
 
 /// As many events in a batch as the load emits together, and room for some batches.
 const CONSUME: &str = r#"{"op":"consume","handle":1,"spec":{"qos":{"batch_max":512,"length_max":16384}}}"#;
+/// Events of one frame at most, as participants have it.
+const EMIT_MAX: usize = 512;
 const MALFORMED: ProtocolError = ProtocolError::Malformed("a frame of the channel protocol");
 
 #[cfg(test)]
 mod tests {
     use super::super::protocol::suite;
     use super::*;
-    use clustercore::channel::engine::wire::{Code, put_deliver};
+    use clustercore::channel::engine::wire::put_deliver;
     use clustercore::channel::engine::{DeliveryId, Handed};
 
     fn received() -> Vec<u8> {
@@ -124,5 +138,8 @@ mod tests {
         let mut out = Vec::new();
         Channel.emit(&body, &mut out);
         assert!(matches!(Frame::parse(&out[4..]), Ok(Frame::Emit { handle: 1, first: 7, count: 1, .. })));
+        out.clear();
+        Channel.emit_batch(&[body.clone(), body], &mut out);
+        assert!(matches!(Frame::parse(&out[4..]), Ok(Frame::Emit { handle: 1, first: 7, count: 2, .. })));
     }
 }

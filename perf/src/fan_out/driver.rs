@@ -28,6 +28,8 @@ pub struct Driver<'a, P> {
     /// Connected, subscribed, and never read.
     _stalled: Vec<Connection>,
     buffer: Vec<u8>,
+    /// Those of a batch.
+    bodies: Vec<Vec<u8>>,
     /// The batch that is being sent, and how much of it has been.
     out: Vec<u8>,
     out_sent: usize,
@@ -68,6 +70,7 @@ impl<'a, P: Protocol> Driver<'a, P> {
         let latency = Histogram::new_with_bounds(1, 100_000_000_000, 3);
         let latency = latency.expect("bounds and digits are within what histograms allow");
         let start = Instant::now();
+        let bodies = vec![vec![FILLING; plan.bytes]; plan.batch];
         let (out, out_sent, emitted, delivered) = (Vec::new(), 0, 0, 0);
         Ok(Self {
             plan,
@@ -78,6 +81,7 @@ impl<'a, P: Protocol> Driver<'a, P> {
             subscribers,
             _stalled: stalled,
             buffer,
+            bodies,
             out,
             out_sent,
             emitted,
@@ -180,12 +184,11 @@ impl<'a, P: Protocol> Driver<'a, P> {
         }
         self.out.clear();
         self.out_sent = 0;
-        let mut body = vec![FILLING; self.plan.bytes];
-        for _ in 0..self.plan.batch {
-            Mark { number: self.emitted, due_ns }.write(&mut body);
-            self.protocol.emit(&body, &mut self.out);
+        for body in &mut self.bodies {
+            Mark { number: self.emitted, due_ns }.write(body);
             self.emitted += 1;
         }
+        self.protocol.emit_batch(&self.bodies, &mut self.out);
         self.flush()
     }
 

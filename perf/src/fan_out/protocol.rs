@@ -44,6 +44,11 @@ pub trait Protocol {
     /// Appends one event with this body.
     fn emit(&self, body: &[u8], out: &mut Vec<u8>);
 
+    /// Appends events with these bodies, that leave together: as one, where the protocol has a word for that.
+    fn emit_batch(&self, bodies: &[Vec<u8>], out: &mut Vec<u8>) {
+        bodies.iter().for_each(|body| self.emit(body, out));
+    }
+
     /// The first item of `bytes` and how many of them it takes; `None` while it is not whole.
     fn read<'a>(&self, bytes: &'a [u8]) -> Result<Option<(Item<'a>, usize)>, ProtocolError>;
 

@@ -3,7 +3,7 @@
 use crate::event::Text;
 use crate::id::{ChannelId, ConsumerProxyId, SupplierProxyId};
 use crate::principal::Principal;
-use crate::wire::{Frame, Known, Splitter};
+use crate::wire::{Frame, Splitter, Unpacker};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -41,8 +41,7 @@ pub(super) struct Session {
     /// Its own name, for people.
     pub name: Text,
     pub splitter: Splitter,
-    /// Texts of the events that it emitted.
-    pub known: Known,
+    pub unpacker: Unpacker,
     pub suppliers: BTreeMap<u64, SupplierHandle>,
     pub consumers: BTreeMap<u64, ConsumerHandle>,
     pub pieces: VecDeque<Piece>,
@@ -83,7 +82,7 @@ impl Session {
             principal: None,
             name: Text::default(),
             splitter: Splitter::new(frame_bytes_max),
-            known: Known::default(),
+            unpacker: Unpacker::default(),
             suppliers: BTreeMap::new(),
             consumers: BTreeMap::new(),
             pieces: VecDeque::new(),

@@ -9,7 +9,7 @@ use super::{Hub, Place, SessionId};
 use crate::event::{Event, EventError};
 use crate::id::{ChannelId, ConsumerProxyId};
 use crate::output::Refusal;
-use crate::wire::{Code, Frame, Known, Unpacker, WireError};
+use crate::wire::{Code, Frame, WireError};
 use clustercore_proto::time::Instant;
 use clustercore_proto::wire::{Malformed, Reader};
 use std::collections::{BTreeMap, HashMap};
@@ -93,15 +93,11 @@ impl Hub {
         if supplier.next != first && !may_skip {
             return answer(Code::Behind, 0, 0, &format!("the next event is number {}", supplier.next), self);
         }
-        let known = self.session_mut(id).map(|it| std::mem::take(&mut it.known)).unwrap_or_default();
         let mut events = std::mem::take(&mut self.unpacked);
-        let Ok((known, invalid)) = self.unpack(count, bytes, known, &mut events) else {
+        let Ok(invalid) = self.unpack(id, count, bytes, &mut events) else {
             self.violate(id, "the events of an Emit cannot be read");
             return;
         };
-        if let Some(session) = self.session_mut(id) {
-            session.known = known;
-        }
         let Some(machine) = self.engine.machine(channel) else {
             return answer(Code::NoSuchProxy, 0, 0, "the channel was deleted", self);
         };
@@ -130,22 +126,25 @@ impl Hub {
 
     /// Appends the events up to the first that breaks the limits; what is wrong with that one.
     fn unpack(
-        &self,
+        &mut self,
+        id: SessionId,
         count: u64,
         bytes: &[u8],
-        known: Known,
         events: &mut Vec<Event>,
-    ) -> Result<(Known, Option<EventError>), Malformed> {
-        let mut reader = Reader::new(bytes);
-        let mut unpacker = Unpacker::knowing(known);
-        for _ in 0..count {
-            match unpacker.take(&mut reader, &self.config.limits) {
-                Ok(event) => events.push(event),
-                Err(WireError::Malformed) => return Err(Malformed),
-                Err(WireError::Event(error)) => return Ok((unpacker.into_known(), Some(error))),
-            }
+    ) -> Result<Option<EventError>, Malformed> {
+        let Some(session) = self.sessions.get_mut(id.index) else { return Err(Malformed) };
+        let (unpacker, limits, mut reader) = (&mut session.unpacker, &self.config.limits, Reader::new(bytes));
+        unpacker.begin();
+        let error =
+            (0..count).find_map(|_| unpacker.take(&mut reader, limits).map(|it| events.push(it)).err());
+        // The last event is not kept for the sake of one that may never come.
+        unpacker.begin();
+        match error {
+            Some(WireError::Event(error)) => Ok(Some(error)),
+            Some(WireError::Malformed) => Err(Malformed),
+            None if reader.is_empty() => Ok(None),
+            None => Err(Malformed),
         }
-        if reader.is_empty() { Ok((unpacker.into_known(), None)) } else { Err(Malformed) }
     }
 
     /// A supplier's handle is gone.

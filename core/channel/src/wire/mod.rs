@@ -12,7 +12,7 @@ mod view;
 pub use code::Code;
 pub use deliver::{Delivered, put_deliver, put_emit, take_delivered, view_delivered};
 pub use frame::{Deliveries, Frame, FrameError};
-pub use packed::{Known, Packer, Unpacker, WireError};
+pub use packed::{Packer, Unpacker, WireError};
 pub use splitter::Splitter;
 pub use view::EventView;
 

@@ -122,8 +122,8 @@ pub struct Unpacker {
 }
 
 /// Texts of events read before: one that comes again, in another frame, is not allocated again.
-#[derive(Clone, Debug, Default)]
-pub struct Known {
+#[derive(Debug, Default)]
+struct Known {
     source: Text,
     kind: Text,
     domain: Text,
@@ -131,14 +131,9 @@ pub struct Known {
 }
 
 impl Unpacker {
-    /// One that has read the events of other frames before: [`Unpacker::into_known`] of it.
-    pub fn knowing(known: Known) -> Unpacker {
-        Unpacker { last: None, known }
-    }
-
-    /// What it has read, for the frames to come.
-    pub fn into_known(self) -> Known {
-        self.known
+    /// Begins another frame: its first event has nothing before it.
+    pub fn begin(&mut self) {
+        self.last = None;
     }
 
     /// Takes the next event off `reader`.
