@@ -149,7 +149,8 @@ fn apply(transaction: &Transaction<'_>, channel: u32, change: &Change) -> rusqli
         Change::RemoveConsumer { number } => {
             let sql = "DELETE FROM positions WHERE channel = ? AND consumer = CAST(? AS TEXT)";
             transaction.execute(sql, [channel, *number])?;
-            transaction.execute("DELETE FROM consumers WHERE channel = ? AND number = ?", [channel, *number])?;
+            transaction
+                .execute("DELETE FROM consumers WHERE channel = ? AND number = ?", [channel, *number])?;
         }
     }
     Ok(())

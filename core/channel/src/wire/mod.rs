@@ -7,12 +7,14 @@ mod deliver;
 mod frame;
 mod packed;
 mod splitter;
+mod stored;
 
 pub use code::Code;
 pub use deliver::{Delivered, put_deliver, put_emit, take_delivered};
 pub use frame::{Deliveries, Frame, FrameError};
 pub use packed::{Packer, Unpacker, WireError};
 pub use splitter::Splitter;
+pub use stored::{put_stored, take_stored};
 
 /// The version of the protocol that is spoken here.
 pub const VERSION: u64 = 1;
