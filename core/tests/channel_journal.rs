@@ -157,6 +157,29 @@ fn take(participant: &mut Participant, count: usize) -> Vec<Delivered> {
 }
 
 #[test]
+fn a_journal_without_room_holds_up_and_loses_nothing() {
+    let folder = Folder::new("room");
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    let server = Server::spawn(command.env("JOURNAL_QUEUE", "3"), &folder.journal());
+    let mut participant = server.join();
+    participant.consume(r#""spec":{"qos":{"length_max":1000000}}"#);
+    let handle = participant.supply("", SupplyConfig::default());
+    let mut confirmed = HashSet::new();
+    let (mut emitted, end) = (0, Instant::now() + LIMIT);
+    while confirmed.len() < 500 {
+        assert!(Instant::now() < end, "{} confirmed", confirmed.len());
+        if emitted < 500 {
+            let batch: Vec<Event> = (emitted..500).map(event).collect();
+            emitted += participant.emit(handle, &batch).unwrap_or(0) as u64;
+        }
+        participant.turn_for(Some(Duration::from_millis(5))).unwrap();
+        note(&mut participant, handle, 0, &mut confirmed);
+    }
+    let ids: Vec<u64> = take(&mut participant, 500).iter().map(|it| it.event.id().parse().unwrap()).collect();
+    assert_eq!(ids, (0..500).collect::<Vec<_>>());
+}
+
+#[test]
 fn a_full_disk_loses_what_does_not_fit_and_others_flow() {
     let folder = Folder::new("full");
     let probe = Command::new("unshare").args(["-m", "mount", "-t", "tmpfs", "none", "/mnt"]).output();
@@ -237,7 +260,11 @@ fn is_broken_by_load(server: &Server, why: &str) {
 fn child() {
     let Ok(path) = std::env::var("JOURNAL_CHILD") else { return };
     let hub = HubConfig { access: Access::open(), ..HubConfig::default() };
-    let journal = Some(JournalConfig::new(path));
+    let mut journal = JournalConfig::new(path);
+    if let Some(max) = std::env::var("JOURNAL_QUEUE").ok().and_then(|it| it.parse().ok()) {
+        journal.options.queue_records_max = max;
+    }
+    let journal = Some(journal);
     let config = ChannelServerConfig { hub, journal, ..ChannelServerConfig::default() };
     let mut server = ChannelServer::open(DriverChoice::Auto, Duration::ZERO, config).unwrap();
     println!("{}", server.listen_tcp("127.0.0.1:0".parse().unwrap()).unwrap());

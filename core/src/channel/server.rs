@@ -160,6 +160,12 @@ impl<D: Driver> ChannelServer<D> {
         self.hub.stats()
     }
 
+    /// Why it takes no persistent events any more, nor channels and durable consumers: its journal has failed. `None`: it does, or has no
+    /// journal. It goes on with everything else; what is confirmed is there when it is started anew.
+    pub fn failure(&self) -> Option<&str> {
+        self.hub.failure().map(|why| &**why)
+    }
+
     /// Rings it out of a wait, from any thread; `None` in the simulator.
     pub fn waker(&self) -> Option<Waker> {
         self.driver.waker()

@@ -106,14 +106,13 @@ impl Keeper {
 
     /// Tells the hub what the journal has answered.
     pub fn complete(&mut self, hub: &mut Hub, now: Instant) {
-        if self.journal.poll(&mut self.completions) == 0 {
-            return;
-        }
+        self.journal.poll(&mut self.completions);
         for run in std::mem::take(&mut self.completions) {
             self.complete_run(hub, now, &run);
-            if run.outcome.is_err() {
-                self.fail(hub, now);
-            }
+        }
+        // Also when a commit failed that had nothing but positions.
+        if let Some(why) = self.journal.failure().filter(|_| hub.failure().is_none()) {
+            hub.set_failure(now, format!("the server takes no persistent events any more: {why}"));
         }
     }
 
@@ -233,7 +232,8 @@ impl Keeper {
             }
             Err(AppendError::Broken) => {
                 hub.put_back(persist);
-                self.fail(hub, now);
+                // What was written before is told before.
+                self.complete(hub, now);
                 Put::Told
             }
         }
@@ -319,13 +319,6 @@ impl Keeper {
         let Some(offset) = hub.engine().machine(channel).and_then(|it| it.position(proxy)) else { return };
         if self.journal.set_position(kept.number, &consumer.number.to_string(), offset).is_ok() {
             consumer.position = Some(offset);
-        }
-    }
-
-    fn fail(&mut self, hub: &mut Hub, now: Instant) {
-        if hub.failure().is_none() {
-            let why = self.journal.failure().map_or_else(String::new, |failure| failure.to_string());
-            hub.set_failure(now, format!("the server takes no persistent events any more: {why}"));
         }
     }
 }
