@@ -376,11 +376,11 @@ def test_what_was_confirmed_is_there_after_the_server_was_killed(server: Server,
     described = json.loads(server.say("describe", "load"))
     assert described["is_durable"] is True
     assert described["config"]["retention_events_max"] == 1000
-    with clustercore.Participant(server.url) as reader:
-        reader.consume("load", spec={"start": "earliest"})
-        bodies: list[bytes] = []
-        while len(bodies) < 3:
-            taken = reader.take(timeout=20.0)
-            assert taken, bodies
-            bodies += [bytes(delivery.event.body or b"") for delivery in taken]
+    reader = clustercore.Participant(server.url)
+    reader.consume("load", spec={"start": "earliest"})
+    bodies: list[bytes] = []
+    while len(bodies) < 3:
+        taken = reader.take(timeout=20.0)
+        assert taken, bodies
+        bodies += [bytes(delivery.event.body or b"") for delivery in taken]
     assert bodies == [b"one", b"two", b"three"]

@@ -9,6 +9,7 @@ use crate::status::{boundary, boundary_quiet, boundary_value, null};
 use crate::text::{address, clc_address, fill, optional};
 use clustercore::channel::engine::access::Access;
 use clustercore::channel::engine::hub::{HubConfig, HubStats};
+use clustercore::channel::engine::journal::JournalOptions;
 use clustercore::channel::engine::principal::{Principal, Rights};
 use clustercore::channel::{ChannelServer, ChannelServerConfig, JournalConfig};
 use clustercore::io::Driver;
@@ -50,12 +51,14 @@ pub struct clc_channel_server_options {
     /// The file where persistent events, channels and durable consumers are kept; it is made where there is none, and belongs to one server
     /// at a time. NULL: nowhere, and persistent events are lost.
     pub journal: *const c_char,
+    /// Bytes of events on their way into the journal, at least 2 MiB (64 MiB); what comes then waits in its channel.
+    pub journal_queue_bytes_max: usize,
 }
 
 // SAFETY: C layout, the size first, integers and pointers that may be NULL.
 unsafe impl Options for clc_channel_server_options {
     const NAME: &'static str = "clc_channel_server_options";
-    const SIZES: &'static [usize] = &[size_of::<Self>() - size_of::<*const c_char>(), size_of::<Self>()];
+    const SIZES: &'static [usize] = &[size_of::<Self>() - 16, size_of::<Self>()];
 }
 
 /// What a server has counted since it was made.
@@ -102,6 +105,7 @@ pub unsafe extern "C" fn clc_channel_server_options_init(
         let values = clc_channel_server_options {
             linger_ns: defaults.linger.as_nanos() as u64,
             unsent_bytes_max: defaults.unsent_bytes_max,
+            journal_queue_bytes_max: JournalOptions::default().queue_bytes_max,
             ..clc_channel_server_options::zeroed()
         };
         // SAFETY: NULL or room for that size, per the contract above.
@@ -133,7 +137,10 @@ pub unsafe extern "C" fn clc_channel_server_new(
         // SAFETY: NULL or NUL-terminated, per the contract above.
         let dead_letters = unsafe { optional("dead_letter_channel", options.dead_letter_channel) }?;
         // SAFETY: NULL or NUL-terminated, per the contract above.
-        let journal = unsafe { optional("journal", options.journal) }?.map(JournalConfig::new);
+        let mut journal = unsafe { optional("journal", options.journal) }?.map(JournalConfig::new);
+        if let Some(JournalConfig { options: bounds, .. }) = &mut journal {
+            bounds.queue_bytes_max = or(options.journal_queue_bytes_max, bounds.queue_bytes_max);
+        }
         let defaults = HubConfig::default();
         let hub = HubConfig {
             access: match options.open_to_anybody {

@@ -314,6 +314,9 @@ static void a_journal_brings_back_what_was_confirmed(void **state) {
         clc_participant_free(participant);
         clc_channel_server_free(server);
     }
+    clc_channel_server *server = NULL;
+    serving.journal_queue_bytes_max = 1000;
+    assert_fails(clc_channel_server_new(&serving, &server), CLC_ERROR_BAD_CONFIGURATION, "1000 bytes together");
     const char *endings[] = {"", ".lock", "-wal", "-shm"};
     for (int i = 0; i < 4; i++) {
         char name[80];

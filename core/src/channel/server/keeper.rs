@@ -163,8 +163,8 @@ impl Keeper {
                 Put::Full => break,
             }
         }
-        if now >= self.due && hub.failure().is_none() {
-            let is_moving = self.note(hub, now, now >= self.forget_at);
+        if now >= self.due {
+            let is_moving = hub.failure().is_none() && self.note(hub, now, now >= self.forget_at);
             self.wait = if is_moving { WAIT_MIN } else { (self.wait * 2).min(WAIT_MAX) };
             self.due = now + self.wait;
         }

@@ -63,6 +63,47 @@ fn channels_are_on_disk_before_they_are_there_for_anybody_who_asked() {
 }
 
 #[test]
+fn over_http_too_nothing_is_there_before_it_is_on_disk() {
+    let mut world = durable();
+    let http = world.hub.connect_http(world.now).unwrap();
+    let ask = |world: &mut World, request: &str, is_written: bool| -> String {
+        let bytes =
+            format!("{request} HTTP/1.1\r\nHost: h\r\nContent-Length: 20\r\n\r\n{{\"is_durable\": true}}");
+        let bytes = if request.contains("consumers") {
+            bytes
+        } else {
+            format!("{request} HTTP/1.1\r\nHost: h\r\n\r\n")
+        };
+        world.hub.receive_http(world.now, http, bytes.as_bytes());
+        world.settle();
+        assert!(world.hub.poll_http(world.now).is_none(), "{request}");
+        for record in records(world) {
+            world.hub.recorded(world.now, record, is_written);
+        }
+        let (_, answer) = world.hub.poll_http(world.now).expect("an answer");
+        String::from_utf8(answer).unwrap().split(' ').nth(1).unwrap().to_owned()
+    };
+    let statuses: Vec<String> = [
+        ("PUT /channels/a", true),
+        ("PUT /channels/b", false),
+        ("PUT /channels/a/consumers/c", true),
+        ("PUT /channels/a/consumers/d", false),
+    ]
+    .map(|(request, is_written)| ask(&mut world, request, is_written))
+    .into();
+    assert_eq!(statuses, ["201", "503", "201", "503"]);
+    let id = world.hub.engine().find("a").unwrap();
+    assert_eq!(world.hub.engine().machine(id).unwrap().supplier_proxies().count(), 1);
+    assert!(world.hub.engine().find("b").is_none());
+    assert_eq!(ask(&mut world, "DELETE /channels/a", true), "204");
+    // What does not come in time is not known.
+    world.hub.receive_http(world.now, http, b"PUT /channels/c HTTP/1.1\r\nHost: h\r\n\r\n");
+    world.pass(HttpLimits::default().write_timeout);
+    let (_, answer) = world.hub.poll_http(world.now).expect("an answer");
+    assert!(String::from_utf8(answer).unwrap().starts_with("HTTP/1.1 503"));
+}
+
+#[test]
 fn durable_consumers_with_a_name_are_kept_and_outlive_their_links() {
     let mut world = durable();
     let reader = world.join("", "reader");
