@@ -1491,6 +1491,10 @@ typedef struct clc_channel_server_options {
    * at a time. NULL: nowhere, and persistent events are lost.
    */
   const char *journal;
+  /**
+   * Bytes of events on their way into the journal, at least 2 MiB (64 MiB); what comes then waits in its channel.
+   */
+  size_t journal_queue_bytes_max;
 } clc_channel_server_options;
 
 /**

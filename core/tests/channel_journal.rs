@@ -24,11 +24,11 @@ fn what_was_confirmed_survives_sigkill() {
     let rounds: u64 = std::env::var("JOURNAL_ROUNDS").ok().and_then(|it| it.parse().ok()).unwrap_or(5);
     let mut confirmed: HashSet<u64> = HashSet::new();
     let mut random = 0x9e37_79b9_7f4a_7c15u64;
-    let mut next = 0;
+    let (mut next, mut total) = (0, 0);
     for round in 0..rounds {
         let mut server = Server::start(&folder.journal());
         let mut supplier = server.join();
-        if round == 0 {
+        if round % CHECK_RHYTHM == 0 {
             let config = r#"{"retention_events_max":100000000,"retention_bytes_max":1000000000,"repeats_window":4096}"#;
             let create = format!(r#"{{"op":"create","channel":"load","config":{config}}}"#);
             supplier.ask(&create, LIMIT).unwrap();
@@ -59,12 +59,14 @@ fn what_was_confirmed_survives_sigkill() {
         next = base + emitted;
         if (round + 1) % CHECK_RHYTHM == 0 || round + 1 == rounds {
             check(&folder.journal(), &confirmed);
+            total += confirmed.len();
+            confirmed.clear();
         }
     }
-    println!("{} confirmed events of {next} emitted in {rounds} rounds, all read back", confirmed.len());
+    println!("{total} confirmed events of {next} emitted in {rounds} rounds, all read back");
 }
 
-/// Reads everything back from a server that is started anew, and sends the last events again.
+/// Reads everything back from a server that is started anew, sends the last event again, and deletes the channel.
 fn check(journal: &Path, confirmed: &HashSet<u64>) {
     let server = Server::start(journal);
     let mut consumer = server.join();
@@ -99,6 +101,7 @@ fn check(journal: &Path, confirmed: &HashSet<u64>) {
     }
     let described = supplier.ask(r#"{"op":"describe","channel":"load"}"#, LIMIT).unwrap();
     assert_eq!((number_of(&described, "offset_next"), number_of(&described, "repeats")), (next, 1));
+    supplier.ask(r#"{"op":"delete","channel":"load"}"#, LIMIT).unwrap();
 }
 
 /// What is confirmed; nothing is lost while the disk is well.
@@ -362,7 +365,7 @@ impl Drop for Folder {
     }
 }
 
-/// Everything is read back after so many rounds, and after the last.
+/// Everything is read back after so many rounds, and after the last; then another channel begins.
 const CHECK_RHYTHM: u64 = 5;
 
 const FAILING_FSYNC: &str = r#"

@@ -107,11 +107,11 @@ impl Hub {
             (Record::Channel(_) | Record::Consumer(..), true) => {
                 self.records.written.insert(record);
             }
-            (Record::Channel(id), false) if !self.records.written.contains(&record) => {
-                if self.engine.machine(id).is_some() {
-                    self.engine.remove(id);
-                    self.forget_channel(id, "the channel could not be written to disk");
-                }
+            (Record::Channel(id), false)
+                if !self.records.written.contains(&record) && self.engine.machine(id).is_some() =>
+            {
+                self.engine.remove(id);
+                self.forget_channel(id, "the channel could not be written to disk");
             }
             (Record::Consumer(channel, proxy), false) if !self.records.written.contains(&record) => {
                 if let Some(place) = self.consumers.remove(&(channel, proxy))
