@@ -62,8 +62,8 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         "--journal",
         type=Path,
         metavar="FILE",
-        help="keep persistent events, channels and durable consumers here, for the next start too; without it "
-        "persistent events are lost",
+        help="keep persistent events, channels and durable consumers here, for the next start too; without "
+        "it persistent events are lost",
     )
     parser.set_defaults(run=_serve)
 
