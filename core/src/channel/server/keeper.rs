@@ -89,7 +89,7 @@ impl Keeper {
             channels.insert(id, kept);
             next = next.max(stored.number + 1);
         }
-        let mut keeper = Keeper {
+        Ok(Keeper {
             journal,
             in_flight: VecDeque::new(),
             channels,
@@ -99,9 +99,7 @@ impl Keeper {
             due: now,
             wait: WAIT_MIN,
             forget_at: now,
-        };
-        keeper.put(hub, now, Persist::Record(Record::Channel(default)));
-        Ok(keeper)
+        })
     }
 
     /// Tells the hub what the journal has answered.
@@ -391,3 +389,6 @@ const DEAF_WAIT: Duration = Duration::from_millis(1);
 const READ_RECORDS_MAX: usize = 4096;
 const READ_BYTES_MAX: usize = 16 << 20;
 const EVENT_BYTES_GUESS: usize = 64;
+
+#[cfg(test)]
+mod tests;
