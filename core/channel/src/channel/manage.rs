@@ -122,6 +122,10 @@ impl Channel {
             return Err(ManageError::NoRetention);
         }
         if let Some(queue) = self.queue_of_group(&spec)? {
+            // What the group wants is what each member wants, also when the first has gone.
+            let SupplierProxySpec { types, filter, qos, mappings, .. } =
+                self.outlets[self.queues[queue].members[0]].spec.clone();
+            let spec = SupplierProxySpec { types, filter, qos, mappings, ..spec };
             let (index, generation) = self.outlets.insert(Outlet::new(spec, queue));
             self.queues[queue].members.push(index);
             self.outlets[index].rejections_before = self.routes.rejections(self.queues[queue].route);

@@ -173,6 +173,35 @@ fn what_was_kept_comes_back_with_its_place_in_the_order() {
 }
 
 #[test]
+fn a_member_of_a_consumer_group_is_kept_with_what_the_group_wants() {
+    let mut world = durable();
+    let reader = world.join("", "reader");
+    let spec = |name: &str, filter: &str| {
+        format!(r#""name":"{name}","spec":{{"is_durable":true,"consumer_group":"g"{filter}}}"#)
+    };
+    let filter = r#","filter":"id == '1'""#;
+    let first = world.at(reader).consume(&spec("first", filter));
+    world.at(reader).consume(&spec("second", ""));
+    world.at(reader).consume(&spec("third", filter));
+    world.settle();
+    world.at(reader).close(first);
+    world.settle();
+    let mut again = Hub::new(HubConfig { is_durable: true, ..open() }).unwrap();
+    let id = again.engine().default_channel();
+    let now = world.now;
+    again.restore_next(id, 0);
+    let mut count = 0;
+    for record in records(&mut world) {
+        let Record::Consumer(channel, proxy) = record else { continue };
+        let Some((owner, name, spec)) = world.hub.describe_consumer(channel, proxy) else { continue };
+        assert!(spec.contains("id == '1'"), "{name}: {spec}");
+        again.restore_consumer(now, id, (&owner, &name), &spec, 0).unwrap();
+        count += 1;
+    }
+    assert_eq!(count, 2);
+}
+
+#[test]
 fn a_disk_that_fails_refuses_what_is_to_be_kept_and_says_why() {
     let mut world = durable();
     let admin = world.join("", "admin");
