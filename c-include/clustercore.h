@@ -1486,6 +1486,15 @@ typedef struct clc_channel_server_options {
    * 0.
    */
   uint32_t reserved;
+  /**
+   * The file where persistent events, channels and durable consumers are kept; it is made where there is none, and belongs to one server
+   * at a time. NULL: nowhere, and persistent events are lost.
+   */
+  const char *journal;
+  /**
+   * Bytes of events on their way into the journal, at least 2 MiB (64 MiB); what comes then waits in its channel.
+   */
+  size_t journal_queue_bytes_max;
 } clc_channel_server_options;
 
 /**
@@ -1525,9 +1534,17 @@ typedef struct clc_channel_server_counts {
    */
   uint64_t dead_letters;
   /**
+   * Events that were written to the journal.
+   */
+  uint64_t written;
+  /**
+   * Events that should have been, and were not.
+   */
+  uint64_t not_written;
+  /**
    * 0.
    */
-  uint64_t reserved[8];
+  uint64_t reserved[6];
 } clc_channel_server_counts;
 
 /**
@@ -3442,10 +3459,10 @@ clc_status clc_channel_server_options_init(struct clc_channel_server_options *op
                                            size_t struct_size);
 
 /**
- * Makes a server with the default channel. Listen next, then turn it. `options` may be NULL. Ends with clc_channel_server_free.
+ * Makes a server with the default channel, and with what its journal has. Listen next, then turn it. `options` may be NULL. Ends with clc_channel_server_free.
  *
- * Errors: NULL_ARGUMENT, UNKNOWN_STRUCT_SIZE, INVALID_ARGUMENT, BAD_CONFIGURATION, IO_URING_FORBIDDEN, UNSUPPORTED_KERNEL,
- * DESCRIPTORS_EXHAUSTED, OUT_OF_MEMORY. Any thread may call this.
+ * Errors: NULL_ARGUMENT, UNKNOWN_STRUCT_SIZE, INVALID_ARGUMENT, BAD_CONFIGURATION (also: what the journal has cannot be made again), IO (of
+ * the journal: another server has it open, for example), IO_URING_FORBIDDEN, UNSUPPORTED_KERNEL, DESCRIPTORS_EXHAUSTED, OUT_OF_MEMORY. Any thread may call this.
  *
  * # Safety
  * `options` is NULL or a struct of the size that it says, with NULL or a live access, and NULL or NUL-terminated text; `server_out` is NULL
@@ -3524,6 +3541,19 @@ int clc_channel_server_fd(const struct clc_channel_server *server);
  */
 clc_status clc_channel_server_stats(const struct clc_channel_server *server,
                                     struct clc_channel_server_counts *counts_out);
+
+/**
+ * Why a server takes no persistent events any more: its journal has failed. Empty text: it does, or has no journal. 512 bytes are enough.
+ * It goes on with everything else; what was confirmed is there when a server is made anew with that journal.
+ *
+ * Errors: NULL_ARGUMENT, BUFFER_TOO_SMALL, WRONG_THREAD, FORKED.
+ *
+ * # Safety
+ * `server` is NULL or a live server; `text_out` is NULL or has room for `capacity` bytes.
+ */
+clc_status clc_channel_server_failure(const struct clc_channel_server *server,
+                                      char *text_out,
+                                      size_t capacity);
 
 /**
  * Ends a server with all its connections. NULL is fine. To be called by the thread that has turned it: freed by another, what the kernel has

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import clustercore
 import pytest
 from conftest import Command, free_port, run_command, start_command, taken_port, wait_until
 from hypothesis import given
@@ -358,3 +359,28 @@ def test_a_line_without_end_is_refused() -> None:
             for _ in range(LINE_BYTES_MAX // 1024 + 2):
                 pipe.write(b"x" * 1024)
                 lines.read()
+
+
+def test_what_was_confirmed_is_there_after_the_server_was_killed(server: Server, tmp_path: Path) -> None:
+    journal = tmp_path / "journal"
+    first = server.start("--open", "--journal", str(journal))
+    config = json.dumps({"retention_events_max": 1000, "repeats_window": 100})
+    server.say("create", "load", "--config", config)
+    server.say("emit", "load", "--persistent", "--lines", "--id", "n", typed="one\ntwo\nthree\n")
+    result = run_command("channel", "serve", "--tcp", "127.0.0.1:0", "--open", "--journal", str(journal))
+    assert result.returncode == 2
+    assert "cannot lock journal" in result.stderr
+    first.end(signal.SIGKILL)
+    server.start("--open", "--journal", str(journal))
+    assert server.say("list").split() == ["default", "load"]
+    described = json.loads(server.say("describe", "load"))
+    assert described["is_durable"] is True
+    assert described["config"]["retention_events_max"] == 1000
+    reader = clustercore.Participant(server.url)
+    reader.consume("load", spec={"start": "earliest"})
+    bodies: list[bytes] = []
+    while len(bodies) < 3:
+        taken = reader.take(timeout=20.0)
+        assert taken, bodies
+        bodies += [bytes(delivery.event.body or b"") for delivery in taken]
+    assert bodies == [b"one", b"two", b"three"]

@@ -6,11 +6,12 @@ use crate::clc_status;
 use crate::options::{self, Options, one_of, or};
 use crate::owned::Owned;
 use crate::status::{boundary, boundary_quiet, boundary_value, null};
-use crate::text::{address, clc_address, optional};
+use crate::text::{address, clc_address, fill, optional};
 use clustercore::channel::engine::access::Access;
 use clustercore::channel::engine::hub::{HubConfig, HubStats};
+use clustercore::channel::engine::journal::JournalOptions;
 use clustercore::channel::engine::principal::{Principal, Rights};
-use clustercore::channel::{ChannelServer, ChannelServerConfig};
+use clustercore::channel::{ChannelServer, ChannelServerConfig, JournalConfig};
 use clustercore::io::Driver;
 use clustercore::{Code, Error, Result};
 use std::ffi::{c_char, c_int};
@@ -47,11 +48,17 @@ pub struct clc_channel_server_options {
     pub driver: u32,
     /// 0.
     pub reserved: u32,
+    /// The file where persistent events, channels and durable consumers are kept; it is made where there is none, and belongs to one server
+    /// at a time. NULL: nowhere, and persistent events are lost.
+    pub journal: *const c_char,
+    /// Bytes of events on their way into the journal, at least 2 MiB (64 MiB); what comes then waits in its channel.
+    pub journal_queue_bytes_max: usize,
 }
 
 // SAFETY: C layout, the size first, integers and pointers that may be NULL.
 unsafe impl Options for clc_channel_server_options {
     const NAME: &'static str = "clc_channel_server_options";
+    const SIZES: &'static [usize] = &[size_of::<Self>() - 16, size_of::<Self>()];
 }
 
 /// What a server has counted since it was made.
@@ -74,8 +81,12 @@ pub struct clc_channel_server_counts {
     pub shared: u64,
     /// Events that were tried too often.
     pub dead_letters: u64,
+    /// Events that were written to the journal.
+    pub written: u64,
+    /// Events that should have been, and were not.
+    pub not_written: u64,
     /// 0.
-    pub reserved: [u64; 8],
+    pub reserved: [u64; 6],
 }
 
 /// Writes the defaults into `options`, of the size that the caller's header has for it: sizeof(clc_channel_server_options).
@@ -94,6 +105,7 @@ pub unsafe extern "C" fn clc_channel_server_options_init(
         let values = clc_channel_server_options {
             linger_ns: defaults.linger.as_nanos() as u64,
             unsent_bytes_max: defaults.unsent_bytes_max,
+            journal_queue_bytes_max: JournalOptions::default().queue_bytes_max,
             ..clc_channel_server_options::zeroed()
         };
         // SAFETY: NULL or room for that size, per the contract above.
@@ -101,10 +113,10 @@ pub unsafe extern "C" fn clc_channel_server_options_init(
     })
 }
 
-/// Makes a server with the default channel. Listen next, then turn it. `options` may be NULL. Ends with clc_channel_server_free.
+/// Makes a server with the default channel, and with what its journal has. Listen next, then turn it. `options` may be NULL. Ends with clc_channel_server_free.
 ///
-/// Errors: NULL_ARGUMENT, UNKNOWN_STRUCT_SIZE, INVALID_ARGUMENT, BAD_CONFIGURATION, IO_URING_FORBIDDEN, UNSUPPORTED_KERNEL,
-/// DESCRIPTORS_EXHAUSTED, OUT_OF_MEMORY. Any thread may call this.
+/// Errors: NULL_ARGUMENT, UNKNOWN_STRUCT_SIZE, INVALID_ARGUMENT, BAD_CONFIGURATION (also: what the journal has cannot be made again), IO (of
+/// the journal: another server has it open, for example), IO_URING_FORBIDDEN, UNSUPPORTED_KERNEL, DESCRIPTORS_EXHAUSTED, OUT_OF_MEMORY. Any thread may call this.
 ///
 /// # Safety
 /// `options` is NULL or a struct of the size that it says, with NULL or a live access, and NULL or NUL-terminated text; `server_out` is NULL
@@ -124,6 +136,11 @@ pub unsafe extern "C" fn clc_channel_server_new(
             unsafe { options.access.as_ref() }.map_or_else(Access::new, clc_channel_access::to_access);
         // SAFETY: NULL or NUL-terminated, per the contract above.
         let dead_letters = unsafe { optional("dead_letter_channel", options.dead_letter_channel) }?;
+        // SAFETY: NULL or NUL-terminated, per the contract above.
+        let mut journal = unsafe { optional("journal", options.journal) }?.map(JournalConfig::new);
+        if let Some(JournalConfig { options: bounds, .. }) = &mut journal {
+            bounds.queue_bytes_max = or(options.journal_queue_bytes_max, bounds.queue_bytes_max);
+        }
         let defaults = HubConfig::default();
         let hub = HubConfig {
             access: match options.open_to_anybody {
@@ -138,7 +155,7 @@ pub unsafe extern "C" fn clc_channel_server_new(
             dead_letter_channel: dead_letters.map(Into::into),
             ..defaults
         };
-        let config = ChannelServerConfig { hub, security: None, insecure: options.insecure != 0 };
+        let config = ChannelServerConfig { hub, security: None, journal, insecure: options.insecure != 0 };
         let driver = one_of("driver", options.driver, &DRIVERS)?;
         let server = ChannelServer::open(driver, Duration::from_nanos(options.spin_ns), config)?;
         *out = Box::into_raw(Box::new(clc_channel_server { server: Owned::new(server) }));
@@ -252,6 +269,28 @@ pub unsafe extern "C" fn clc_channel_server_stats(
     })
 }
 
+/// Why a server takes no persistent events any more: its journal has failed. Empty text: it does, or has no journal. 512 bytes are enough.
+/// It goes on with everything else; what was confirmed is there when a server is made anew with that journal.
+///
+/// Errors: NULL_ARGUMENT, BUFFER_TOO_SMALL, WRONG_THREAD, FORKED.
+///
+/// # Safety
+/// `server` is NULL or a live server; `text_out` is NULL or has room for `capacity` bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clc_channel_server_failure(
+    server: *const clc_channel_server,
+    text_out: *mut c_char,
+    capacity: usize,
+) -> clc_status {
+    boundary(|| {
+        // SAFETY: NULL or a live server that is only shared, per the contract above.
+        let server = unsafe { server.as_ref() }.ok_or_else(|| null("server"))?;
+        let text = server.server.with(|server| Ok(server.failure().unwrap_or_default().to_owned()))?;
+        // SAFETY: NULL or room for `capacity` bytes, per the contract above.
+        unsafe { fill("text_out", text_out, capacity, &text) }
+    })
+}
+
 /// Ends a server with all its connections. NULL is fine. To be called by the thread that has turned it: freed by another, what the kernel has
 /// in hand stays allocated.
 ///
@@ -293,8 +332,18 @@ unsafe fn listen(
 
 impl From<HubStats> for clc_channel_server_counts {
     fn from(stats: HubStats) -> clc_channel_server_counts {
-        let HubStats { sessions, violations, taken, refused, delivered, batches, shared, dead_letters } =
-            stats;
+        let HubStats {
+            sessions,
+            violations,
+            taken,
+            refused,
+            delivered,
+            batches,
+            shared,
+            dead_letters,
+            written,
+            not_written,
+        } = stats;
         clc_channel_server_counts {
             sessions,
             violations,
@@ -304,7 +353,9 @@ impl From<HubStats> for clc_channel_server_counts {
             batches,
             shared,
             dead_letters,
-            reserved: [0; 8],
+            written,
+            not_written,
+            reserved: [0; 6],
         }
     }
 }

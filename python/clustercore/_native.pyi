@@ -1320,8 +1320,12 @@ class ChannelServer:
     loopback must be asked for by `insecure`. A consumer with a name keeps its queue for `linger` seconds
     without a connection. Events that were tried too often go to the channel `dead_letters`.
 
+    `journal`: the file where persistent events, channels and durable consumers are kept, so that they are
+    there again in the next server; it belongs to one at a time. Without it they last as long as the server,
+    and persistent events are lost.
+
     Raises InsecureAddress, BadAddress, AddressInUse, AddressNotAvailable, BadConfiguration,
-    InvalidArgument.
+    InvalidArgument, InputOutput.
     """
 
     def __new__(
@@ -1337,6 +1341,7 @@ class ChannelServer:
         spin_us: int = 0,
         linger: float = 30.0,
         dead_letters: str | None = None,
+        journal: str | PathLike[str] | None = None,
     ) -> Self: ...
     @property
     def tcp_address(self) -> str | None:
@@ -1347,6 +1352,11 @@ class ChannelServer:
     @property
     def http_address(self) -> str | None:
         """Where everybody connects over HTTP."""
+    @property
+    def failure(self) -> str | None:
+        """Why it takes no persistent events any more: its journal has failed. None: it does, or has no
+        journal. Raises WrongThread, Closed.
+        """
     def turn(self, timeout: float = 0.0) -> None:
         """Does all there is to do now; waits for at most `timeout` seconds when that is nothing. Raises
         WrongThread, InputOutput, Closed.

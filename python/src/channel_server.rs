@@ -7,11 +7,12 @@ use crate::guard::Guarded;
 use clustercore::channel::engine::access::Access;
 use clustercore::channel::engine::hub::{HubConfig, HubStats};
 use clustercore::channel::engine::principal::{Grant, Principal, Right, Rights};
-use clustercore::channel::{self, ChannelServerConfig};
+use clustercore::channel::{self, ChannelServerConfig, JournalConfig};
 use clustercore::{Code, Error};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, TryLockError};
 use std::time::Duration;
 
@@ -22,7 +23,10 @@ use std::time::Duration;
 /// administer". `open`: who shows no secret may everything. What is not loopback must be asked for by `insecure`. A consumer with a name
 /// keeps its queue for `linger` seconds without a connection. Events that were tried too often go to the channel `dead_letters`.
 ///
-/// Raises InsecureAddress, BadAddress, AddressInUse, AddressNotAvailable, BadConfiguration, InvalidArgument.
+/// `journal`: the file where persistent events, channels and durable consumers are kept, so that they are there again in the next server; it
+/// belongs to one at a time. Without it they last as long as the server, and persistent events are lost.
+///
+/// Raises InsecureAddress, BadAddress, AddressInUse, AddressNotAvailable, BadConfiguration, InvalidArgument, InputOutput.
 #[pyclass(frozen, module = "clustercore", weakref)]
 pub struct ChannelServer {
     inner: Guarded<Mutex<Option<channel::ChannelServer>>>,
@@ -33,7 +37,7 @@ pub struct ChannelServer {
 impl ChannelServer {
     #[new]
     #[pyo3(signature = (*, tcp=None, udp=None, http=None, tokens=None, open=false, insecure=false, driver="auto", spin_us=0,
-        linger=30.0, dead_letters=None))]
+        linger=30.0, dead_letters=None, journal=None))]
     #[allow(clippy::too_many_arguments)]
     fn new(
         tcp: Option<&str>,
@@ -46,6 +50,7 @@ impl ChannelServer {
         spin_us: i64,
         linger: f64,
         dead_letters: Option<&str>,
+        journal: Option<PathBuf>,
     ) -> Answer<ChannelServer> {
         let access = if open { Access::open() } else { Access::new() };
         let hub = HubConfig {
@@ -54,7 +59,8 @@ impl ChannelServer {
             dead_letter_channel: dead_letters.map(Into::into),
             ..HubConfig::default()
         };
-        let config = ChannelServerConfig { hub, insecure, ..ChannelServerConfig::default() };
+        let journal = journal.map(JournalConfig::new);
+        let config = ChannelServerConfig { hub, insecure, journal, ..ChannelServerConfig::default() };
         let spin = Duration::from_micros(count("spin_us", spin_us, 0..=1_000_000)?);
         let mut server = channel::ChannelServer::open(driver.parse()?, spin, config)?;
         let addresses = [
@@ -95,12 +101,29 @@ impl ChannelServer {
         Ok(())
     }
 
+    /// Why it takes no persistent events any more: its journal has failed. None: it does, or has no journal. Raises WrongThread, Closed.
+    #[getter]
+    fn failure(&self) -> Answer<Option<String>> {
+        let server = self.lock()?;
+        Ok(server.as_ref().ok_or_else(closed)?.failure().map(str::to_owned))
+    }
+
     /// What was counted since it was made. Raises WrongThread, Closed.
     fn stats<'py>(&self, py: Python<'py>) -> Answer<Bound<'py, PyDict>> {
         let mut server = self.lock()?;
         let server = server.as_mut().ok_or_else(closed)?;
-        let HubStats { sessions, violations, taken, refused, delivered, batches, shared, dead_letters } =
-            server.stats();
+        let HubStats {
+            sessions,
+            violations,
+            taken,
+            refused,
+            delivered,
+            batches,
+            shared,
+            dead_letters,
+            written,
+            not_written,
+        } = server.stats();
         let all = [
             ("connected", server.hub().sessions() as u64),
             ("sessions", sessions),
@@ -111,6 +134,8 @@ impl ChannelServer {
             ("batches", batches),
             ("shared", shared),
             ("dead_letters", dead_letters),
+            ("written", written),
+            ("not_written", not_written),
         ];
         let stats = PyDict::new(py);
         for (name, value) in all {

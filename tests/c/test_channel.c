@@ -253,6 +253,79 @@ static void who_may_not_is_told(void **state) {
     close_place(&place);
 }
 
+/* Turns both until the participant hears of this; 1 when it does. */
+static int hears(clc_channel_server *server, clc_participant *participant, int kind) {
+    for (int i = 0; i < 2000; i++) {
+        clc_participant_news news[8];
+        size_t len = 0;
+        assert_ok(clc_channel_server_turn(server, SECOND_NS / 500));
+        assert_ok(clc_participant_turn(participant, SECOND_NS / 500));
+        assert_ok(clc_participant_news_take(participant, news, 8, &len));
+        for (size_t place = 0; place < len; place++)
+            if ((int)news[place].kind == kind) return 1;
+    }
+    return 0;
+}
+
+static void a_journal_brings_back_what_was_confirmed(void **state) {
+    (void)state;
+    char folder[] = "/tmp/clustercore-c-XXXXXX", path[64], why[512] = "x";
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/journal", folder);
+    clc_channel_server_options serving = {.struct_size = sizeof serving, .open_to_anybody = 1, .journal = path};
+    const char *steady =
+        "\"name\":\"steady\",\"spec\":{\"is_durable\":true,\"qos\":{\"acknowledgement\":\"explicit\"}}";
+    for (int round = 0; round < 2; round++) {
+        clc_channel_server *server = NULL, *second = NULL;
+        clc_participant *participant = NULL;
+        clc_address address;
+        char url[96];
+        uint64_t supply = 0, consume = 0;
+        size_t taken = 0;
+        assert_ok(clc_channel_server_new(&serving, &server));
+        assert_fails(clc_channel_server_new(&serving, &second), CLC_ERROR_IO, "lock journal");
+        assert_ok(clc_channel_server_listen_tcp(server, "127.0.0.1:0", &address));
+        snprintf(url, sizeof url, "tcp://%s", address.text);
+        assert_ok(clc_participant_new(url, NULL, &participant));
+        assert_ok(clc_participant_consume(participant, steady, &consume));
+        if (round == 0) {
+            clc_channel_event event = minimal("1");
+            event.reliability = CLC_RELIABILITY_PERSISTENT;
+            assert_ok(clc_participant_supply(participant, NULL, 1, &supply));
+            assert_ok(clc_participant_emit(participant, supply, &event, 1, &taken));
+            assert_true(hears(server, participant, CLC_PARTICIPANT_NEWS_KIND_CONFIRMED));
+            clc_channel_server_counts counts;
+            assert_ok(clc_channel_server_stats(server, &counts));
+            assert_true(counts.written == 1 && counts.not_written == 0);
+        } else {
+            clc_channel_delivery delivery;
+            size_t len = 0;
+            for (int i = 0; i < 2000 && len == 0; i++) {
+                assert_ok(clc_channel_server_turn(server, SECOND_NS / 500));
+                assert_ok(clc_participant_turn(participant, SECOND_NS / 500));
+                assert_ok(clc_participant_take(participant, &delivery, 1, &len));
+            }
+            assert_int_equal(len, 1);
+            assert_text(delivery.event.id, "1");
+        }
+        assert_ok(clc_channel_server_failure(server, why, sizeof why));
+        assert_string_equal(why, "");
+        assert_fails(clc_channel_server_failure(server, why, 0), CLC_ERROR_BUFFER_TOO_SMALL, "room for 0");
+        clc_participant_free(participant);
+        clc_channel_server_free(server);
+    }
+    clc_channel_server *server = NULL;
+    serving.journal_queue_bytes_max = 1000;
+    assert_fails(clc_channel_server_new(&serving, &server), CLC_ERROR_BAD_CONFIGURATION, "1000 bytes together");
+    const char *endings[] = {"", ".lock", "-wal", "-shm"};
+    for (int i = 0; i < 4; i++) {
+        char name[80];
+        snprintf(name, sizeof name, "%s%s", path, endings[i]);
+        remove(name);
+    }
+    assert_int_equal(rmdir(folder), 0);
+}
+
 static void *turn_elsewhere(void *participant) {
     assert_fails(clc_participant_turn(participant, 0), CLC_ERROR_WRONG_THREAD, "the thread of its first turn");
     return NULL;
@@ -322,6 +395,7 @@ static void what_cannot_be_is_said_in_words(void **state) {
     assert_null_argument(clc_channel_server_new(NULL, NULL), "server_out");
     assert_null_argument(clc_channel_server_turn(NULL, 0), "server");
     assert_null_argument(clc_channel_server_fd(NULL), "server");
+    assert_null_argument(clc_channel_server_failure(NULL, NULL, 0), "server");
     assert_null_argument(clc_channel_server_listen_http(NULL, "127.0.0.1:0", NULL), "server");
     assert_null_argument(clc_participant_new(NULL, NULL, &participant), "url");
     assert_null_argument(clc_participant_turn(NULL, 0), "participant");
@@ -343,6 +417,7 @@ int main(void) {
         cmocka_unit_test(links_are_exchanged_and_what_is_rejected_comes_again),
         cmocka_unit_test(who_pulls_gets_as_much_as_he_asks_for),
         cmocka_unit_test(who_may_not_is_told),
+        cmocka_unit_test(a_journal_brings_back_what_was_confirmed),
         cmocka_unit_test(what_cannot_be_is_said_in_words),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import ipaddress
 import signal
+import sys
 
 import clustercore
 
@@ -37,8 +38,12 @@ def run_serve(options: argparse.Namespace) -> int:
             address = getattr(server, f"{name}_address")
             if address is not None:
                 print(f"channels on {name}://{address}", flush=True)
+        is_well = True
         while not stopped:
             server.turn(TURN_SECONDS)
+            if is_well and server.failure is not None:
+                is_well = False
+                print(f"clustercore: {server.failure}", file=sys.stderr, flush=True)
     except clustercore.ClusterError as error:
         raise OperatorError(str(error)) from None
     finally:
@@ -60,6 +65,7 @@ def _open(
             open=options.open,
             insecure=options.insecure,
             linger=options.linger,
+            journal=options.journal,
         )
     except clustercore.InsecureAddress as error:
         raise OperatorError(

@@ -58,6 +58,13 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="how long a consumer with a name stays without a connection (default %(default)g)",
     )
+    add(
+        "--journal",
+        type=Path,
+        metavar="FILE",
+        help="keep persistent events, channels and durable consumers here, for the next start too; without "
+        "it persistent events are lost",
+    )
     parser.set_defaults(run=_serve)
 
 

@@ -71,6 +71,8 @@ pub struct Engine {
     deadlines: BTreeSet<(Instant, u32)>,
     /// Channels that let go of what is too old, at any time.
     ageing: Vec<u32>,
+    /// Deleted, and nobody has asked which.
+    deleted: Vec<ChannelId>,
 }
 
 struct Entry {
@@ -88,7 +90,8 @@ impl Engine {
     pub fn new(config: EngineConfig) -> Result<Engine, EngineError> {
         let default = (0, 0).into();
         let (awake, deadlines, ageing) = (VecDeque::new(), BTreeSet::new(), Vec::new());
-        let mut engine = Engine { config, channels: Slots::new(), default, awake, deadlines, ageing };
+        let (channels, deleted) = (Slots::new(), Vec::new());
+        let mut engine = Engine { config, channels, default, awake, deadlines, ageing, deleted };
         let (name, channel) = (engine.config.default_name.clone(), engine.config.default_channel.clone());
         engine.default = engine.insert(name, channel)?;
         Ok(engine)
@@ -111,6 +114,17 @@ impl Engine {
         let name = name.into();
         who.check(Right::Administer, &name)?;
         self.insert(name, config)
+    }
+
+    /// Creates a channel that was there before, in nobody's name.
+    ///
+    /// Errors: as [`Engine::create`], but for `Denied`.
+    pub fn restore(
+        &mut self,
+        name: impl Into<Text>,
+        config: ChannelConfig,
+    ) -> Result<ChannelId, EngineError> {
+        self.insert(name.into(), config)
     }
 
     fn insert(&mut self, name: Text, config: ChannelConfig) -> Result<ChannelId, EngineError> {
@@ -144,10 +158,22 @@ impl Engine {
         if id == self.default {
             return Err(EngineError::IsDefault);
         }
+        self.remove(id);
+        self.deleted.push(id);
+        Ok(())
+    }
+
+    /// Removes a channel that is there, in nobody's name.
+    pub(crate) fn remove(&mut self, id: ChannelId) {
+        self.wake(id.index);
         self.channels.remove(id.index);
         self.awake.retain(|index| *index != id.index);
         self.ageing.retain(|index| *index != id.index);
-        Ok(())
+    }
+
+    /// A channel that was deleted since this was asked last.
+    pub fn poll_deleted(&mut self) -> Option<ChannelId> {
+        self.deleted.pop()
     }
 
     /// The channel of this name.

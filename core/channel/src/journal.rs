@@ -5,7 +5,8 @@
 //! of tickets at which offsets they are, or that they failed. Acknowledged means on disk.
 //!
 //! Invariants:
-//! - Offsets count up over all channels, follow the order of the appends, and are never used twice.
+//! - Offsets count up over all channels, follow the order of the appends, and are never used twice. What is said of channels
+//!   ([`Change`]) goes the same way, in the same order, and takes an offset too.
 //! - A commit that fails fails exactly its own records; those queued behind it, and every later append, fail as
 //!   [`Failure::Broken`] until the journal is opened anew. A record that failed may be found again then: its bytes may have
 //!   reached the disk before the error. It was not acknowledged, so its supplier repeats it under the same event id.
@@ -15,17 +16,19 @@
 //! Retention and the positions of consumers are written by the same thread, in the same transactions.
 //! Source: SQLite's "Write-Ahead Logging"; group commit after DeWitt et al., 1984.
 
+mod change;
 mod error;
 mod queue;
 mod reader;
 mod store;
 mod writer;
 
+pub use change::Change;
 pub use error::{AppendError, Failure, JournalError};
-pub use reader::{Reader, Record};
+pub use reader::{Reader, Record, StoredChannel, StoredConsumer};
 
 use clustercore_proto::time::{Duration, Instant};
-use queue::{Append, Command, Queue};
+use queue::{Append, Command, Queue, What};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -132,7 +135,14 @@ impl Journal {
     ///
     /// Errors: it is too large, too much is in flight (poll, and try again), or the journal is broken.
     pub fn append(&self, channel: u32, at: Instant, record: Arc<[u8]>) -> Result<Ticket, AppendError> {
-        self.queue.append(Append { channel, at, record })
+        self.queue.append(Append { channel, what: What::Record { at, bytes: record } })
+    }
+
+    /// Queues what is to be known of `channel`, behind what was appended before. Does not block.
+    ///
+    /// Errors: as [`Journal::append`].
+    pub fn change(&self, channel: u32, change: Change) -> Result<Ticket, AppendError> {
+        self.queue.append(Append { channel, what: What::Change(change) })
     }
 
     /// Moves what has been completed into `completions`, in the order of the tickets; how many runs there were.
@@ -169,11 +179,18 @@ impl Journal {
         self.queue.command(Command::Trim(now))
     }
 
-    /// Removes a channel with its records and positions. Appends that are still in flight come after it.
+    /// The records of `channel` below `offset` are not needed any more: they go with later commits, some with each.
     ///
     /// Errors: as [`Journal::set_position`].
-    pub fn remove_channel(&self, channel: u32) -> Result<(), AppendError> {
-        self.queue.command(Command::RemoveChannel(channel))
+    pub fn forget(&self, channel: u32, offset: u64) -> Result<(), AppendError> {
+        self.queue.command(Command::Forget(channel, offset))
+    }
+
+    /// Notes that numbers of `channel` below `next` are used, whatever its records say.
+    ///
+    /// Errors: as [`Journal::set_position`].
+    pub fn set_next(&self, channel: u32, next: u64) -> Result<(), AppendError> {
+        self.queue.command(Command::Next(channel, next))
     }
 
     /// Why the journal acknowledges nothing any more; `None` when it works.

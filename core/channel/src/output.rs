@@ -14,6 +14,18 @@ pub enum Output {
         /// The event.
         event: Event,
     },
+    /// The channel was made, or its configuration was changed: whoever keeps persistent events keeps that too.
+    Configured,
+    /// A durable consumer with a name was made, or what it asks for was changed.
+    ConsumerKept {
+        /// Its proxy.
+        proxy: SupplierProxyId,
+    },
+    /// Such a consumer was removed.
+    ConsumerGone {
+        /// What its proxy was.
+        proxy: SupplierProxyId,
+    },
     /// Tell the supplier that these receipts are kept: on disk, or wanted by nobody.
     Confirmed {
         /// His proxy.

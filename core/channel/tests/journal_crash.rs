@@ -50,7 +50,7 @@ fn what_was_acknowledged_survives_sigkill() {
 #[test]
 fn a_full_disk_fails_what_does_not_fit_and_nothing_is_acknowledged_after_it() {
     let folder = Folder::new("full");
-    let mount = "mount -t tmpfs -o size=4m none \"$JOURNAL_FOLDER\" && exec \"$0\" \"$@\"";
+    let mount = "mount -t tmpfs -o size=8m none \"$JOURNAL_FOLDER\" && exec \"$0\" \"$@\"";
     let mut command = Command::new("unshare");
     command.args(["-m", "sh", "-c", mount]).env("JOURNAL_FOLDER", &folder.0);
     let probe = Command::new("unshare").args(["-m", "mount", "-t", "tmpfs", "none", "/mnt"]).output();
@@ -99,7 +99,7 @@ fn child() {
     let path = PathBuf::from(path);
     let filler = path.with_extension("filler");
     if mode == "full" {
-        std::fs::write(&filler, vec![1; 1 << 20]).unwrap();
+        std::fs::write(&filler, vec![1; 5 << 20]).unwrap();
     }
     let mut acknowledged = Acknowledged::new();
     let journal = open(&path);

@@ -1,9 +1,11 @@
 //! What a server of channels and a participant are made with.
 
 use super::engine::hub::HubConfig;
+use super::engine::journal::JournalOptions;
 use crate::error::{Code, Error, Result};
 use crate::security::Mode;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 /// What a server of channels is made with.
 #[derive(Default)]
@@ -12,8 +14,26 @@ pub struct ChannelServerConfig {
     pub hub: HubConfig,
     /// Keys of the datagram face; `None`: clear, on loopback only.
     pub security: Option<Mode>,
+    /// Where persistent events, channels and durable consumers are kept; `None`: nowhere, and persistent events are refused.
+    pub journal: Option<JournalConfig>,
     /// Clear faces outside loopback: where the network itself is trusted.
     pub insecure: bool,
+}
+
+/// A journal on disk. It belongs to one server at a time.
+#[derive(Clone, Debug)]
+pub struct JournalConfig {
+    /// The file; it is made where there is none. Beside it are some with further endings.
+    pub path: PathBuf,
+    /// Its bounds. Its retention is no matter: channels have their own.
+    pub options: JournalOptions,
+}
+
+impl JournalConfig {
+    /// The journal at `path`.
+    pub fn new(path: impl Into<PathBuf>) -> JournalConfig {
+        JournalConfig { path: path.into(), options: JournalOptions::default() }
+    }
 }
 
 /// How a participant reaches its server. It may be exchanged while events flow.

@@ -10,7 +10,7 @@ mod server;
 
 /// The engine and the protocol, without sockets.
 pub use clustercore_channel as engine;
-pub use config::{ChannelServerConfig, Link};
+pub use config::{ChannelServerConfig, JournalConfig, Link};
 pub use participant::Participant;
 pub use server::ChannelServer;
 

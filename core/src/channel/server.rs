@@ -1,5 +1,6 @@
 //! A server of event channels: a loop of its own over one driver.
 
+mod keeper;
 mod peers;
 
 use super::config::{ChannelServerConfig, check_clear};
@@ -11,6 +12,7 @@ use crate::io::{
 };
 use crate::messages::{Endpoint, EndpointConfig, Mail};
 use clustercore_proto::datagram::Connection;
+use keeper::Keeper;
 use peers::Peer;
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -19,6 +21,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 pub struct ChannelServer<D: Driver = AnyDriver> {
     driver: D,
     hub: Hub,
+    keeper: Option<Keeper>,
     config: ChannelServerConfig,
     /// From the driver's time to nanoseconds since 1970.
     wall: Duration,
@@ -68,16 +71,25 @@ impl ChannelServer {
 }
 
 impl<D: Driver> ChannelServer<D> {
-    /// A server over a driver that is open already; `wall` is the time since 1970 at this moment.
+    /// A server over a driver that is open already; `wall` is the time since 1970 at this moment. What the journal has is there again.
     ///
-    /// Errors: `BadConfiguration`: of the engine.
-    pub fn with_driver(driver: D, wall: Duration, config: ChannelServerConfig) -> Result<ChannelServer<D>> {
-        let hub = Hub::new(config.hub.clone())
+    /// Errors: `BadConfiguration`: of the engine, or what is in the journal cannot be made again; `Io`: of the journal.
+    pub fn with_driver(
+        driver: D,
+        wall: Duration,
+        mut config: ChannelServerConfig,
+    ) -> Result<ChannelServer<D>> {
+        config.hub.is_durable |= config.journal.is_some();
+        let mut hub = Hub::new(config.hub.clone())
             .map_err(|error| Error::new(Code::BadConfiguration, error.to_string()))?;
         let started = Duration::from_nanos(time(&driver).as_nanos());
+        let now = Instant::from_nanos(u64::try_from(wall.as_nanos()).unwrap_or(u64::MAX));
+        let open = |journal| Keeper::open(journal, driver.waker(), &mut hub, now);
+        let keeper = config.journal.as_ref().map(open).transpose()?;
         Ok(ChannelServer {
             driver,
             hub,
+            keeper,
             config,
             wall: wall.saturating_sub(started),
             listeners: Vec::new(),
@@ -148,6 +160,12 @@ impl<D: Driver> ChannelServer<D> {
         self.hub.stats()
     }
 
+    /// Why it takes no persistent events any more, nor channels and durable consumers: its journal has failed. `None`: it does, or has no
+    /// journal. It goes on with everything else; what is confirmed is there when it is started anew.
+    pub fn failure(&self) -> Option<&str> {
+        self.hub.failure().map(|why| &**why)
+    }
+
     /// Rings it out of a wait, from any thread; `None` in the simulator.
     pub fn waker(&self) -> Option<Waker> {
         self.driver.waker()
@@ -195,9 +213,11 @@ impl<D: Driver> ChannelServer<D> {
         }
         let now = time(&self.driver);
         let hub = self.hub.next_timeout().map(|at| at.saturating_sub(now + self.wall));
+        let keeper =
+            self.keeper.as_ref().map(|it| it.next_timeout(now + self.wall).saturating_sub(now + self.wall));
         let endpoint = self.endpoint.as_ref().and_then(Endpoint::next_timeout);
         let accept = self.paused.iter().map(|(at, _)| at.saturating_sub(now)).min();
-        [hub, endpoint.map(|at| at.saturating_sub(now)), accept].into_iter().flatten().min()
+        [hub, keeper, endpoint.map(|at| at.saturating_sub(now)), accept].into_iter().flatten().min()
     }
 
     fn on_event(&mut self, event: Event) {
@@ -303,7 +323,9 @@ impl<D: Driver> ChannelServer<D> {
     /// Lets events flow, and hands the bytes to the driver.
     fn pump(&mut self) {
         let now = self.now();
+        self.keeper.iter_mut().for_each(|it| it.complete(&mut self.hub, now));
         self.is_busy = self.hub.pump(now, ROUNDS_MAX);
+        self.is_busy |= self.keeper.as_mut().is_some_and(|it| it.append(&mut self.hub, now));
         while let Some((session, piece)) = self.hub.poll_send() {
             let way = self.ways.get(session.index as usize).copied().flatten();
             match way.filter(|(known, _)| *known == session).map(|(_, way)| way) {
@@ -357,6 +379,16 @@ impl<D: Driver> ChannelServer<D> {
                     endpoint.machine.close(now, connection, 0, b"ended", true);
                 }
             }
+        }
+    }
+}
+
+/// Notes how far everything has come, where there is a journal.
+impl<D: Driver> Drop for ChannelServer<D> {
+    fn drop(&mut self) {
+        let now = self.now();
+        if let Some(keeper) = &mut self.keeper {
+            keeper.close(&mut self.hub, now);
         }
     }
 }

@@ -1,9 +1,9 @@
 //! What holds for every participant of a channel server, and for every server of a participant; see [`check`].
 
 use clustercore_channel::access::Access;
-use clustercore_channel::hub::{Hub, HubConfig, SessionId};
+use clustercore_channel::hub::{Hub, HubConfig, Persist, SessionId};
 use clustercore_channel::participant::{Participant, ParticipantConfig, SupplyConfig};
-use clustercore_channel::wire::{Frame, FrameError, Splitter};
+use clustercore_channel::wire::{Frame, FrameError, Splitter, put_stored, take_stored};
 use clustercore_channel::{Duration, EventLimits, Instant};
 
 /// Gives bytes to a hub as a participant's, after a Hello, all at once and in pieces as long as the first byte says: both answer the same.
@@ -15,6 +15,7 @@ pub fn check(input: &[u8]) -> bool {
     assert_eq!(pieces, whole);
     read_all(&whole);
     serve(rest, usize::from(*piece).max(1));
+    keep(rest, *piece);
     is_alive
 }
 
@@ -52,6 +53,60 @@ fn answers(input: &[u8], piece: usize) -> (bool, Vec<u8>) {
         assert_eq!(machine.supplier_proxies().count(), 0, "nobody is left");
     }
     (is_alive, out)
+}
+
+/// Whatever a participant does, what a hub wants to be on disk comes back from there.
+fn keep(input: &[u8], seed: u8) {
+    let config = HubConfig { access: Access::open(), is_durable: true, ..HubConfig::default() };
+    let mut hub = Hub::new(config.clone()).expect("a fine configuration");
+    let now = Instant::from_nanos(1_000_000_000);
+    let id = hub.connect(now).expect("room for one");
+    let mut hello = Vec::new();
+    Frame::Hello { version: 1, token: "", name: "fuzz" }.put(&mut hello);
+    hub.receive(now, id, &hello);
+    hub.receive(now, id, input);
+    let (mut out, mut count) = (Vec::new(), 0);
+    for _ in 0..ROUNDS {
+        hub.pump(now, 10);
+        while let Some(persist) = hub.poll_persist() {
+            count += 1;
+            // Some are written.
+            let is_written = (u64::from(seed) >> (count % 8)) & 1 == 1;
+            match persist {
+                Persist::Event { channel, offset, event } => {
+                    let mut stored = Vec::new();
+                    put_stored(&mut stored, offset, &event);
+                    assert_eq!(take_stored(&stored, &EventLimits::default()), Ok((offset, event)));
+                    match is_written {
+                        true => hub.persisted(now, channel, offset, 1),
+                        false => hub.persist_failed(now, channel, offset, offset, 1),
+                    }
+                }
+                Persist::Record(record) => hub.recorded(now, record, is_written),
+            }
+        }
+        drain(&mut hub, id, &mut out);
+    }
+    read_all(&out);
+    let mut again = Hub::new(config).expect("a fine configuration");
+    let default = hub.engine().default_channel();
+    for channel in hub.engine().list(&root()).into_iter().map(|(id, _)| id).collect::<Vec<_>>() {
+        let mut restored = again.engine().default_channel();
+        if channel != default {
+            let (name, config) = hub.describe_channel(channel).expect("listed");
+            restored = again.restore_channel(&name, &config).expect("it was there");
+            assert_eq!(again.describe_channel(restored), Some((name, config)));
+        }
+        again.restore_next(restored, 5);
+        let machine = hub.engine().machine(channel).expect("listed");
+        machine.check_invariants();
+        let kept = machine.supplier_proxies().filter(|(_, spec)| spec.is_kept());
+        for proxy in kept.map(|(proxy, _)| proxy).collect::<Vec<_>>() {
+            let (owner, name, spec) = hub.describe_consumer(channel, proxy).expect("it is there");
+            again.restore_consumer(now, restored, (&owner, &name), &spec, 5).expect("it was there");
+        }
+        again.restored(now, restored);
+    }
 }
 
 fn drain(hub: &mut Hub, id: SessionId, out: &mut Vec<u8>) {

@@ -5,7 +5,7 @@ use super::{Channel, Side, Verdict};
 use crate::delivery::{Chain, NONE, State};
 use crate::event::Text;
 use crate::id::{ConsumerProxyId, GroupId, SupplierProxyId};
-use crate::output::Refusal;
+use crate::output::{Output, Refusal};
 use crate::predicate::{Change, Filter, Mapping};
 use crate::qos::{Discard, Level, Qos, QosError, Settings, validate};
 use crate::queue::{Queue, Victim, is_plain};
@@ -122,10 +122,15 @@ impl Channel {
             return Err(ManageError::NoRetention);
         }
         if let Some(queue) = self.queue_of_group(&spec)? {
+            // What the group wants is what each member wants, also when the first has gone.
+            let SupplierProxySpec { types, filter, qos, mappings, .. } =
+                self.outlets[self.queues[queue].members[0]].spec.clone();
+            let spec = SupplierProxySpec { types, filter, qos, mappings, ..spec };
             let (index, generation) = self.outlets.insert(Outlet::new(spec, queue));
             self.queues[queue].members.push(index);
             self.outlets[index].rejections_before = self.routes.rejections(self.queues[queue].route);
             self.wake_outlet(index);
+            self.tell_kept(index);
             return Ok(Attached { proxy: (index, generation).into(), first: self.offset_next });
         }
         let mappings = self.add_mappings(&spec.mappings);
@@ -138,12 +143,21 @@ impl Channel {
         self.queues[queue].route = route;
         self.queues[queue].members.push(index);
         self.outlets[index].rejections_before = self.routes.rejections(route);
+        self.tell_kept(index);
         let first = from.map_or(self.offset_next, |from| from.max(self.retained_from()));
         if from.is_some() {
             self.replaying.push(queue);
             self.refill(now);
         }
         Ok(Attached { proxy: (index, generation).into(), first })
+    }
+
+    /// Whoever keeps channels on disk is to keep what this consumer asks for.
+    fn tell_kept(&mut self, index: u32) {
+        if self.outlets[index].spec.is_kept() {
+            let proxy = self.outlet_id(index);
+            self.outputs.push_back(Output::ConsumerKept { proxy });
+        }
     }
 
     fn queue_of_group(&self, spec: &SupplierProxySpec) -> Result<Option<u32>, ManageError> {
@@ -209,6 +223,9 @@ impl Channel {
     pub fn remove_supplier_proxy(&mut self, now: Instant, id: SupplierProxyId) -> Result<(), ManageError> {
         self.set_connected(now, id, false)?;
         let outlet = self.outlets.remove(id.index).expect("checked");
+        if outlet.spec.is_kept() {
+            self.outputs.push_back(Output::ConsumerGone { proxy: id });
+        }
         self.timers.cancel(outlet.timer);
         let queue = outlet.queue;
         self.queues[queue].members.retain(|it| *it != id.index);
@@ -326,6 +343,7 @@ impl Channel {
     pub fn set_qos(&mut self, now: Instant, qos: Qos) -> Result<(), ManageError> {
         validate(Level::Channel, &Settings::default(), &qos)?;
         self.config.qos = qos;
+        self.outputs.push_back(Output::Configured);
         self.reset_all(now);
         Ok(())
     }
@@ -345,6 +363,7 @@ impl Channel {
         let queue = self.outlets[id.index].queue;
         for member in self.queues[queue].members.clone() {
             self.outlets[member].spec.qos = qos;
+            self.tell_kept(member);
         }
         self.handle_timeout(now);
         self.reset_queue(now, queue);
@@ -385,6 +404,7 @@ impl Channel {
         let queue = self.outlets[id.index].queue;
         for member in self.queues[queue].members.clone() {
             self.outlets[member].spec.filter = filter.clone();
+            self.tell_kept(member);
         }
         self.handle_timeout(now);
         self.reset_queue(now, queue);
@@ -397,6 +417,7 @@ impl Channel {
         (self.config.supplier_turns, self.config.consumer_turns) = (suppliers, consumers);
         self.intake_turns.set(suppliers);
         self.outlet_turns.set(consumers);
+        self.outputs.push_back(Output::Configured);
     }
 
     /// Applies what the levels say now to everybody.

@@ -94,6 +94,12 @@ impl Channel {
         self.unkeep(kept);
     }
 
+    /// Places below `next` were used before, by what is not kept any more too.
+    pub fn restore_next(&mut self, next: u64) {
+        self.is_restoring = true;
+        self.offset_next = self.offset_next.max(next);
+    }
+
     /// Every consumer of before is back: the retention keeps to its bounds from here on.
     pub fn restored(&mut self, now: Instant) {
         self.is_restoring = false;

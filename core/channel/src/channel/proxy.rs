@@ -174,6 +174,13 @@ impl Intake {
     }
 }
 
+impl SupplierProxySpec {
+    /// It is to be there again after a restart of a server that keeps channels on disk.
+    pub fn is_kept(&self) -> bool {
+        self.is_durable && !self.name.is_empty()
+    }
+}
+
 impl Outlet {
     pub fn new(spec: SupplierProxySpec, queue: u32) -> Outlet {
         Outlet {

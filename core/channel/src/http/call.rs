@@ -9,6 +9,7 @@ use super::{emit, take};
 use crate::channel::Channel;
 use crate::engine::{Engine, EngineError};
 use crate::event::Text;
+use crate::hub::Record;
 use crate::id::{ChannelId, SupplierProxyId};
 use crate::json::{JsonError, MEMBERS_MAX, Members};
 use crate::principal::{Denied, Principal, Right};
@@ -33,6 +34,15 @@ pub(super) enum Outcome {
     Writing(emit::Writing),
     /// Events may come.
     Waiting(take::Waiting),
+    /// What was made or deleted is on its way to disk.
+    Recording(Recording),
+}
+
+/// A request whose answer waits for a record.
+pub(super) struct Recording {
+    pub record: Record,
+    pub response: Response,
+    pub until: Instant,
 }
 
 pub(super) type Answer = Result<Outcome, Problem>;
@@ -51,6 +61,15 @@ impl Call<'_> {
             return Err(EngineError::Denied(Denied { principal, right, channel: name.into() }).into());
         }
         self.engine.find(name).ok_or_else(|| EngineError::NoSuchChannel.into())
+    }
+
+    /// Answers when it is on disk; at once where nothing goes to disk.
+    pub fn record(&self, record: Record, response: Response) -> Answer {
+        if !self.config.is_durable {
+            return Ok(response.into());
+        }
+        let until = self.now + self.config.limits.write_timeout;
+        Ok(Outcome::Recording(Recording { record, response, until }))
     }
 
     /// The default channel's name.

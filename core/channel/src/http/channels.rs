@@ -4,6 +4,7 @@ use super::call::{Answer, Call};
 use super::problem::Problem;
 use super::response::Response;
 use crate::channel::ChannelConfig;
+use crate::hub::Record;
 use crate::json::{
     JsonError, MEMBERS_MAX, Members, Object, patch_qos, read_channel_config, shortened, write_channel_config,
     write_channel_stats, write_reason, write_settings,
@@ -37,7 +38,7 @@ pub(super) fn channel(call: &mut Call<'_>, name: &str) -> Answer {
             call.target.expect_only(&[])?;
             let id = call.channel(name, &[Right::Administer])?;
             call.engine.delete(call.who, id)?;
-            Ok(Response::bare(204).into())
+            call.record(Record::ChannelGone(id), Response::bare(204))
         }
         _ => tell(call, name),
     }
@@ -46,8 +47,8 @@ pub(super) fn channel(call: &mut Call<'_>, name: &str) -> Answer {
 fn create(call: &mut Call<'_>, name: &str) -> Answer {
     call.target.expect_only(&[])?;
     let config = read_channel_config(&call.members()?)?;
-    call.engine.create(call.who, name, config)?;
-    Ok(Response::bare(201).into())
+    let id = call.engine.create(call.who, name, config)?;
+    call.record(Record::Channel(id), Response::bare(201))
 }
 
 fn tell(call: &mut Call<'_>, name: &str) -> Answer {

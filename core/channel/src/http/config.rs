@@ -57,6 +57,8 @@ pub struct HttpConfig {
     pub event_limits: EventLimits,
     /// Where filters are compiled, so that equal ones are one.
     pub filters: Arc<Filters>,
+    /// Channels and durable consumers go to disk before it is said that they are there.
+    pub is_durable: bool,
 }
 
 impl Default for HttpConfig {
@@ -65,6 +67,7 @@ impl Default for HttpConfig {
             limits: HttpLimits::default(),
             event_limits: EventLimits::default(),
             filters: Arc::new(Filters::new(FilterLimits::default())),
+            is_durable: false,
         }
     }
 }

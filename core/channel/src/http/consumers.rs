@@ -4,6 +4,7 @@ use super::call::{Answer, Call, check_consumer_name};
 use super::problem::Problem;
 use super::response::Response;
 use crate::channel::{Channel, ManageError, Mode, SupplierProxySpec};
+use crate::hub::Record;
 use crate::id::{ChannelId, SupplierProxyId};
 use crate::json::{
     JsonError, Object, patch_supplier_proxy, write_queue_stats, write_settings, write_supplier_proxy,
@@ -63,11 +64,17 @@ fn create(call: &mut Call<'_>, channel: ChannelId, name: &str) -> Answer {
     check_consumer_name(name)?;
     let base = SupplierProxySpec { name: name.into(), mode: Mode::Pull, ..SupplierProxySpec::default() };
     let spec = read(call, base)?;
+    let is_kept = spec.is_kept();
     let attached = call.engine.consume(call.who, channel)?.connect(call.now, spec)?;
     call.known.remember(channel, attached.proxy);
     let mut body = String::new();
     Object::write(&mut body, |object| object.plain("first", attached.first));
-    Ok(Response::json(201, body).into())
+    let response = Response::json(201, body);
+    if is_kept {
+        call.record(Record::Consumer(channel, attached.proxy), response)
+    } else {
+        Ok(response.into())
+    }
 }
 
 /// Quality of service and filter; with `validate` only what would hold.

@@ -1,6 +1,6 @@
 //! The machine of one connection.
 
-use super::call::{Answer, Call, Known, Outcome};
+use super::call::{Answer, Call, Known, Outcome, Recording};
 use super::config::HttpConfig;
 use super::problem::Problem;
 use super::reader::{Read, Reader, Request};
@@ -10,6 +10,7 @@ use super::{channels, consumers, emit, take};
 use crate::access::Access;
 use crate::cloudevents::webhook::Ask;
 use crate::engine::Engine;
+use crate::hub::Record;
 use crate::id::ChannelId;
 use crate::output::Output;
 use crate::principal::Principal;
@@ -36,6 +37,7 @@ pub struct HttpFace {
 enum Pending {
     Writing(emit::Writing),
     Waiting(take::Waiting),
+    Recording(Recording),
 }
 
 impl HttpFace {
@@ -115,6 +117,26 @@ impl HttpFace {
         self.advance(now, engine, access);
     }
 
+    /// A record is on disk, or could not be written: an answer may wait for it.
+    pub fn recorded(
+        &mut self,
+        now: Instant,
+        record: Record,
+        is_written: bool,
+        engine: &mut Engine,
+        access: &Access,
+    ) {
+        if !matches!(&self.pending, Some((Pending::Recording(it), _)) if it.record == record) {
+            return;
+        }
+        let Some((Pending::Recording(recording), manner)) = self.pending.take() else { return };
+        let detail =
+            "the server could not write it to disk: nothing persistent is taken until that is mended";
+        let answer = if is_written { Ok(recording.response) } else { Err(Problem::new(503, detail)) };
+        self.send(now, answer, manner);
+        self.advance(now, engine, access);
+    }
+
     /// When [`HttpFace::handle_timeout`] is to be called at the latest.
     pub fn next_timeout(&self) -> Option<Instant> {
         if self.is_closed() {
@@ -124,6 +146,7 @@ impl HttpFace {
         Some(match &self.pending {
             Some((Pending::Writing(writing), _)) => writing.until,
             Some((Pending::Waiting(waiting), _)) => waiting.until,
+            Some((Pending::Recording(recording), _)) => recording.until,
             None if self.is_amid() => self.since + limits.request_timeout,
             None => self.since + limits.idle_timeout,
         })
@@ -140,6 +163,10 @@ impl HttpFace {
             Some((Pending::Waiting(waiting), _)) => {
                 let pulled = waiting.pull(now, engine, &self.config.limits);
                 pulled.map(|pulled| pulled.unwrap_or_else(|| Response::bare(204)))
+            }
+            Some((Pending::Recording(_), _)) => {
+                let detail = "it is not known in time whether it is on disk: ask whether it is there";
+                Err(Problem::new(503, detail).retry_after())
             }
             None if is_amid => {
                 let seconds = self.config.limits.request_timeout.as_secs();
@@ -209,6 +236,10 @@ impl HttpFace {
             Ok(Outcome::Answer(response)) => Ok(response),
             Ok(Outcome::Writing(writing)) => {
                 self.pending = Some((Pending::Writing(writing), manner));
+                return;
+            }
+            Ok(Outcome::Recording(recording)) => {
+                self.pending = Some((Pending::Recording(recording), manner));
                 return;
             }
             Ok(Outcome::Waiting(waiting)) => {

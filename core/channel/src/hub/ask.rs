@@ -3,7 +3,7 @@
 use super::question::{Question, members, read};
 use super::session::{ConsumerHandle, SupplierHandle};
 use super::trouble::Trouble;
-use super::{Hub, Place, SessionId, groups};
+use super::{Hub, Place, Record, SessionId, groups};
 use crate::channel::{ConsumerProxySpec, ManageError, Mode, Reason, Side, SupplierProxySpec};
 use crate::engine::EngineError;
 use crate::event::Text;
@@ -25,6 +25,9 @@ pub(super) type Answer = Result<String, Trouble>;
 impl Hub {
     pub(super) fn on_ask(&mut self, now: Instant, id: SessionId, request: u64, json: &str) {
         let answer = read(json).map_err(Trouble::from).and_then(|question| self.answer(now, id, &question));
+        if answer.as_ref().is_ok_and(|json| self.keep_answer(id, request, json)) {
+            return;
+        }
         let is_done = answer.is_ok();
         let json = answer.unwrap_or_else(|trouble| {
             let mut json = String::new();
@@ -77,13 +80,21 @@ impl Hub {
     fn create(&mut self, who: &Principal, question: &Question<'_>) -> Answer {
         let name = question.channel.as_deref().ok_or_else(|| Trouble::missing("channel"))?;
         let config = read_channel_config(&members(question.config)?)?;
-        self.engine.create(who, name, config)?;
+        let id = self.engine.create(who, name, config)?;
+        self.await_record(Record::Channel(id));
         Ok("{}".into())
     }
 
     fn delete(&mut self, who: &Principal, question: &Question<'_>) -> Answer {
         let id = self.channel(question)?;
         self.engine.delete(who, id)?;
+        self.await_record(Record::ChannelGone(id));
+        self.forget_channel(id, "the channel was deleted");
+        Ok("{}".into())
+    }
+
+    /// A channel is gone: those who are connected to it are told.
+    pub(super) fn forget_channel(&mut self, id: ChannelId, message: &str) {
         let gone: Vec<Place> = self
             .consumers
             .iter()
@@ -92,8 +103,7 @@ impl Hub {
             .collect();
         self.consumers.retain(|(channel, _), _| *channel != id);
         self.suppliers.pulled.retain(|(channel, _), _| *channel != id);
-        self.tell_gone(gone, "the channel was deleted");
-        Ok("{}".into())
+        self.tell_gone(gone, message);
     }
 
     /// Consumers lose their proxies, and hear why.
@@ -162,6 +172,11 @@ impl Hub {
         self.consumers.insert((channel, proxy), Place { session: id, handle });
         if let Some(session) = self.session_mut(id) {
             session.consumers.insert(handle, ConsumerHandle { channel, proxy });
+        }
+        let machine = self.engine.machine(channel);
+        let is_kept = machine.and_then(|it| it.supplier_proxy(proxy)).is_some_and(SupplierProxySpec::is_kept);
+        if first.is_some() && is_kept {
+            self.await_record(Record::Consumer(channel, proxy));
         }
         let mut json = String::new();
         Object::write(&mut json, |object| {
@@ -273,6 +288,7 @@ impl Hub {
         let mut json = String::new();
         Object::write(&mut json, |object| {
             object.list("reasons", &reasons, |reason: &Reason, out| write_reason(reason, out));
+            self.failure().into_iter().for_each(|why| object.text("failure", why));
         });
         Ok(json)
     }
@@ -280,11 +296,14 @@ impl Hub {
     /// Everything about a channel: configuration, counters, each consumer and each supplier.
     fn describe(&mut self, now: Instant, who: &Principal, question: &Question<'_>) -> Answer {
         let id = self.channel(question)?;
-        let consumers = &self.consumers;
+        let failure = self.failure().cloned();
+        let (consumers, is_durable) = (&self.consumers, self.config.is_durable);
         let machine = self.engine.administer(who, id)?;
         let mut json = String::new();
         Object::write(&mut json, |object| {
             object.text("channel", machine.name());
+            object.plain("is_durable", is_durable);
+            failure.iter().for_each(|why| object.text("failure", why));
             object.plain("offset_next", machine.offset_next());
             object.plain("retained_from", machine.retained_from());
             object.object("config", |object| write_channel_config(machine.config(), object));

@@ -1,6 +1,6 @@
 //! Connections that speak HTTP.
 
-use super::{Hub, HubConfig};
+use super::{Hub, HubConfig, Record};
 use crate::access::Access;
 use crate::engine::Engine;
 use crate::filter::Filters;
@@ -33,8 +33,12 @@ pub(super) struct Connections {
 
 impl Connections {
     pub fn new(config: &HubConfig, filters: &Arc<Filters>) -> Connections {
-        let config =
-            HttpConfig { limits: config.http, event_limits: config.limits, filters: Arc::clone(filters) };
+        let config = HttpConfig {
+            limits: config.http,
+            event_limits: config.limits,
+            filters: Arc::clone(filters),
+            is_durable: config.is_durable,
+        };
         Connections { config: Arc::new(config), all: Slots::new() }
     }
 
@@ -58,6 +62,19 @@ impl Connections {
     ) {
         for index in self.all.indices() {
             self.all[index].face.stirred(now, channel, output, engine, access);
+        }
+    }
+
+    pub fn recorded(
+        &mut self,
+        now: Instant,
+        record: Record,
+        is_written: bool,
+        engine: &mut Engine,
+        access: &Access,
+    ) {
+        for index in self.all.indices() {
+            self.all[index].face.recorded(now, record, is_written, engine, access);
         }
     }
 

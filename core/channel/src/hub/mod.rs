@@ -12,11 +12,15 @@ mod http;
 mod outputs;
 mod question;
 mod receive;
+mod record;
+mod restore;
 mod session;
 mod supply;
 mod trouble;
 
 pub use http::HttpId;
+pub use record::{Persist, Record};
+pub use restore::RestoreError;
 pub use session::{Piece, SessionId};
 
 use crate::access::Access;
@@ -58,7 +62,8 @@ pub struct HubConfig {
     pub handles_max: u32,
     /// How long the proxy of a consumer with a name outlives its connection.
     pub linger: Duration,
-    /// Somebody writes events to disk ([`Hub::poll_persist`]); otherwise persistent events are refused as not written.
+    /// Somebody writes events, channels and durable consumers to disk ([`Hub::poll_persist`]); otherwise persistent events are refused as
+    /// not written, and the others last as long as the hub.
     pub is_durable: bool,
     /// Where events go that were tried too often; `None`: they are counted only.
     pub dead_letter_channel: Option<Text>,
@@ -104,17 +109,10 @@ pub struct HubStats {
     pub shared: u64,
     /// Events that were tried too often.
     pub dead_letters: u64,
-}
-
-/// An event to be written to disk.
-#[derive(Clone, Debug)]
-pub struct Persist {
-    /// Its channel.
-    pub channel: ChannelId,
-    /// Its place in the channel's order.
-    pub offset: u64,
-    /// The event.
-    pub event: Event,
+    /// Events that were written to disk.
+    pub written: u64,
+    /// Events that should have been, and were not.
+    pub not_written: u64,
 }
 
 /// Whose a proxy is.
@@ -144,6 +142,7 @@ pub struct Hub {
     senders: VecDeque<SessionId>,
     ended: Vec<SessionId>,
     persists: VecDeque<Persist>,
+    records: record::Records,
     frames: hand::Written,
     /// Scratch: the events of one frame.
     unpacked: Vec<Event>,
@@ -156,8 +155,10 @@ impl Hub {
     /// Errors: as [`Engine::new`].
     pub fn new(config: HubConfig) -> Result<Hub, EngineError> {
         let filters = Arc::new(Filters::new(config.filters));
+        let engine = Engine::new(config.engine.clone())?;
         Ok(Hub {
-            engine: Engine::new(config.engine.clone())?,
+            records: record::Records::new(engine.default_channel()),
+            engine,
             https: http::Connections::new(&config, &filters),
             filters,
             sessions: Slots::new(),
@@ -233,7 +234,13 @@ impl Hub {
         self.consumers.remove(&(channel, proxy));
         let linger = self.config.linger;
         let Some(machine) = self.engine.machine(channel) else { return };
-        let is_named = machine.supplier_proxy(proxy).is_some_and(|spec| !spec.name.is_empty());
+        let spec = machine.supplier_proxy(proxy);
+        let is_named = spec.is_some_and(|spec| !spec.name.is_empty());
+        if self.config.is_durable && spec.is_some_and(|spec| spec.is_kept()) {
+            // It is there, and stays.
+            let _ = machine.set_connected(now, proxy, false);
+            return;
+        }
         // A proxy that is not there any more has nothing to lose.
         if is_named && !linger.is_zero() {
             if machine.set_connected(now, proxy, false).is_ok() {
@@ -284,11 +291,6 @@ impl Hub {
                 machine.writable(proxy);
             }
         }
-    }
-
-    /// An event that is to be written to disk, when the hub is durable.
-    pub fn poll_persist(&mut self) -> Option<Persist> {
-        self.persists.pop_front()
     }
 
     /// When [`Hub::pump`] has something to do at the latest; a moment that has passed: at once.

@@ -1,6 +1,6 @@
 //! What the engine wants done.
 
-use super::{Hub, Persist, Place, hand};
+use super::{Hub, Place, hand};
 use crate::event::Event;
 use crate::id::ChannelId;
 use crate::output::{Output, Refusal};
@@ -13,18 +13,15 @@ impl Hub {
             self.https.stir(now, channel, &output, &mut self.engine, &self.config.access);
             self.on_output(now, channel, output);
         }
+        self.take_deleted(now);
     }
 
     fn on_output(&mut self, now: Instant, channel: ChannelId, output: Output) {
         match output {
-            Output::Persist { offset, event } if self.config.is_durable => {
-                self.persists.push_back(Persist { channel, offset, event });
-            }
-            Output::Persist { offset, .. } => {
-                if let Some(machine) = self.engine.machine(channel) {
-                    machine.persist_failed(now, offset, offset);
-                }
-            }
+            Output::Persist { .. }
+            | Output::Configured
+            | Output::ConsumerKept { .. }
+            | Output::ConsumerGone { .. } => self.persist(now, channel, output),
             Output::Confirmed { proxy, first, last } => {
                 for (place, number, count) in self.suppliers.take((channel, proxy), (first, last)) {
                     self.tell(place, &Frame::Confirmed { handle: place.handle, first: number, count });

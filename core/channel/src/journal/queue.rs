@@ -1,6 +1,6 @@
 //! What waits to be written, and what has been: between those who append and the thread that writes.
 
-use super::{AppendError, Completion, Failure, JournalOptions, Retention, Ticket};
+use super::{AppendError, Change, Completion, Failure, JournalOptions, Retention, Ticket};
 use clustercore_proto::time::Instant;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -8,8 +8,23 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 #[derive(Debug)]
 pub(super) struct Append {
     pub channel: u32,
-    pub at: Instant,
-    pub record: Arc<[u8]>,
+    pub what: What,
+}
+
+/// What is written in the order of the appends; each takes an offset.
+#[derive(Debug)]
+pub(super) enum What {
+    Record { at: Instant, bytes: Arc<[u8]> },
+    Change(Change),
+}
+
+impl What {
+    fn len(&self) -> usize {
+        match self {
+            What::Record { bytes, .. } => bytes.len(),
+            What::Change(change) => change.len(),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -17,7 +32,8 @@ pub(super) enum Command {
     RemovePosition(u32, Box<str>),
     Retention(u32, Retention),
     Trim(Instant),
-    RemoveChannel(u32),
+    Forget(u32, u64),
+    Next(u32, u64),
 }
 
 /// Positions by channel and consumer.
@@ -66,7 +82,7 @@ impl Queue {
     }
 
     pub(super) fn append(&self, append: Append) -> Result<Ticket, AppendError> {
-        let (len, max) = (append.record.len(), self.options.record_bytes_max);
+        let (len, max) = (append.what.len(), self.options.record_bytes_max);
         if len > max {
             return Err(AppendError::TooLarge { len, max });
         }
@@ -82,6 +98,15 @@ impl Queue {
         let ticket = Ticket(inner.next);
         inner.next += 1;
         inner.bytes = bytes;
+        match &append.what {
+            What::Change(Change::RemoveChannel) => {
+                inner.positions.retain(|(channel, _), _| *channel != append.channel);
+            }
+            What::Change(Change::RemoveConsumer { number }) => {
+                inner.positions.remove(&(append.channel, number.to_string().into()));
+            }
+            _ => {}
+        }
         inner.appends.push_back(append);
         self.tell(inner);
         Ok(ticket)
@@ -150,7 +175,7 @@ impl Queue {
         let count = inner.appends.len().min(self.options.commit_records_max.max(1));
         let first = inner.next - inner.appends.len() as u64;
         let appends: Vec<Append> = inner.appends.drain(..count).collect();
-        inner.bytes -= appends.iter().map(|append| append.record.len()).sum::<usize>();
+        inner.bytes -= appends.iter().map(|append| append.what.len()).sum::<usize>();
         let commands = std::mem::take(&mut inner.commands);
         let positions = std::mem::take(&mut inner.positions);
         Some(Batch { first, appends, commands, positions })

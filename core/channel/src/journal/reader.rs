@@ -17,6 +17,34 @@ pub struct Record {
     pub bytes: Vec<u8>,
 }
 
+/// A channel that the journal was told of.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StoredChannel {
+    /// Its number.
+    pub number: u32,
+    /// Its name.
+    pub name: String,
+    /// What it was made with.
+    pub config: String,
+    /// Numbers below it are used.
+    pub next: u64,
+}
+
+/// A consumer that the journal was told of.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StoredConsumer {
+    /// Its number in its channel.
+    pub number: u32,
+    /// Whose it is.
+    pub owner: String,
+    /// Its name.
+    pub name: String,
+    /// What it asked for.
+    pub spec: String,
+    /// What was noted for it last.
+    pub position: Option<u64>,
+}
+
 /// A connection for reading. It reads the disk: not for the loop of a shard.
 #[derive(Debug)]
 pub struct Reader {
@@ -126,6 +154,40 @@ impl Reader {
         let read = || -> rusqlite::Result<Vec<(String, u64)>> {
             let mut select = self.connection.prepare_cached(sql)?;
             let rows = select.query_map([channel], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            rows.collect()
+        };
+        read().map_err(|error| self.error(&error))
+    }
+
+    /// The channels, by number.
+    ///
+    /// Errors: the database cannot be read.
+    pub fn channels(&self) -> Result<Vec<StoredChannel>, JournalError> {
+        let sql = "SELECT number, name, config, next FROM channels ORDER BY number";
+        let read = || -> rusqlite::Result<Vec<StoredChannel>> {
+            let mut select = self.connection.prepare_cached(sql)?;
+            let rows = select.query_map([], |row| {
+                let (number, name) = (row.get(0)?, row.get(1)?);
+                Ok(StoredChannel { number, name, config: row.get(2)?, next: row.get(3)? })
+            })?;
+            rows.collect()
+        };
+        read().map_err(|error| self.error(&error))
+    }
+
+    /// The consumers of `channel`, by number.
+    ///
+    /// Errors: the database cannot be read.
+    pub fn consumers(&self, channel: u32) -> Result<Vec<StoredConsumer>, JournalError> {
+        let sql = "SELECT number, owner, name, spec, offset FROM consumers LEFT JOIN positions \
+                   ON positions.channel = consumers.channel AND consumer = CAST(number AS TEXT) \
+                   WHERE consumers.channel = ? ORDER BY number";
+        let read = || -> rusqlite::Result<Vec<StoredConsumer>> {
+            let mut select = self.connection.prepare_cached(sql)?;
+            let rows = select.query_map([channel], |row| {
+                let (number, owner, name) = (row.get(0)?, row.get(1)?, row.get(2)?);
+                Ok(StoredConsumer { number, owner, name, spec: row.get(3)?, position: row.get(4)? })
+            })?;
             rows.collect()
         };
         read().map_err(|error| self.error(&error))

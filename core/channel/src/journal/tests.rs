@@ -56,6 +56,16 @@ impl Bench {
         offsets
     }
 
+    /// Says something of a channel and waits until it is written; at which offset.
+    fn change(&self, channel: u32, change: Change) -> u64 {
+        self.journal().change(channel, change).unwrap();
+        let mut runs = Vec::new();
+        while self.journal().poll(&mut runs) == 0 {
+            self.news.recv_timeout(time::Duration::from_secs(20)).expect("the journal answers");
+        }
+        runs[0].outcome.clone().unwrap()
+    }
+
     fn texts(&self, channel: u32) -> Vec<String> {
         let records = self.journal().reader().unwrap().read(channel, 0, 1000, usize::MAX).unwrap();
         records.into_iter().map(|record| String::from_utf8(record.bytes).unwrap()).collect()
@@ -120,12 +130,72 @@ fn retention_removes_the_oldest_and_offsets_are_not_used_again() {
     assert_eq!(bench.texts(1), ["b", "c"]);
     assert_eq!(bench.texts(3), ["h", "i"]);
     bench.journal().trim(Instant::from_nanos(100)).unwrap();
-    bench.journal().remove_channel(1).unwrap();
-    assert_eq!(bench.write(&[(4, 1, "j")]), [10]);
+    assert_eq!(bench.change(1, Change::RemoveChannel), 10);
+    assert_eq!(bench.write(&[(4, 1, "j")]), [11]);
     assert!(bench.texts(1).is_empty() && bench.texts(3).is_empty());
-    bench.journal().remove_channel(4).unwrap();
+    bench.change(4, Change::RemoveChannel);
     bench.reopen();
-    assert_eq!(bench.write(&[(4, 1, "k")]), [11]);
+    assert_eq!(bench.write(&[(4, 1, "k")]), [13]);
+}
+
+#[test]
+fn what_is_not_needed_goes_and_the_next_number_stays() {
+    let mut bench = Bench::new("forget", JournalOptions::default());
+    bench.change(1, channel("one"));
+    bench.write(&[(1, 1, "a"), (2, 2, "b"), (1, 3, "c"), (1, 4, "d")]);
+    bench.journal().forget(1, 5).unwrap();
+    bench.journal().set_next(1, 7).unwrap();
+    bench.journal().set_next(1, 6).unwrap();
+    bench.write(&[(2, 5, "e")]);
+    assert_eq!((bench.texts(1), bench.texts(2).len()), (vec!["d".to_string()], 2));
+    bench.reopen();
+    assert_eq!(bench.journal().reader().unwrap().channels().unwrap()[0].next, 7);
+    assert_eq!(bench.texts(1), ["d"]);
+}
+
+#[test]
+fn channels_and_consumers_are_there_after_opening_anew_and_go_with_all_that_is_theirs() {
+    let mut bench = Bench::new("channels", JournalOptions::default());
+    bench.change(1, channel("one"));
+    bench.change(2, channel("two"));
+    bench.change(2, channel("second"));
+    let consumer = |number, spec: &str| Change::Consumer {
+        number,
+        owner: "ann".into(),
+        name: format!("reader {number}").into(),
+        spec: spec.into(),
+    };
+    for number in [7, 8, 9] {
+        bench.change(2, consumer(number, "{}"));
+        bench.journal().set_position(2, &number.to_string(), u64::from(number)).unwrap();
+    }
+    bench.change(2, consumer(8, "new"));
+    bench.change(2, Change::RemoveConsumer { number: 9 });
+    bench.reopen();
+    let reader = bench.journal().reader().unwrap();
+    let names = |reader: &Reader| -> Vec<_> {
+        reader.channels().unwrap().into_iter().map(|it| (it.number, it.name, it.next)).collect()
+    };
+    assert_eq!(names(&reader), [(1, "one".into(), 0), (2, "second".into(), 0)]);
+    let consumers = reader.consumers(2).unwrap();
+    let seen: Vec<_> = consumers.iter().map(|it| (it.number, &*it.spec, it.position)).collect();
+    assert_eq!(seen, [(7, "{}", Some(7)), (8, "new", Some(8))]);
+    assert_eq!((&*consumers[0].owner, &*consumers[0].name), ("ann", "reader 7"));
+    // What was appended before its removal goes with it, in the same commit or not.
+    for number in 0..20 {
+        bench.journal().append(2, Instant::from_nanos(number), b"gone".as_slice().into()).unwrap();
+    }
+    bench.journal().set_position(2, "7", 3).unwrap();
+    bench.journal().change(2, Change::RemoveChannel).unwrap();
+    bench.reopen();
+    let reader = bench.journal().reader().unwrap();
+    assert_eq!(names(&reader), [(1, "one".into(), 0)]);
+    assert!(reader.consumers(2).unwrap().is_empty() && reader.positions(2).unwrap().is_empty());
+    assert_eq!(reader.bounds(2).unwrap(), None);
+}
+
+fn channel(name: &str) -> Change {
+    Change::Channel { name: name.into(), config: "{}".into() }
 }
 
 #[test]

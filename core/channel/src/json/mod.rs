@@ -28,6 +28,7 @@ pub use supplier::{patch_consumer_proxy, write_consumer_proxy};
 
 pub(crate) use error::shortened;
 pub(crate) use members::{items, scalar, utf8};
+pub(crate) use proxy::write_supplier_members;
 
 /// Members of one object at most: more than any object here has.
 pub const MEMBERS_MAX: usize = 64;

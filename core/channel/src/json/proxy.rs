@@ -47,6 +47,11 @@ pub fn patch_supplier_proxy(
 pub fn write_supplier_proxy(spec: &SupplierProxySpec, object: &mut Object<'_>) {
     object.text("name", &spec.name);
     object.text("owner", &spec.owner);
+    write_supplier_members(spec, object);
+}
+
+/// The members that [`patch_supplier_proxy`] reads.
+pub(crate) fn write_supplier_members(spec: &SupplierProxySpec, object: &mut Object<'_>) {
     spec.mode.write("mode", object);
     object.object("qos", |object| write_qos(&spec.qos, object));
     write_types("types", &spec.types, object);

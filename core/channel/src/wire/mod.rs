@@ -7,6 +7,7 @@ mod deliver;
 mod frame;
 mod packed;
 mod splitter;
+mod stored;
 mod view;
 
 pub use code::Code;
@@ -14,6 +15,7 @@ pub use deliver::{Delivered, put_deliver, put_emit, take_delivered, view_deliver
 pub use frame::{Deliveries, Frame, FrameError};
 pub use packed::{Packer, Unpacker, WireError};
 pub use splitter::Splitter;
+pub use stored::{put_stored, take_stored};
 pub use view::EventView;
 
 /// The version of the protocol that is spoken here.

@@ -401,6 +401,7 @@ impl World {
                 Output::Lost { receipt, .. } => self.lost.push(receipt),
                 Output::DeadLetter { .. } => self.deaths += 1,
                 Output::Persist { .. } | Output::Pull { .. } | Output::Readable { .. } => {}
+                Output::Configured | Output::ConsumerKept { .. } | Output::ConsumerGone { .. } => {}
             }
         }
         assert_eq!(self.confirmed, self.model.confirmed, "confirmed");

@@ -2,6 +2,7 @@
 
 use super::super::*;
 use super::world::{World, event, events, open};
+use crate::event::Event;
 use crate::participant::{News, Participant, ParticipantConfig, SupplyConfig};
 use crate::wire::{Code, Frame};
 

@@ -1,6 +1,7 @@
 //! A hub and participants on links in memory.
 
 use super::super::*;
+use crate::event::Event;
 use crate::participant::{News, Participant, ParticipantConfig};
 use crate::wire::Delivered;
 use clustercore_proto::random::Random;
