@@ -1,11 +1,13 @@
 //! A server of channels and its participants on real sockets.
 
+use clustercore::Code;
 use clustercore::channel::engine::access::Access;
 use clustercore::channel::engine::hub::HubConfig;
 use clustercore::channel::engine::participant::{News, ParticipantConfig, SupplyConfig};
 use clustercore::channel::engine::{Event, EventLimits};
 use clustercore::channel::{ChannelServer, ChannelServerConfig, Link, Participant};
 use clustercore::io::DriverChoice;
+use clustercore::security::{Access as Clients, Mode, PrivateKey};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,12 +25,16 @@ struct Server {
 
 impl Server {
     fn start(choice: DriverChoice) -> Server {
+        Server::start_with(choice, None)
+    }
+
+    fn start_with(choice: DriverChoice, security: Option<Mode>) -> Server {
         let is_ending = Arc::new(AtomicBool::new(false));
         let (addresses, listening) = std::sync::mpsc::channel();
         let ends = Arc::clone(&is_ending);
         let thread = std::thread::spawn(move || {
             let hub = HubConfig { access: Access::open(), ..HubConfig::default() };
-            let config = ChannelServerConfig { hub, ..ChannelServerConfig::default() };
+            let config = ChannelServerConfig { hub, security, ..ChannelServerConfig::default() };
             let mut server = ChannelServer::open(choice, Duration::ZERO, config).unwrap();
             let any = "127.0.0.1:0".parse().unwrap();
             addresses.send((server.listen_tcp(any).unwrap(), server.listen_udp(any).unwrap())).unwrap();
@@ -48,7 +54,7 @@ impl Server {
 }
 
 fn join(link: Link, choice: DriverChoice) -> Participant {
-    Participant::open(choice, Duration::ZERO, link, false, ParticipantConfig::default()).unwrap()
+    Participant::open(choice, Duration::ZERO, link, None, false, ParticipantConfig::default()).unwrap()
 }
 
 fn events(range: std::ops::Range<u32>) -> Vec<Event> {
@@ -131,7 +137,7 @@ fn the_link_is_exchanged_while_events_flow_and_nothing_is_missed() {
         if let Some((at, is_consumer, link)) = links.get(exchanged)
             && first_seen.len() >= *at
         {
-            all[usize::from(*is_consumer)].relink(link.clone(), None).unwrap();
+            all[usize::from(*is_consumer)].relink(*link, None).unwrap();
             exchanged += 1;
         }
         let mut names = Vec::new();
@@ -171,4 +177,51 @@ fn what_is_no_protocol_is_told_so_and_others_go_on() {
         news.into_iter().any(|it| matches!(it, News::Gone { handle, .. } if handle == gone))
     });
     assert_eq!(server.end().violations, 1);
+}
+
+#[test]
+fn a_link_with_keys_is_made_with_the_right_one_only() {
+    let (key, ours) = (PrivateKey::generate().unwrap(), PrivateKey::generate().unwrap());
+    let (public, wrong) = (*key.public().as_bytes(), *ours.public().as_bytes());
+    let access = Clients::Only([ours.public()].into());
+    let mut server = Server::start_with(DriverChoice::Auto, Some(Mode::Secure { key, access }));
+    let mode = |key: &PrivateKey| Some(Mode::Secure { key: key.clone(), access: Clients::Any });
+    let open = |server_key, security| {
+        let link = Link::Udp(server.udp, server_key);
+        let config = ParticipantConfig::default();
+        Participant::open(DriverChoice::Auto, Duration::ZERO, link, security, false, config)
+    };
+    open(Some(public), mode(&ours)).unwrap().ask(r#"{"op":"ping"}"#, LIMIT).unwrap();
+    // Another key than the server's, a client that is not let in, and one without keys.
+    for (server_key, security) in [(Some(wrong), mode(&ours)), (Some(public), None), (None, None)] {
+        let mut refused = open(server_key, security).unwrap();
+        until(&mut [&mut refused], "refused", |all| all[0].trouble().is_some());
+        let error = refused.ask(r#"{"op":"ping"}"#, Duration::from_millis(10)).unwrap_err();
+        assert_eq!(error.code(), Code::Timeout);
+        assert!(
+            error.to_string().contains("the server refuses the handshake: it has another key"),
+            "{error}"
+        );
+        // The same participant, with what is right.
+        refused.relink(Link::Udp(server.udp, Some(public)), mode(&ours)).unwrap();
+        refused.ask(r#"{"op":"ping"}"#, LIMIT).unwrap();
+        assert_eq!(refused.trouble(), None);
+    }
+    assert_eq!(open(None, mode(&ours)).err().unwrap().code(), Code::NoKey);
+    server.end();
+}
+
+#[test]
+fn a_link_that_cannot_be_leaves_the_one_before() {
+    let mut server = Server::start(DriverChoice::Auto);
+    let mut participant = join(Link::Tcp(server.tcp), DriverChoice::Auto);
+    participant.ask(r#"{"op":"ping"}"#, LIMIT).unwrap();
+    let security = Some(Mode::Secure { key: PrivateKey::generate().unwrap(), access: Clients::Any });
+    let error = participant.relink(Link::Udp(server.udp, None), security).unwrap_err();
+    assert_eq!(error.code(), Code::NoKey, "{error}");
+    let far = Link::parse("udp://192.0.2.1:7").unwrap();
+    assert_eq!(participant.relink(far, None).unwrap_err().code(), Code::InsecureAddress);
+    participant.ask(r#"{"op":"ping"}"#, LIMIT).unwrap();
+    assert_eq!(participant.links_made(), 1);
+    server.end();
 }

@@ -57,7 +57,7 @@ pub unsafe extern "C" fn clc_participant_new(
         let driver = one_of("driver", options.driver, &DRIVERS)?;
         let insecure = options.insecure != 0;
         let spin = Duration::from_nanos(options.spin_ns);
-        let participant = Participant::open(driver, spin, link, insecure, config)?;
+        let participant = Participant::open(driver, spin, link, None, insecure, config)?;
         let state = State {
             participant,
             insecure,

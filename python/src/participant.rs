@@ -46,7 +46,7 @@ impl Participant {
         };
         let spin = Duration::from_micros(count("spin_us", spin_us, 0..=1_000_000)?);
         let link = Link::parse(server)?;
-        let participant = channel::Participant::open(driver.parse()?, spin, link, insecure, config)?;
+        let participant = channel::Participant::open(driver.parse()?, spin, link, None, insecure, config)?;
         Ok(Participant { inner: Guarded::new(Mutex::new(Some(participant))) })
     }
 

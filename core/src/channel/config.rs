@@ -2,7 +2,7 @@
 
 use super::engine::hub::HubConfig;
 use crate::error::{Code, Error, Result};
-use crate::security::Mode;
+use crate::security::{Mode, PublicKey};
 use std::net::SocketAddr;
 
 /// What a server of channels is made with.
@@ -17,7 +17,7 @@ pub struct ChannelServerConfig {
 }
 
 /// How a participant reaches its server. It may be exchanged while events flow.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Link {
     /// TCP, clear.
     Tcp(SocketAddr),
@@ -41,6 +41,25 @@ impl Link {
             "tcp" => Ok(Link::Tcp(address)),
             "udp" => Ok(Link::Udp(address, None)),
             _ => Err(wrong()),
+        }
+    }
+
+    /// The same, to a server that must have this public key; `None`: a clear one.
+    ///
+    /// Errors: `BadConfiguration`: a key, and TCP, which proves nobody; `BadKey`: one that nobody can have.
+    pub fn with_server_key(self, server_key: Option<[u8; 32]>) -> Result<Link> {
+        let Some(key) = server_key else { return Ok(self) };
+        if PublicKey::from_bytes(key).is_none() {
+            let words = "the key of the channel server is a weak one that nobody can have";
+            return Err(Error::new(Code::BadKey, words));
+        }
+        match self {
+            Link::Tcp(address) => {
+                let words =
+                    format!("tcp://{address} is clear and cannot check the server's key: use udp, or no key");
+                Err(Error::new(Code::BadConfiguration, words))
+            }
+            Link::Udp(address, _) => Ok(Link::Udp(address, server_key)),
         }
     }
 
@@ -72,6 +91,12 @@ mod tests {
         for wrong in ["", "127.0.0.1:7", "http://127.0.0.1:7", "tcp://host:7", "tcp://127.0.0.1"] {
             assert_eq!(Link::parse(wrong).unwrap_err().code(), Code::InvalidArgument, "{wrong}");
         }
+        let keyed = Link::parse("udp://127.0.0.1:7").unwrap().with_server_key(Some([7; 32])).unwrap();
+        assert_eq!(keyed, Link::Udp("127.0.0.1:7".parse().unwrap(), Some([7; 32])));
+        let tcp = Link::parse("tcp://127.0.0.1:7").unwrap();
+        assert_eq!(tcp.with_server_key(None).unwrap(), tcp);
+        assert_eq!(tcp.with_server_key(Some([7; 32])).unwrap_err().code(), Code::BadConfiguration);
+        assert_eq!(keyed.with_server_key(Some([0; 32])).unwrap_err().code(), Code::BadKey);
         let far: SocketAddr = "192.0.2.1:7".parse().unwrap();
         assert_eq!(check_clear("listen on", far, false).unwrap_err().code(), Code::InsecureAddress);
         assert!(check_clear("listen on", far, true).is_ok());

@@ -3,11 +3,13 @@
 use super::config::Link;
 use super::server::time;
 use super::{MESSAGE_BYTES_MAX, STREAM};
-use crate::error::{Error, Result};
-use crate::io::{Chunk, Close, Driver, Event, StreamId, StreamOptions};
+use crate::error::{Code, Error, Result};
+use crate::io::{Chunk, Close, Driver, Errno, Event, StreamId, StreamOptions};
 use crate::messages::{Endpoint, EndpointConfig, Mail, Outbox};
-use crate::security::Mode;
-use clustercore_proto::datagram::{Connection, Event as ConnectionEvent};
+use crate::security::{Access, Mode, PrivateKey};
+use clustercore_proto::datagram::{Connection, Event as ConnectionEvent, GoneReason, RefuseCode};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
 
 /// What a link tells.
 pub(super) enum Told<'a> {
@@ -15,8 +17,8 @@ pub(super) enum Told<'a> {
     Made,
     /// Bytes of the server.
     Bytes(&'a [u8]),
-    /// It is gone.
-    Lost,
+    /// It is gone, and why.
+    Lost(&'a str),
 }
 
 /// A link that is open, or opening.
@@ -26,7 +28,15 @@ pub(super) enum OpenLink {
 }
 
 impl OpenLink {
-    pub fn open<D: Driver>(driver: &mut D, link: &Link, security: Option<Mode>) -> Result<OpenLink> {
+    /// Begins to open one. `security` is our key; without any, one is made for a server that must have a key.
+    ///
+    /// Errors: `NoKey` (a key of ours, none of the server's), `InsecureAddress`, those of a socket.
+    pub fn open<D: Driver>(
+        driver: &mut D,
+        link: &Link,
+        security: Option<Mode>,
+        insecure: bool,
+    ) -> Result<OpenLink> {
         let address = link.address();
         match link {
             Link::Tcp(_) => {
@@ -36,21 +46,10 @@ impl OpenLink {
                 Ok(OpenLink::Tcp { stream, is_made: false, is_reading: false })
             }
             Link::Udp(_, key) => {
-                let any = if address.is_ipv4() { "127.0.0.1:0" } else { "[::1]:0" };
-                let any = if address.ip().is_loopback() { any } else { wildcard(address.is_ipv4()) };
-                let any = any.parse().unwrap_or(address);
-                let now = time(driver);
-                let mut config = EndpointConfig { security, ..EndpointConfig::default() };
-                config.machine.epoch = crate::messages::epoch();
-                let mut endpoint = Endpoint::open(driver, now, any, config)?;
-                let connection = endpoint.machine.connect(now, address, *key).map_err(|error| {
-                    Error::new(
-                        crate::error::Code::BadConfiguration,
-                        format!("connect to {address}: {error:?}"),
-                    )
-                })?;
+                let config = EndpointConfig::default();
+                let (endpoint, connection) = connect(driver, address, *key, security, insecure, config)?;
                 let outbox = Outbox::new(connection);
-                Ok(OpenLink::Udp { endpoint: Box::new(endpoint), outbox, mail: Mail::default() })
+                Ok(OpenLink::Udp { endpoint, outbox, mail: Mail::default() })
             }
         }
     }
@@ -103,7 +102,10 @@ impl OpenLink {
                 if *stream == which =>
             {
                 *is_made = result.is_ok();
-                tell(if *is_made { Told::Made } else { Told::Lost });
+                match result {
+                    Ok(_) => tell(Told::Made),
+                    Err(errno) => tell(Told::Lost(&words(errno))),
+                }
             }
             (OpenLink::Tcp { stream, .. }, Event::Data { stream: which, lease }) => {
                 if *stream == which {
@@ -111,10 +113,12 @@ impl OpenLink {
                 }
                 driver.release(lease);
             }
-            (
-                OpenLink::Tcp { stream, .. },
-                Event::End { stream: which } | Event::Failed { stream: which, .. },
-            ) if *stream == which => tell(Told::Lost),
+            (OpenLink::Tcp { stream, .. }, Event::End { stream: which }) if *stream == which => {
+                tell(Told::Lost("the server has closed the connection"));
+            }
+            (OpenLink::Tcp { stream, .. }, Event::Failed { stream: which, errno }) if *stream == which => {
+                tell(Told::Lost(&words(errno)));
+            }
             (
                 OpenLink::Udp { endpoint, outbox, mail },
                 Event::Datagrams { socket, from, segment, ecn, mut lease },
@@ -156,16 +160,87 @@ fn take_news(endpoint: &mut Endpoint, outbox: &mut Outbox<()>, tell: &mut impl F
     while let Some(event) = endpoint.machine.poll_event() {
         match event {
             ConnectionEvent::Connected { connection, .. } if connection == ours => tell(Told::Made),
-            ConnectionEvent::Gone { connection, .. } if connection == ours => tell(Told::Lost),
+            ConnectionEvent::Gone { connection, reason, .. } if connection == ours => {
+                tell(Told::Lost(&why(&reason)));
+            }
             ConnectionEvent::Writable { connection } if connection == ours => outbox.flush(endpoint, |()| {}),
             _ => {}
         }
     }
 }
 
-fn wildcard(is_ipv4: bool) -> &'static str {
-    if is_ipv4 { "0.0.0.0:0" } else { "[::]:0" }
+/// Opens an endpoint of its own for one connection, and begins that.
+pub(super) fn connect<D: Driver>(
+    driver: &mut D,
+    address: SocketAddr,
+    server_key: Option<[u8; 32]>,
+    security: Option<Mode>,
+    insecure: bool,
+    config: EndpointConfig,
+) -> Result<(Box<Endpoint>, Connection)> {
+    let security = match (server_key, security) {
+        (Some(_), None | Some(Mode::Clear)) => {
+            Some(Mode::Secure { key: PrivateKey::generate()?, access: Access::Any })
+        }
+        (None, Some(Mode::Secure { .. })) => {
+            let words = format!("connect to {address}: there is a key of ours; give the server's too");
+            return Err(Error::new(Code::NoKey, words));
+        }
+        (_, security) => security,
+    };
+    let now = time(driver);
+    let mut config = EndpointConfig { security, insecure, ..config };
+    config.machine.epoch = crate::messages::epoch();
+    config.machine.is_accepting = false;
+    // A quiet consumer is none that is gone.
+    config.machine.keep_alive = KEEP_ALIVE;
+    let mut endpoint = Endpoint::open(driver, now, any(address), config)?;
+    match endpoint.machine.connect(now, address, server_key) {
+        Ok(connection) => Ok((Box::new(endpoint), connection)),
+        Err(error) => {
+            driver.close_datagram(endpoint.socket);
+            Err(Error::new(Code::BadConfiguration, format!("connect to {address}: {error:?}")))
+        }
+    }
 }
 
+/// Why a connection is gone, in words for who made it.
+pub(super) fn why(reason: &GoneReason) -> String {
+    let words = match reason {
+        GoneReason::Closed => "the connection was closed",
+        GoneReason::ClosedByPeer { text, .. } => {
+            return format!("the server has closed the connection: {}", String::from_utf8_lossy(text));
+        }
+        GoneReason::Unreachable => "the server cannot be reached",
+        GoneReason::Refused(RefuseCode::Handshake) => {
+            "the server refuses the handshake: it has another key than the one that was given, lets our key not in, or \
+             one side has keys and the other has none"
+        }
+        GoneReason::Refused(_) => "the server takes no more connections",
+        GoneReason::NoCommonVersion => "the server speaks none of our versions",
+        GoneReason::Silent => "the server is silent",
+        GoneReason::Restarted => "the server was started anew",
+        GoneReason::Violation(_) => "the server broke the protocol",
+    };
+    words.to_owned()
+}
+
+fn words(errno: Errno) -> String {
+    std::io::Error::from_raw_os_error(errno.0).to_string()
+}
+
+/// Where the socket of a link to `address` is bound: a link to this machine is not open to others.
+fn any(address: SocketAddr) -> SocketAddr {
+    let ip = match (address.ip(), address.ip().is_loopback()) {
+        (IpAddr::V4(_), true) => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        (IpAddr::V4(_), false) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        (IpAddr::V6(_), true) => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        (IpAddr::V6(_), false) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+    };
+    SocketAddr::new(ip, 0)
+}
+
+/// A third of the time after which a quiet connection is taken for gone.
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
 /// Bytes that may wait in the driver before no more are given to it.
 const UNSENT_MAX: usize = 1 << 20;

@@ -127,7 +127,7 @@ impl<D: Driver> ChannelServer<D> {
         }
         let now = time(&self.driver);
         let mut config = EndpointConfig {
-            security: self.config.security.take(),
+            security: self.config.security.clone(),
             insecure: self.config.insecure,
             ..EndpointConfig::default()
         };

@@ -18,7 +18,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let udp = Link::Udp(server.listen_udp("127.0.0.1:0".parse()?)?, None);
     let join = |link: &Link| {
         let config = ParticipantConfig::default();
-        Participant::open(DriverChoice::Auto, Duration::ZERO, link.clone(), false, config)
+        Participant::open(DriverChoice::Auto, Duration::ZERO, *link, None, false, config)
     };
 
     // One wants all, over reliable datagrams; the other what is urgent, and says when it is done.
