@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 pub struct ChannelServerConfig {
     /// Engine, access, bounds.
     pub hub: HubConfig,
-    /// Keys of the datagram face; `None`: clear, on loopback only.
+    /// Keys of the faces over datagrams, UDP and RPC; `None`: clear, on loopback only.
     pub security: Option<Mode>,
     /// Clear faces outside loopback: where the network itself is trusted.
     pub insecure: bool,
@@ -23,16 +23,19 @@ pub enum Link {
     Tcp(SocketAddr),
     /// Reliable datagrams, with the public key that the server must have in secure mode.
     Udp(SocketAddr, Option<[u8; 32]>),
+    /// A streamed call over reliable datagrams, with that key.
+    Rpc(SocketAddr, Option<[u8; 32]>),
 }
 
 impl Link {
-    /// From `tcp://IP:PORT` or `udp://IP:PORT`.
+    /// From `tcp://IP:PORT`, `udp://IP:PORT` or `rpc://IP:PORT`.
     ///
     /// Errors: `InvalidArgument`.
     pub fn parse(text: &str) -> Result<Link> {
         let wrong = || {
-            let words =
-                format!("the address of a channel server is {text:?}: say tcp://IP:PORT or udp://IP:PORT");
+            let words = format!(
+                "the address of a channel server is {text:?}: say tcp://IP:PORT, udp://IP:PORT or rpc://IP:PORT"
+            );
             Error::new(Code::InvalidArgument, words)
         };
         let (scheme, address) = text.split_once("://").ok_or_else(wrong)?;
@@ -40,6 +43,7 @@ impl Link {
         match scheme {
             "tcp" => Ok(Link::Tcp(address)),
             "udp" => Ok(Link::Udp(address, None)),
+            "rpc" => Ok(Link::Rpc(address, None)),
             _ => Err(wrong()),
         }
     }
@@ -55,18 +59,20 @@ impl Link {
         }
         match self {
             Link::Tcp(address) => {
-                let words =
-                    format!("tcp://{address} is clear and cannot check the server's key: use udp, or no key");
+                let words = format!(
+                    "tcp://{address} is clear and cannot check the server's key: use udp or rpc, or no key"
+                );
                 Err(Error::new(Code::BadConfiguration, words))
             }
             Link::Udp(address, _) => Ok(Link::Udp(address, server_key)),
+            Link::Rpc(address, _) => Ok(Link::Rpc(address, server_key)),
         }
     }
 
     /// The server's address.
     pub fn address(&self) -> SocketAddr {
         match self {
-            Link::Tcp(address) | Link::Udp(address, _) => *address,
+            Link::Tcp(address) | Link::Udp(address, _) | Link::Rpc(address, _) => *address,
         }
     }
 }
@@ -76,7 +82,8 @@ pub(super) fn check_clear(what: &str, address: SocketAddr, is_allowed: bool) -> 
     if is_allowed || address.ip().is_loopback() {
         return Ok(());
     }
-    let words = format!("{what} {address}: clear and outside loopback; use udp with keys, or say insecure");
+    let words =
+        format!("{what} {address}: clear and outside loopback; use udp or rpc with keys, or say insecure");
     Err(Error::new(Code::InsecureAddress, words))
 }
 
@@ -88,6 +95,7 @@ mod tests {
     fn links_are_read_and_clear_ones_stay_on_loopback() {
         assert!(matches!(Link::parse("tcp://127.0.0.1:7"), Ok(Link::Tcp(address)) if address.port() == 7));
         assert!(matches!(Link::parse("udp://[::1]:7"), Ok(Link::Udp(..))));
+        assert!(matches!(Link::parse("rpc://[::1]:7"), Ok(Link::Rpc(..))));
         for wrong in ["", "127.0.0.1:7", "http://127.0.0.1:7", "tcp://host:7", "tcp://127.0.0.1"] {
             assert_eq!(Link::parse(wrong).unwrap_err().code(), Code::InvalidArgument, "{wrong}");
         }

@@ -6,7 +6,7 @@ use super::engine::participant::{
     Handle, News, Participant as Machine, ParticipantConfig, ParticipantError, SupplyConfig,
 };
 use super::engine::wire::Delivered;
-use super::link::{OpenLink, Told};
+use super::link::{Keys, OpenLink, Told};
 use super::server::time;
 use crate::error::{Code, Error, Result};
 use crate::io::{AnyDriver, Driver, DriverChoice, DriverConfig, Instant, Waker};
@@ -99,7 +99,8 @@ impl<D: Driver> Participant<D> {
     /// Errors: `InsecureAddress` as [`Participant::open`]; no descriptor; keys that cannot be. The link is then the one before.
     pub fn relink(&mut self, link: Link, security: Option<Mode>) -> Result<()> {
         check_link(&link, self.insecure)?;
-        let open = OpenLink::open(&mut self.driver, &link, security.clone(), self.insecure)?;
+        let keys = Keys { security: security.clone(), insecure: self.insecure };
+        let open = OpenLink::open(&mut self.driver, &link, keys)?;
         self.lose("it is exchanged");
         (self.link, self.security) = (link, security);
         (self.open, self.retry_at, self.trouble) = (Some(open), None, None);
@@ -267,7 +268,8 @@ impl<D: Driver> Participant<D> {
 
     fn connect(&mut self) -> Result<()> {
         self.retry_at = None;
-        self.open = Some(OpenLink::open(&mut self.driver, &self.link, self.security.clone(), self.insecure)?);
+        let keys = Keys { security: self.security.clone(), insecure: self.insecure };
+        self.open = Some(OpenLink::open(&mut self.driver, &self.link, keys)?);
         Ok(())
     }
 
@@ -354,7 +356,7 @@ impl<D: Driver> Participant<D> {
 
 fn check_link(link: &Link, insecure: bool) -> Result<()> {
     match link {
-        Link::Udp(_, Some(_)) => Ok(()),
+        Link::Udp(_, Some(_)) | Link::Rpc(_, Some(_)) => Ok(()),
         _ => check_clear("connect to", link.address(), insecure),
     }
 }
