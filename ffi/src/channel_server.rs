@@ -1,6 +1,6 @@
 //! A server of event channels.
 
-use crate::channel::DRIVERS;
+use crate::channel::{DRIVERS, secret};
 use crate::channel_access::clc_channel_access;
 use crate::clc_status;
 use crate::options::{self, Options, one_of, or};
@@ -12,6 +12,7 @@ use clustercore::channel::engine::hub::{HubConfig, HubStats};
 use clustercore::channel::engine::principal::{Principal, Rights};
 use clustercore::channel::{ChannelServer, ChannelServerConfig};
 use clustercore::io::Driver;
+use clustercore::security::Access as Clients;
 use clustercore::{Code, Error, Result};
 use std::ffi::{c_char, c_int};
 use std::net::SocketAddr;
@@ -47,6 +48,10 @@ pub struct clc_channel_server_options {
     pub driver: u32,
     /// 0.
     pub reserved: u32,
+    /// The server's key for UDP and remote calls, `clc-private-x25519 BASE64`; NULL: clear ones. TCP and HTTP are always clear.
+    pub private_key: *const c_char,
+    /// Public keys of participants that are let in with such a link, one a line; NULL for all.
+    pub allowed_keys: *const c_char,
 }
 
 // SAFETY: C layout, the size first, integers and pointers that may be NULL.
@@ -103,11 +108,11 @@ pub unsafe extern "C" fn clc_channel_server_options_init(
 
 /// Makes a server with the default channel. Listen next, then turn it. `options` may be NULL. Ends with clc_channel_server_free.
 ///
-/// Errors: NULL_ARGUMENT, UNKNOWN_STRUCT_SIZE, INVALID_ARGUMENT, BAD_CONFIGURATION, IO_URING_FORBIDDEN, UNSUPPORTED_KERNEL,
+/// Errors: NULL_ARGUMENT, UNKNOWN_STRUCT_SIZE, INVALID_ARGUMENT, BAD_CONFIGURATION, BAD_KEY, IO_URING_FORBIDDEN, UNSUPPORTED_KERNEL,
 /// DESCRIPTORS_EXHAUSTED, OUT_OF_MEMORY. Any thread may call this.
 ///
 /// # Safety
-/// `options` is NULL or a struct of the size that it says, with NULL or a live access, and NULL or NUL-terminated text; `server_out` is NULL
+/// `options` is NULL or a struct of the size that it says, with NULL or a live access, and NULL or NUL-terminated texts; `server_out` is NULL
 /// or writable.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clc_channel_server_new(
@@ -138,7 +143,16 @@ pub unsafe extern "C" fn clc_channel_server_new(
             dead_letter_channel: dead_letters.map(Into::into),
             ..defaults
         };
-        let config = ChannelServerConfig { hub, security: None, insecure: options.insecure != 0 };
+        // SAFETY: as above.
+        let allowed = unsafe { optional("allowed_keys", options.allowed_keys) }?;
+        let clients = allowed.map_or(Ok(Clients::Any), Clients::parse)?;
+        // SAFETY: as above.
+        let security = unsafe { secret("private_key", options.private_key, clients) }?;
+        if allowed.is_some() && security.is_none() {
+            let words = "allowed_keys is given, and private_key is not: a clear server knows nobody's key";
+            return Err(Error::new(Code::BadConfiguration, words));
+        }
+        let config = ChannelServerConfig { hub, security, insecure: options.insecure != 0 };
         let driver = one_of("driver", options.driver, &DRIVERS)?;
         let server = ChannelServer::open(driver, Duration::from_nanos(options.spin_ns), config)?;
         *out = Box::into_raw(Box::new(clc_channel_server { server: Owned::new(server) }));
@@ -178,6 +192,23 @@ pub unsafe extern "C" fn clc_channel_server_listen_udp(
 ) -> clc_status {
     // SAFETY: the same contract.
     unsafe { listen(server, address, address_out, ChannelServer::listen_udp) }
+}
+
+/// Listens for participants over remote calls, once: each is a streamed call of `clustercore.channel.v1.Channels/Connect`
+/// (docs/protocol/channels.proto). Otherwise as clc_channel_server_listen_tcp.
+///
+/// Errors: as clc_channel_server_listen_tcp; BAD_CONFIGURATION: it listens for calls already.
+///
+/// # Safety
+/// As clc_channel_server_listen_tcp.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clc_channel_server_listen_rpc(
+    server: *mut clc_channel_server,
+    address: *const c_char,
+    address_out: *mut clc_address,
+) -> clc_status {
+    // SAFETY: the same contract.
+    unsafe { listen(server, address, address_out, ChannelServer::listen_rpc) }
 }
 
 /// Listens for HTTP/1.1: CloudEvents in by POST and out by GET, channels and consumers as JSON (docs/channel.md). Otherwise as

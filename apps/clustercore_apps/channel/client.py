@@ -11,23 +11,38 @@ import clustercore
 
 from clustercore_apps.address import Address
 from clustercore_apps.errors import OperatorError
+from clustercore_apps.keys import load_key, one_key
 from clustercore_apps.service.security import read_token
 
 
 class ChannelClient:
     """A participant, and what goes wrong with it in words for an operator."""
 
-    def __init__(self, server: str, token_file: Path | None, *, insecure: bool, seconds: float) -> None:
+    def __init__(
+        self,
+        server: str,
+        token_file: Path | None,
+        *,
+        insecure: bool,
+        seconds: float,
+        server_key: str | None = None,
+        key: Path | None = None,
+    ) -> None:
         self.server = server
         self.seconds = seconds
         token = read_token(token_file) if token_file is not None else ""
         try:
             self.participant = clustercore.Participant(
-                _resolved(server), token=token, name="clustercore channel", insecure=insecure
+                _resolved(server),
+                token=token,
+                name="clustercore channel",
+                server_key=None if server_key is None else one_key(server_key, "--server-key"),
+                key=load_key(key),
+                insecure=insecure,
             )
         except clustercore.InsecureAddress as error:
             raise OperatorError(
-                f"{error}; on the command line: --insecure where the network is trusted"
+                f"{error}; on the command line: --server-key, or --insecure where the network is trusted"
             ) from None
         except clustercore.ClusterError as error:
             raise OperatorError(f"--server: {error}") from None
@@ -53,9 +68,11 @@ class ChannelClient:
             self.check()
             raise OperatorError(f"channel server {self.server}: {_words(str(error))}") from None
         except clustercore.Timeout:
+            trouble = self.participant.trouble
             raise OperatorError(
-                f"channel server {self.server} does not answer within {self.seconds:g} s; start one with "
-                f'"clustercore channel serve" or name it with --server'
+                f"channel server {self.server} does not answer within {self.seconds:g} s"
+                + (f": {trouble}" if trouble else "")
+                + '; start one with "clustercore channel serve" or name it with --server'
             ) from None
 
     def settle(self) -> None:
@@ -84,8 +101,10 @@ def _words(text: str) -> str:
 def _resolved(server: str) -> str:
     """`scheme://ip:port` of a server that may be given by its name."""
     scheme, mark, place = server.partition("://")
-    if not mark or scheme not in ("tcp", "udp"):
-        raise OperatorError(f'--server is "{server}"; write tcp://HOST:PORT or udp://HOST:PORT')
+    if not mark or scheme not in ("tcp", "udp", "rpc"):
+        raise OperatorError(
+            f'--server is "{server}"; write tcp://HOST:PORT, udp://HOST:PORT or rpc://HOST:PORT'
+        )
     try:
         address = Address.parse(place)
         return f"{scheme}://{clustercore.resolve(address.host, address.port)[0]}"
