@@ -2,6 +2,7 @@
 
 mod calls;
 mod links;
+mod sim;
 
 use clustercore::calls::Stats;
 use clustercore::channel::engine::access::Access;
