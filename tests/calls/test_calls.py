@@ -119,12 +119,11 @@ def test_who_has_the_stubs_of_channels_speaks_to_a_channel_server(
     thread.start()
     try:
         assert server.rpc_address is not None
-        with clustercore.Channel(server.rpc_address) as channel:
-            # Version 1, no token, a name; then a question, cut in its middle.
-            said = frame(1, b"\x01\x00\x04stub") + frame(2, b'\x07{"op":"ping"}')
-            pieces = [messages.Piece(frames=part) for part in (said[:9], said[9:])]
-            client = calls.ChannelsClient(channel)
-            heard = b"".join(reply.frames for reply in client.Connect(iter(pieces), timeout=LIMIT_SECONDS))
+        client = calls.ChannelsClient(clustercore.Channel(server.rpc_address))
+        # Version 1, no token, a name; then a question, cut in its middle.
+        said = frame(1, b"\x01\x00\x04stub") + frame(2, b'\x07{"op":"ping"}')
+        pieces = [messages.Piece(frames=part) for part in (said[:9], said[9:])]
+        heard = b"".join(reply.frames for reply in client.Connect(iter(pieces), timeout=LIMIT_SECONDS))
     finally:
         is_over.set()
         thread.join()
