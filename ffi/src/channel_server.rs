@@ -15,6 +15,7 @@ use clustercore::io::Driver;
 use clustercore::security::Access as Clients;
 use clustercore::{Code, Error, Result};
 use std::ffi::{c_char, c_int};
+use std::mem::offset_of;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -57,6 +58,7 @@ pub struct clc_channel_server_options {
 // SAFETY: C layout, the size first, integers and pointers that may be NULL.
 unsafe impl Options for clc_channel_server_options {
     const NAME: &'static str = "clc_channel_server_options";
+    const SIZES: &'static [usize] = &[offset_of!(Self, private_key), size_of::<Self>()];
 }
 
 /// What a server has counted since it was made.

@@ -9,6 +9,7 @@ use clustercore::channel::Link;
 use clustercore::channel::engine::participant::ParticipantConfig;
 use clustercore::security::PublicKey;
 use std::ffi::c_char;
+use std::mem::offset_of;
 
 /// How to make a participant. 0 and NULL mean the default in every field but the first, which clc_participant_options_init writes out.
 #[repr(C)]
@@ -38,6 +39,7 @@ pub struct clc_participant_options {
 // SAFETY: C layout, the size first, integers and pointers that may be NULL.
 unsafe impl Options for clc_participant_options {
     const NAME: &'static str = "clc_participant_options";
+    const SIZES: &'static [usize] = &[offset_of!(Self, server_key), size_of::<Self>()];
 }
 
 /// Writes the defaults into `options`, of the size that the caller's header has for it: sizeof(clc_participant_options).
