@@ -7,7 +7,6 @@
 mod config;
 mod link;
 mod participant;
-mod piece;
 mod server;
 
 /// The engine and the protocol, without sockets.
@@ -23,6 +22,9 @@ use clustercore_proto::rpc;
 const STREAM: StreamId = StreamId::DEFAULT;
 /// Bytes of the protocol in one message at most.
 const MESSAGE_BYTES_MAX: usize = 32 << 10;
+
+/// The streamed method that is a link (docs/protocol/channels.proto).
+const CONNECT: rpc::Method = rpc::Method::new("clustercore.channel.v1.Channels/Connect");
 
 /// Bounds of the calls that are links. The window of parts is not negotiated: it is that of every [`crate::calls::Channel`].
 fn call_config(peer_slots_max: u32) -> rpc::Config {

@@ -6,12 +6,14 @@ mod code;
 mod deliver;
 mod frame;
 mod packed;
+mod piece;
 mod splitter;
 
 pub use code::Code;
 pub use deliver::{Delivered, put_deliver, put_emit, take_delivered};
 pub use frame::{Deliveries, Frame, FrameError};
 pub use packed::{Packer, Unpacker, WireError};
+pub use piece::{piece, piece_frames};
 pub use splitter::Splitter;
 
 /// The version of the protocol that is spoken here.

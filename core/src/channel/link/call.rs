@@ -3,9 +3,9 @@
 use super::Told;
 use super::dial::{Keys, connect, why};
 use crate::calls::{Arguments, CallError, CallId, CallOptions, Incoming, Results, Status};
-use crate::channel::piece::{CONNECT, frames, piece};
+use crate::channel::engine::wire::{piece, piece_frames};
 use crate::channel::server::time;
-use crate::channel::{MESSAGE_BYTES_MAX, call_config};
+use crate::channel::{CONNECT, MESSAGE_BYTES_MAX, call_config};
 use crate::error::Result;
 use crate::io::{DatagramId, Driver, Ecn, Instant, Lease};
 use crate::messages::{Endpoint, EndpointConfig, Mail};
@@ -190,7 +190,7 @@ impl Heard {
         match incoming {
             Incoming::Part { is_ours: true, bytes, .. } => {
                 self.owed.push(bytes.len());
-                match frames(bytes) {
+                match piece_frames(bytes) {
                     Ok(frames) => tell(Told::Bytes(frames)),
                     Err(_) => tell(Told::Lost("the server broke the protocol: a part is no Piece")),
                 }

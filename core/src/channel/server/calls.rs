@@ -3,8 +3,8 @@
 use super::{ChannelServer, Way, set_way, time};
 use crate::calls::{CallError, CallId, Incoming, IncomingCall, Results, Stats, Status};
 use crate::channel::engine::hub::{Hub, SessionId};
-use crate::channel::piece::{CONNECT, frames, piece};
-use crate::channel::{MESSAGE_BYTES_MAX, call_config};
+use crate::channel::engine::wire::{piece, piece_frames};
+use crate::channel::{CONNECT, MESSAGE_BYTES_MAX, call_config};
 use crate::error::{Code, Error, Result};
 use crate::io::{Driver, Ecn, Instant, Lease};
 use crate::messages::{Endpoint, EndpointConfig, Mail};
@@ -300,7 +300,7 @@ fn read(
     heard: &mut Vec<Heard>,
 ) {
     let Some(link) = links.get_mut(&call) else { return };
-    match frames(part) {
+    match piece_frames(part) {
         // What is no protocol is told by `poll_ended`.
         Ok(frames) => hub.receive(wall, link.session, frames),
         Err(_) => {

@@ -6,14 +6,10 @@
 //!
 //! Source: Protocol Buffers, "Encoding"; groups, which proto3 does not have, are refused.
 
-use crate::calls::Method;
 use clustercore_proto::wire::{Malformed, Reader, varint};
 
-/// The streamed method that is a link.
-pub(super) const CONNECT: Method = Method::new("clustercore.channel.v1.Channels/Connect");
-
 /// A part with these bytes of the protocol.
-pub(super) fn piece(frames: &[u8]) -> Vec<u8> {
+pub fn piece(frames: &[u8]) -> Vec<u8> {
     let mut part = Vec::with_capacity(1 + varint::LEN_MAX + frames.len());
     part.push(FRAMES);
     varint::put(&mut part, frames.len() as u64);
@@ -24,7 +20,7 @@ pub(super) fn piece(frames: &[u8]) -> Vec<u8> {
 /// The bytes of the protocol in a part; none when there is no such field. The last one counts, fields of later versions are passed over.
 ///
 /// Errors: it is no message.
-pub(super) fn frames(part: &[u8]) -> Result<&[u8], Malformed> {
+pub fn piece_frames(part: &[u8]) -> Result<&[u8], Malformed> {
     let mut reader = Reader::new(part);
     let mut frames = &[][..];
     while !reader.is_empty() {
@@ -64,15 +60,15 @@ mod tests {
     #[test]
     fn a_piece_is_what_protocol_buffers_say() {
         assert_eq!(piece(b"ab"), b"\x0a\x02ab");
-        assert_eq!(frames(b"\x0a\x02ab"), Ok(&b"ab"[..]));
-        assert_eq!(frames(b""), Ok(&b""[..]), "no field: its default");
-        assert_eq!(frames(b"\x0a\x01a\x0a\x01b"), Ok(&b"b"[..]), "the last one counts");
+        assert_eq!(piece_frames(b"\x0a\x02ab"), Ok(&b"ab"[..]));
+        assert_eq!(piece_frames(b""), Ok(&b""[..]), "no field: its default");
+        assert_eq!(piece_frames(b"\x0a\x01a\x0a\x01b"), Ok(&b"b"[..]), "the last one counts");
         let others = b"\x10\x96\x01\x19abcdefgh\x22\x03xyz\x2dabcd\x0a\x01f";
-        assert_eq!(frames(others), Ok(&b"f"[..]), "fields that we do not know");
+        assert_eq!(piece_frames(others), Ok(&b"f"[..]), "fields that we do not know");
         for wrong in
             [&b"\x0a"[..], b"\x0a\x02a", b"\x02\x00", b"\x0b", b"\x0c", b"\x19abc", b"\x2dabc", b"\x10"]
         {
-            assert_eq!(frames(wrong), Err(Malformed), "{wrong:?}");
+            assert_eq!(piece_frames(wrong), Err(Malformed), "{wrong:?}");
         }
     }
 
@@ -80,8 +76,8 @@ mod tests {
         #[test]
         fn any_frames_come_back_and_any_bytes_are_read_or_refused(bytes: Vec<u8>) {
             let part = piece(&bytes);
-            prop_assert_eq!(frames(&part), Ok(&bytes[..]));
-            if let Ok(found) = frames(&bytes) {
+            prop_assert_eq!(piece_frames(&part), Ok(&bytes[..]));
+            if let Ok(found) = piece_frames(&bytes) {
                 prop_assert!(found.len() <= bytes.len());
             }
         }
