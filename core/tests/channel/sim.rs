@@ -25,15 +25,9 @@ struct World {
 }
 
 impl World {
-    fn new(seed: u64) -> World {
-        let net = SimNet::new(SimConfig {
-            seed,
-            loss_per_mille: 20,
-            duplicate_per_mille: 20,
-            reorder_per_mille: 20,
-            corrupt_per_mille: 5,
-            ..SimConfig::default()
-        });
+    /// The supplier and the consumer have links of these kinds: TCP, UDP, RPC.
+    fn new(config: SimConfig, kinds: [u64; 2]) -> World {
+        let net = SimNet::new(config);
         let hub =
             HubConfig { access: Access::open(), linger: Duration::from_secs(120), ..HubConfig::default() };
         let config = ChannelServerConfig { hub, insecure: true, ..ChannelServerConfig::default() };
@@ -48,7 +42,7 @@ impl World {
             let link = links[kind as usize % 3];
             Participant::with_driver(net.host(ip(last)), link, None, ParticipantConfig::default()).unwrap()
         };
-        let (supplier, consumer) = (join(2, seed), join(3, seed / 3));
+        let (supplier, consumer) = (join(2, kinds[0]), join(3, kinds[1]));
         World { net, server, supplier, consumer, links }
     }
 
@@ -86,7 +80,15 @@ impl World {
 }
 
 fn run(seed: u64) {
-    let mut world = World::new(seed);
+    let config = SimConfig {
+        seed,
+        loss_per_mille: 20,
+        duplicate_per_mille: 20,
+        reorder_per_mille: 20,
+        corrupt_per_mille: 5,
+        ..SimConfig::default()
+    };
+    let mut world = World::new(config, [seed, seed / 3]);
     let spec = r#""name":"steady","spec":{"qos":{"acknowledgement":"explicit","length_max":100000,"tries_max":1000}}"#;
     let consume = world.consumer.consume(spec);
     while world.consumers() == 0 {
@@ -131,4 +133,22 @@ fn no_event_is_missed_whatever_becomes_of_links() {
     }
     let count = std::env::var("CLUSTERCORE_SEEDS").map_or(12, |count| count.parse().expect("a number"));
     (0..count).for_each(run);
+}
+
+#[test]
+fn a_quiet_link_stays() {
+    for kind in 0..3 {
+        let mut world = World::new(SimConfig::default(), [kind, kind]);
+        world.consumer.consume("");
+        for _ in 0..150_000 {
+            world.round();
+        }
+        let supply = world.supplier.supply("", SupplyConfig::default());
+        world.supplier.emit(supply, &events(0..1)).unwrap();
+        for _ in 0..100 {
+            world.round();
+        }
+        assert!(world.consumer.take().is_some(), "{:?}", world.links[kind as usize]);
+        assert_eq!((world.supplier.links_made(), world.consumer.links_made()), (1, 1));
+    }
 }
