@@ -1495,6 +1495,14 @@ typedef struct clc_channel_server_options {
    * Bytes of events on their way into the journal, at least 2 MiB (64 MiB); what comes then waits in its channel.
    */
   size_t journal_queue_bytes_max;
+  /**
+   * The server's key for UDP and remote calls, `clc-private-x25519 BASE64`; NULL: clear ones. TCP and HTTP are always clear.
+   */
+  const char *private_key;
+  /**
+   * Public keys of participants that are let in with such a link, one a line; NULL for all.
+   */
+  const char *allowed_keys;
 } clc_channel_server_options;
 
 /**
@@ -2395,6 +2403,15 @@ typedef struct clc_participant_options {
    * A clc_driver.
    */
   uint32_t driver;
+  /**
+   * The public key that the server must have, `clc-public-x25519 BASE64`; NULL: a clear link. For `udp://` and `rpc://`.
+   */
+  const char *server_key;
+  /**
+   * Our own key, `clc-private-x25519 BASE64`, for a server that lets in only those that it knows; NULL: one is made for each link to a
+   * server with a key. With it every link over datagrams needs the server's key.
+   */
+  const char *private_key;
 } clc_participant_options;
 
 /**
@@ -3461,11 +3478,12 @@ clc_status clc_channel_server_options_init(struct clc_channel_server_options *op
 /**
  * Makes a server with the default channel, and with what its journal has. Listen next, then turn it. `options` may be NULL. Ends with clc_channel_server_free.
  *
- * Errors: NULL_ARGUMENT, UNKNOWN_STRUCT_SIZE, INVALID_ARGUMENT, BAD_CONFIGURATION (also: what the journal has cannot be made again), IO (of
- * the journal: another server has it open, for example), IO_URING_FORBIDDEN, UNSUPPORTED_KERNEL, DESCRIPTORS_EXHAUSTED, OUT_OF_MEMORY. Any thread may call this.
+ * Errors: NULL_ARGUMENT, UNKNOWN_STRUCT_SIZE, INVALID_ARGUMENT, BAD_CONFIGURATION (also: what the journal has cannot be made again), BAD_KEY,
+ * IO (of the journal: another server has it open, for example), IO_URING_FORBIDDEN, UNSUPPORTED_KERNEL, DESCRIPTORS_EXHAUSTED,
+ * OUT_OF_MEMORY. Any thread may call this.
  *
  * # Safety
- * `options` is NULL or a struct of the size that it says, with NULL or a live access, and NULL or NUL-terminated text; `server_out` is NULL
+ * `options` is NULL or a struct of the size that it says, with NULL or a live access, and NULL or NUL-terminated texts; `server_out` is NULL
  * or writable.
  */
 clc_status clc_channel_server_new(const struct clc_channel_server_options *options,
@@ -3494,6 +3512,19 @@ clc_status clc_channel_server_listen_tcp(struct clc_channel_server *server,
  * As clc_channel_server_listen_tcp.
  */
 clc_status clc_channel_server_listen_udp(struct clc_channel_server *server,
+                                         const char *address,
+                                         struct clc_address *address_out);
+
+/**
+ * Listens for participants over remote calls, once: each is a streamed call of `clustercore.channel.v1.Channels/Connect`
+ * (docs/protocol/channels.proto). Otherwise as clc_channel_server_listen_tcp.
+ *
+ * Errors: as clc_channel_server_listen_tcp; BAD_CONFIGURATION: it listens for calls already.
+ *
+ * # Safety
+ * As clc_channel_server_listen_tcp.
+ */
+clc_status clc_channel_server_listen_rpc(struct clc_channel_server *server,
                                          const char *address,
                                          struct clc_address *address_out);
 
@@ -4222,10 +4253,11 @@ clc_status clc_node_set_log_sink(struct clc_node *node,
 const char *clc_node_driver_report(const struct clc_node *node);
 
 /**
- * Makes a participant that begins to connect to `url`: `tcp://127.0.0.1:7000`, or `udp://127.0.0.1:7000` for reliable datagrams. `options` may be
- * NULL. Ends with clc_participant_free.
+ * Makes a participant that begins to connect to `url`: `tcp://127.0.0.1:7000`, `udp://127.0.0.1:7000` for reliable datagrams, or
+ * `rpc://127.0.0.1:7000` for a remote call. `options` may be NULL. Ends with clc_participant_free.
  *
- * Errors: NULL_ARGUMENT, UNKNOWN_STRUCT_SIZE, INVALID_ARGUMENT, INSECURE_ADDRESS, IO_URING_FORBIDDEN, UNSUPPORTED_KERNEL,
+ * Errors: NULL_ARGUMENT, UNKNOWN_STRUCT_SIZE, INVALID_ARGUMENT, INSECURE_ADDRESS, BAD_KEY, BAD_CONFIGURATION (a key, and TCP), NO_KEY (a key of
+ * ours, and none of the server's), IO_URING_FORBIDDEN, UNSUPPORTED_KERNEL,
  * DESCRIPTORS_EXHAUSTED, OUT_OF_MEMORY. Any thread may call this.
  *
  * # Safety
@@ -4237,16 +4269,29 @@ clc_status clc_participant_new(const char *url,
                                struct clc_participant **participant_out);
 
 /**
- * Exchanges the link for one to `url`, of another kind perhaps, while events flow: nothing that was emitted is lost.
+ * Exchanges the link for one to `url`, of another kind perhaps, while events flow: nothing that was emitted is lost. To a server without a key;
+ * clc_participant_relink_keyed goes to others.
  *
- * Errors: NULL_ARGUMENT, INVALID_ARGUMENT, INSECURE_ADDRESS, DESCRIPTORS_EXHAUSTED, WRONG_THREAD, FORKED. The participant's thread may call
- * this.
+ * Errors: as clc_participant_relink_keyed.
  *
  * # Safety
  * `participant` is NULL or a live participant; `url` is NULL or NUL-terminated.
  */
 clc_status clc_participant_relink(struct clc_participant *participant,
                                   const char *url);
+
+/**
+ * As clc_participant_relink, to a server that must have the public key `server_key`; NULL: none. Our own key is that of the options.
+ *
+ * Errors: NULL_ARGUMENT, INVALID_ARGUMENT, INSECURE_ADDRESS, BAD_KEY, BAD_CONFIGURATION (a key, and TCP), NO_KEY (a key of ours, and none of
+ * the server's), DESCRIPTORS_EXHAUSTED, WRONG_THREAD, FORKED; the link is then the one before. The participant's thread may call this.
+ *
+ * # Safety
+ * `participant` is NULL or a live participant; `url` and `server_key` are NULL or NUL-terminated.
+ */
+clc_status clc_participant_relink_keyed(struct clc_participant *participant,
+                                        const char *url,
+                                        const char *server_key);
 
 /**
  * Becomes a supplier of `spec`: members of a JSON object (docs/protocol/channel.md), `"channel":"load"` for example; NULL for the default

@@ -230,18 +230,43 @@ def test_secrets_may_be_in_a_file(server: Server, tmp_path: Path) -> None:
 
 
 def test_all_faces_meet_in_one_channel(server: Server) -> None:
-    faces = ("--tcp", "127.0.0.1:0", "--udp", "127.0.0.1:0", "--http", "127.0.0.1:0")
+    names = ("tcp", "udp", "rpc", "http")
+    faces = tuple(word for name in names for word in (f"--{name}", "127.0.0.1:0"))
     lines = server.start("--open", faces=faces).lines
-    assert [line.split("://")[0] for line in lines] == [f"channels on {it}" for it in ("tcp", "udp", "http")]
-    http = lines[2].rsplit(" ", 1)[-1]
-    watching = server.watch("all", "--count", "2", "--json")
+    assert [line.split("://")[0] for line in lines] == [f"channels on {it}" for it in names]
+    http = lines[3].rsplit(" ", 1)[-1]
+    watching = server.watch("all", "--count", "3", "--json")
+    server.url = lines[2].rsplit(" ", 1)[-1]
+    server.say("emit", "default", "--id", "by-rpc")
     server.url = lines[1].rsplit(" ", 1)[-1]
     server.say("emit", "default", "--id", "by-udp")
     headers = {"ce-specversion": "1.0", "ce-id": "by-http", "ce-source": "/s", "ce-type": "t"}
     request = urllib.request.Request(f"{http}/channels/default/events", headers=headers, data=b"x")
     with urllib.request.urlopen(request, timeout=10) as answer:
         assert answer.status == 202
-    assert [json.loads(line)["id"] for line in output(watching)] == ["by-udp", "by-http"]
+    assert [json.loads(line)["id"] for line in output(watching)] == ["by-rpc", "by-udp", "by-http"]
+
+
+def test_links_with_keys_are_encrypted_and_proven(server: Server, tmp_path: Path) -> None:
+    public = {}
+    for name in ("server", "client"):
+        made = run_command("keygen", "--out", str(tmp_path / name))
+        public[name] = tmp_path / f"{name}.public"
+        public[name].write_text(made.stdout)
+    faces = ("--udp", "127.0.0.1:0", "--rpc", "127.0.0.1:0")
+    keys = ("--key", str(tmp_path / "server"), "--peer-key", str(public["client"]))
+    lines = server.start("--open", *keys, faces=faces).lines
+    own = ("--key", str(tmp_path / "client"))
+    for line in lines:
+        server.url = line.rsplit(" ", 1)[-1]
+        assert server.say("list", "--server-key", str(public["server"]), *own) == "default\n"
+        wrong = ("--server-key", public["client"].read_text().strip(), *own)
+        assert "it has another key" in server.fault("list", "--timeout", "1", *wrong)
+        assert "lets our key not in" in server.fault(
+            "list", "--timeout", "1", "--server-key", str(public["server"])
+        )
+        assert "--key needs --server-key" in server.fault("list", *own)
+        assert "--server-key none" in server.fault("list", "--server-key", "none")
 
 
 def test_a_persistent_event_is_lost_without_a_disk(server: Server) -> None:
@@ -274,6 +299,9 @@ def test_faults_are_one_line(server: Server, tmp_path: Path) -> None:
             ("--open", "--tcp", f"127.0.0.1:{port}"): f"127.0.0.1:{port}",
             ("--open", "--tcp", "0.0.0.0:0"): "--insecure",
             ("--open", "--http", "name:0"): "--http",
+            ("--open", "--key", "k"): "--key is for --udp and --rpc",
+            ("--open", "--udp", "127.0.0.1:0", "--key", str(tmp_path / "none")): "--key: ",
+            ("--open", "--udp", "127.0.0.1:0", "--peer-key", f"clc-public-x25519 {'A' * 44}"): "--peer-key",
             ("--token", "short=ann:emit"): "at least 16 are needed",
             ("--token", f"{SECRET_ANN}=ann:emitt"): 'right is "emitt"',
             ("--tokens-file", str(tmp_path / "none")): "cannot be read",

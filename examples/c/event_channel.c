@@ -106,8 +106,8 @@ int main(void) {
     clc_channel_access *access = NULL;
     clc_channel_server *server = NULL;
     clc_participant *supplier, *watcher, *worker;
-    clc_address tcp, udp;
-    char by_tcp[80], by_udp[80];
+    clc_address tcp, udp, rpc;
+    char by_tcp[80], by_udp[80], by_rpc[80];
     uint64_t watching = 0, working = 0;
     pthread_t thread;
 
@@ -119,10 +119,12 @@ int main(void) {
     clc_channel_access_free(access);
     check(clc_channel_server_listen_tcp(server, "127.0.0.1:0", &tcp));
     check(clc_channel_server_listen_udp(server, "127.0.0.1:0", &udp));
+    check(clc_channel_server_listen_rpc(server, "127.0.0.1:0", &rpc));
     if (pthread_create(&thread, NULL, serve, server) != 0) return 1;
 
     snprintf(by_tcp, sizeof by_tcp, "tcp://%s", tcp.text);
     snprintf(by_udp, sizeof by_udp, "udp://%s", udp.text);
+    snprintf(by_rpc, sizeof by_rpc, "rpc://%s", rpc.text);
     supplier = join(by_tcp, "monitor", "secret of the monitor");
     watcher = join(by_tcp, "watcher", "secret of the staff");
     worker = join(by_udp, "worker", "secret of the staff");
@@ -131,6 +133,9 @@ int main(void) {
     printf("watcher: %s\n", ask(watcher, "{\"op\":\"list\"}"));
     ask(worker, "{\"op\":\"ping\"}");
 
+    /* A link may be exchanged for one of another kind while events flow: the queue of a consumer with a name stays. */
+    check(clc_participant_relink(worker, by_rpc));
+    ask(worker, "{\"op\":\"ping\"}");
     supply(supplier);
     watch(watcher, 2);
     work(worker, working, 4);

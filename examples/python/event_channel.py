@@ -27,7 +27,7 @@ def collect(participant: Participant, count: int) -> list[clustercore.Delivery]:
 
 
 def main() -> None:
-    server = ChannelServer(tcp="127.0.0.1:0", udp="127.0.0.1:0", open=True)
+    server = ChannelServer(tcp="127.0.0.1:0", udp="127.0.0.1:0", rpc="127.0.0.1:0", open=True)
     is_over = threading.Event()
     thread = threading.Thread(target=serve, args=(server, is_over))
     thread.start()
@@ -44,6 +44,9 @@ def main() -> None:
         )
         for consumer in (everything, alarms):
             consumer.ask({"op": "ping"})
+        # A link may be exchanged for one of another kind while events flow: a queue with a name stays.
+        alarms.relink(f"rpc://{server.rpc_address}")
+        alarms.ask({"op": "ping"})
 
         supplier = Participant(f"tcp://{server.tcp_address}")
         handle = supplier.supply("load")

@@ -1,6 +1,6 @@
 //! A server of event channels.
 
-use crate::channel::DRIVERS;
+use crate::channel::{DRIVERS, secret};
 use crate::channel_access::clc_channel_access;
 use crate::clc_status;
 use crate::options::{self, Options, one_of, or};
@@ -13,8 +13,10 @@ use clustercore::channel::engine::journal::JournalOptions;
 use clustercore::channel::engine::principal::{Principal, Rights};
 use clustercore::channel::{ChannelServer, ChannelServerConfig, JournalConfig};
 use clustercore::io::Driver;
+use clustercore::security::Access as Clients;
 use clustercore::{Code, Error, Result};
 use std::ffi::{c_char, c_int};
+use std::mem::offset_of;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -53,12 +55,16 @@ pub struct clc_channel_server_options {
     pub journal: *const c_char,
     /// Bytes of events on their way into the journal, at least 2 MiB (64 MiB); what comes then waits in its channel.
     pub journal_queue_bytes_max: usize,
+    /// The server's key for UDP and remote calls, `clc-private-x25519 BASE64`; NULL: clear ones. TCP and HTTP are always clear.
+    pub private_key: *const c_char,
+    /// Public keys of participants that are let in with such a link, one a line; NULL for all.
+    pub allowed_keys: *const c_char,
 }
 
 // SAFETY: C layout, the size first, integers and pointers that may be NULL.
 unsafe impl Options for clc_channel_server_options {
     const NAME: &'static str = "clc_channel_server_options";
-    const SIZES: &'static [usize] = &[size_of::<Self>() - 16, size_of::<Self>()];
+    const SIZES: &'static [usize] = &[offset_of!(Self, journal), size_of::<Self>()];
 }
 
 /// What a server has counted since it was made.
@@ -115,11 +121,12 @@ pub unsafe extern "C" fn clc_channel_server_options_init(
 
 /// Makes a server with the default channel, and with what its journal has. Listen next, then turn it. `options` may be NULL. Ends with clc_channel_server_free.
 ///
-/// Errors: NULL_ARGUMENT, UNKNOWN_STRUCT_SIZE, INVALID_ARGUMENT, BAD_CONFIGURATION (also: what the journal has cannot be made again), IO (of
-/// the journal: another server has it open, for example), IO_URING_FORBIDDEN, UNSUPPORTED_KERNEL, DESCRIPTORS_EXHAUSTED, OUT_OF_MEMORY. Any thread may call this.
+/// Errors: NULL_ARGUMENT, UNKNOWN_STRUCT_SIZE, INVALID_ARGUMENT, BAD_CONFIGURATION (also: what the journal has cannot be made again), BAD_KEY,
+/// IO (of the journal: another server has it open, for example), IO_URING_FORBIDDEN, UNSUPPORTED_KERNEL, DESCRIPTORS_EXHAUSTED,
+/// OUT_OF_MEMORY. Any thread may call this.
 ///
 /// # Safety
-/// `options` is NULL or a struct of the size that it says, with NULL or a live access, and NULL or NUL-terminated text; `server_out` is NULL
+/// `options` is NULL or a struct of the size that it says, with NULL or a live access, and NULL or NUL-terminated texts; `server_out` is NULL
 /// or writable.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clc_channel_server_new(
@@ -155,7 +162,16 @@ pub unsafe extern "C" fn clc_channel_server_new(
             dead_letter_channel: dead_letters.map(Into::into),
             ..defaults
         };
-        let config = ChannelServerConfig { hub, security: None, journal, insecure: options.insecure != 0 };
+        // SAFETY: as above.
+        let allowed = unsafe { optional("allowed_keys", options.allowed_keys) }?;
+        let clients = allowed.map_or(Ok(Clients::Any), Clients::parse)?;
+        // SAFETY: as above.
+        let security = unsafe { secret("private_key", options.private_key, clients) }?;
+        if allowed.is_some() && security.is_none() {
+            let words = "allowed_keys is given, and private_key is not: a clear server knows nobody's key";
+            return Err(Error::new(Code::BadConfiguration, words));
+        }
+        let config = ChannelServerConfig { hub, security, journal, insecure: options.insecure != 0 };
         let driver = one_of("driver", options.driver, &DRIVERS)?;
         let server = ChannelServer::open(driver, Duration::from_nanos(options.spin_ns), config)?;
         *out = Box::into_raw(Box::new(clc_channel_server { server: Owned::new(server) }));
@@ -195,6 +211,23 @@ pub unsafe extern "C" fn clc_channel_server_listen_udp(
 ) -> clc_status {
     // SAFETY: the same contract.
     unsafe { listen(server, address, address_out, ChannelServer::listen_udp) }
+}
+
+/// Listens for participants over remote calls, once: each is a streamed call of `clustercore.channel.v1.Channels/Connect`
+/// (docs/protocol/channels.proto). Otherwise as clc_channel_server_listen_tcp.
+///
+/// Errors: as clc_channel_server_listen_tcp; BAD_CONFIGURATION: it listens for calls already.
+///
+/// # Safety
+/// As clc_channel_server_listen_tcp.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clc_channel_server_listen_rpc(
+    server: *mut clc_channel_server,
+    address: *const c_char,
+    address_out: *mut clc_address,
+) -> clc_status {
+    // SAFETY: the same contract.
+    unsafe { listen(server, address, address_out, ChannelServer::listen_rpc) }
 }
 
 /// Listens for HTTP/1.1: CloudEvents in by POST and out by GET, channels and consumers as JSON (docs/channel.md). Otherwise as

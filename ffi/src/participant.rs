@@ -1,16 +1,17 @@
 //! Participants of event channels: suppliers, consumers, administrators.
 
-use crate::channel::DRIVERS;
+use crate::channel::{DRIVERS, secret};
 use crate::channel_event::{Lent, clc_channel_event, slice};
 use crate::clc_status;
 use crate::options::{self, one_of};
 use crate::owned::Owned;
-use crate::participant_options::clc_participant_options;
+use crate::participant_options::{clc_participant_options, link};
 use crate::status::{boundary, boundary_quiet, boundary_value, null};
 use crate::text::{c_string, optional, required};
+use clustercore::channel::Participant;
 use clustercore::channel::engine::EventLimits;
 use clustercore::channel::engine::participant::SupplyConfig;
-use clustercore::channel::{Link, Participant};
+use clustercore::security::{Access, Mode};
 use clustercore::{Code, Error, Result};
 use std::ffi::{CString, c_char, c_int};
 use std::time::Duration;
@@ -23,17 +24,19 @@ pub struct clc_participant {
 
 pub(crate) struct State {
     pub participant: Participant,
-    insecure: bool,
+    /// Our own key.
+    security: Option<Mode>,
     pub lent: Lent,
     /// Of the news that the caller has.
     pub words: Vec<CString>,
     answer: CString,
 }
 
-/// Makes a participant that begins to connect to `url`: `tcp://127.0.0.1:7000`, or `udp://127.0.0.1:7000` for reliable datagrams. `options` may be
-/// NULL. Ends with clc_participant_free.
+/// Makes a participant that begins to connect to `url`: `tcp://127.0.0.1:7000`, `udp://127.0.0.1:7000` for reliable datagrams, or
+/// `rpc://127.0.0.1:7000` for a remote call. `options` may be NULL. Ends with clc_participant_free.
 ///
-/// Errors: NULL_ARGUMENT, UNKNOWN_STRUCT_SIZE, INVALID_ARGUMENT, INSECURE_ADDRESS, IO_URING_FORBIDDEN, UNSUPPORTED_KERNEL,
+/// Errors: NULL_ARGUMENT, UNKNOWN_STRUCT_SIZE, INVALID_ARGUMENT, INSECURE_ADDRESS, BAD_KEY, BAD_CONFIGURATION (a key, and TCP), NO_KEY (a key of
+/// ours, and none of the server's), IO_URING_FORBIDDEN, UNSUPPORTED_KERNEL,
 /// DESCRIPTORS_EXHAUSTED, OUT_OF_MEMORY. Any thread may call this.
 ///
 /// # Safety
@@ -46,10 +49,12 @@ pub unsafe extern "C" fn clc_participant_new(
     participant_out: *mut *mut clc_participant,
 ) -> clc_status {
     boundary(|| {
-        // SAFETY: NULL or NUL-terminated, per the contract above.
-        let link = Link::parse(unsafe { required("url", url) }?)?;
         // SAFETY: NULL or a struct of the size that it says, per the contract above.
-        let options = unsafe { options::read(options) }?;
+        let options: clc_participant_options = unsafe { options::read(options) }?;
+        // SAFETY: NULL or NUL-terminated, per the contract above.
+        let link = unsafe { link(url, options.server_key) }?;
+        // SAFETY: as above.
+        let security = unsafe { secret("private_key", options.private_key, Access::Any) }?;
         // SAFETY: NULL or writable, per the contract above.
         let out = unsafe { participant_out.as_mut() }.ok_or_else(|| null("participant_out"))?;
         // SAFETY: NULL or NUL-terminated, per the contract above.
@@ -57,10 +62,10 @@ pub unsafe extern "C" fn clc_participant_new(
         let driver = one_of("driver", options.driver, &DRIVERS)?;
         let insecure = options.insecure != 0;
         let spin = Duration::from_nanos(options.spin_ns);
-        let participant = Participant::open(driver, spin, link, insecure, config)?;
+        let participant = Participant::open(driver, spin, link, security.clone(), insecure, config)?;
         let state = State {
             participant,
-            insecure,
+            security,
             lent: Lent::default(),
             words: Vec::new(),
             answer: CString::default(),
@@ -70,10 +75,10 @@ pub unsafe extern "C" fn clc_participant_new(
     })
 }
 
-/// Exchanges the link for one to `url`, of another kind perhaps, while events flow: nothing that was emitted is lost.
+/// Exchanges the link for one to `url`, of another kind perhaps, while events flow: nothing that was emitted is lost. To a server without a key;
+/// clc_participant_relink_keyed goes to others.
 ///
-/// Errors: NULL_ARGUMENT, INVALID_ARGUMENT, INSECURE_ADDRESS, DESCRIPTORS_EXHAUSTED, WRONG_THREAD, FORKED. The participant's thread may call
-/// this.
+/// Errors: as clc_participant_relink_keyed.
 ///
 /// # Safety
 /// `participant` is NULL or a live participant; `url` is NULL or NUL-terminated.
@@ -82,20 +87,27 @@ pub unsafe extern "C" fn clc_participant_relink(
     participant: *mut clc_participant,
     url: *const c_char,
 ) -> clc_status {
-    // SAFETY: NULL or NUL-terminated, per the contract above.
-    let url = || unsafe { required("url", url) };
     // SAFETY: the same contract.
-    unsafe {
-        act(participant, |state| {
-            let link = Link::parse(url()?)?;
-            let address = link.address();
-            if matches!(link, Link::Tcp(_)) && !state.insecure && !address.ip().is_loopback() {
-                let words = format!("connect to {address}: clear and outside loopback; say insecure");
-                return Err(Error::new(Code::InsecureAddress, words));
-            }
-            state.participant.relink(link, None)
-        })
-    }
+    unsafe { clc_participant_relink_keyed(participant, url, std::ptr::null()) }
+}
+
+/// As clc_participant_relink, to a server that must have the public key `server_key`; NULL: none. Our own key is that of the options.
+///
+/// Errors: NULL_ARGUMENT, INVALID_ARGUMENT, INSECURE_ADDRESS, BAD_KEY, BAD_CONFIGURATION (a key, and TCP), NO_KEY (a key of ours, and none of
+/// the server's), DESCRIPTORS_EXHAUSTED, WRONG_THREAD, FORKED; the link is then the one before. The participant's thread may call this.
+///
+/// # Safety
+/// `participant` is NULL or a live participant; `url` and `server_key` are NULL or NUL-terminated.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clc_participant_relink_keyed(
+    participant: *mut clc_participant,
+    url: *const c_char,
+    server_key: *const c_char,
+) -> clc_status {
+    // SAFETY: NULL or NUL-terminated, per the contract above.
+    let link = || unsafe { link(url, server_key) };
+    // SAFETY: the same contract.
+    unsafe { act(participant, |state| state.participant.relink(link()?, state.security.clone())) }
 }
 
 /// Becomes a supplier of `spec`: members of a JSON object (docs/protocol/channel.md), `"channel":"load"` for example; NULL for the default

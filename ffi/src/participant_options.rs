@@ -3,10 +3,13 @@
 use crate::clc_status;
 use crate::options::{self, Options, or};
 use crate::status::boundary;
-use crate::text::optional;
+use crate::text::{optional, required};
 use clustercore::Result;
+use clustercore::channel::Link;
 use clustercore::channel::engine::participant::ParticipantConfig;
+use clustercore::security::PublicKey;
 use std::ffi::c_char;
+use std::mem::offset_of;
 
 /// How to make a participant. 0 and NULL mean the default in every field but the first, which clc_participant_options_init writes out.
 #[repr(C)]
@@ -26,11 +29,17 @@ pub struct clc_participant_options {
     pub insecure: u32,
     /// A clc_driver.
     pub driver: u32,
+    /// The public key that the server must have, `clc-public-x25519 BASE64`; NULL: a clear link. For `udp://` and `rpc://`.
+    pub server_key: *const c_char,
+    /// Our own key, `clc-private-x25519 BASE64`, for a server that lets in only those that it knows; NULL: one is made for each link to a
+    /// server with a key. With it every link over datagrams needs the server's key.
+    pub private_key: *const c_char,
 }
 
 // SAFETY: C layout, the size first, integers and pointers that may be NULL.
 unsafe impl Options for clc_participant_options {
     const NAME: &'static str = "clc_participant_options";
+    const SIZES: &'static [usize] = &[offset_of!(Self, server_key), size_of::<Self>()];
 }
 
 /// Writes the defaults into `options`, of the size that the caller's header has for it: sizeof(clc_participant_options).
@@ -63,4 +72,16 @@ impl clc_participant_options {
         let defaults = ParticipantConfig::default();
         Ok(ParticipantConfig { token, name, inbox_max: or(self.inbox_max, defaults.inbox_max), ..defaults })
     }
+}
+
+/// The link to `url`, to a server that must have the public key `server_key`; NULL: a clear one.
+///
+/// # Safety
+/// Both are NULL or NUL-terminated.
+pub(crate) unsafe fn link(url: *const c_char, server_key: *const c_char) -> Result<Link> {
+    // SAFETY: the same contract.
+    let link = Link::parse(unsafe { required("url", url) }?)?;
+    // SAFETY: the same contract.
+    let key = unsafe { optional("server_key", server_key) }?.map(PublicKey::parse).transpose()?;
+    link.with_server_key(key.map(|key| *key.as_bytes()))
 }

@@ -69,6 +69,11 @@ class ChannelEvents:
         self.participant.acknowledge(handle, deliveries)
         self._nudge()
 
+    def relink(self, server: str, *, server_key: str | bytes | None = None) -> None:
+        """Exchanges the link while events flow. Raises as `Participant.relink`; Closed."""
+        self.participant.relink(server, server_key=server_key)
+        self._nudge()
+
     def close(self) -> None:
         """No turn after this; who still waits gets Closed. The participant stays open."""
         if self._is_closed:

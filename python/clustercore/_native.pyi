@@ -1312,8 +1312,8 @@ class Delivery:
 
 @final
 class ChannelServer:
-    """Serves event channels to participants over TCP, over reliable datagrams (`udp`), and to everybody
-    over HTTP (CloudEvents). Turn it, from one thread.
+    """Serves event channels to participants over TCP, over reliable datagrams (`udp`) and in remote calls
+    (`rpc`), and to everybody over HTTP (CloudEvents). Turn it, from one thread.
 
     `tokens` are secrets and whose they are: (name, rights), or (name, rights, channel), where rights are
     some of the words "emit consume administer". `open`: who shows no secret may everything. What is not
@@ -1324,7 +1324,11 @@ class ChannelServer:
     there again in the next server; it belongs to one at a time. Without it they last as long as the server,
     and persistent events are lost.
 
-    Raises InsecureAddress, BadAddress, AddressInUse, AddressNotAvailable, BadConfiguration,
+    With `key` what goes by `udp` and `rpc` is encrypted, and participants give the public key of it;
+    `allow` are the public keys of those that are let in, all when it is left out. TCP and HTTP are always
+    clear.
+
+    Raises InsecureAddress, BadAddress, AddressInUse, AddressNotAvailable, BadConfiguration, BadKey,
     InvalidArgument, InputOutput.
     """
 
@@ -1333,9 +1337,12 @@ class ChannelServer:
         *,
         tcp: str | None = None,
         udp: str | None = None,
+        rpc: str | None = None,
         http: str | None = None,
         tokens: dict[str, tuple[str, str] | tuple[str, str, str]] | None = None,
         open: bool = False,
+        key: Key | None = None,
+        allow: str | Iterable[str | _Bytes] | None = None,
         insecure: bool = False,
         driver: str = "auto",
         spin_us: int = 0,
@@ -1349,6 +1356,9 @@ class ChannelServer:
     @property
     def udp_address(self) -> str | None:
         """Where participants connect over reliable datagrams."""
+    @property
+    def rpc_address(self) -> str | None:
+        """Where participants connect in remote calls."""
     @property
     def http_address(self) -> str | None:
         """Where everybody connects over HTTP."""
@@ -1368,14 +1378,17 @@ class ChannelServer:
 
 @final
 class Participant:
-    """Speaks to one channel server, at "tcp://IP:PORT" or "udp://IP:PORT" (reliable datagrams): supplies,
-    consumes, administers. When its link is lost it makes another by itself, opens its proxies again, and
-    sends again what was not taken. For one thread at a time.
+    """Speaks to one channel server, at "tcp://IP:PORT", "udp://IP:PORT" (reliable datagrams) or
+    "rpc://IP:PORT" (a remote call): supplies, consumes, administers. When its link is lost it makes another
+    by itself, opens its proxies again, and sends again what was not taken. For one thread at a time.
 
     `token` shows the server who we are, `name` is for people. With `inbox_max` events that nobody took, the
-    link is not read.
+    link is not read. `server_key`, text or 32 bytes, is the public key that the server must have, over
+    `udp` and `rpc`; `key` is our own, for a server that lets in only those that it knows, otherwise one is
+    made for each link. With `key` each link over datagrams needs the server's.
 
-    Raises InsecureAddress, InvalidArgument, and what opening a driver can.
+    Raises InsecureAddress, InvalidArgument, BadKey, BadConfiguration (a key, and TCP), NoKey (a key of ours
+    and none of the server's), and what opening a driver can.
     """
 
     def __new__(
@@ -1384,6 +1397,8 @@ class Participant:
         *,
         token: str = "",
         name: str = "",
+        server_key: str | _Bytes | None = None,
+        key: Key | None = None,
         insecure: bool = False,
         driver: str = "auto",
         spin_us: int = 0,
@@ -1392,6 +1407,9 @@ class Participant:
     @property
     def linked(self) -> bool:
         """Whether the link is there."""
+    @property
+    def trouble(self) -> str | None:
+        """Why there is no link, while none could be made."""
     def supply(
         self, channel: str | None = None, *, spec: dict[str, Any] | None = None, patient: bool = True
     ) -> int:
@@ -1445,9 +1463,9 @@ class Participant:
         """Seconds for which the descriptor may be waited for before a turn is due all the same; None: for
         ever.
         """
-    def relink(self, server: str) -> None:
-        """Exchanges the link for another while events flow. Raises InvalidArgument, and what opening a
-        socket can.
+    def relink(self, server: str, *, server_key: str | _Bytes | None = None) -> None:
+        """Exchanges the link for another while events flow, to a server with the public key `server_key`,
+        or to a clear one. Raises as making a participant does; the link is then the one before.
         """
     def news(self) -> list[dict[str, Any]]:
         """What happened: dictionaries with "what" (welcome, answer, refused, confirmed, lost, readable,

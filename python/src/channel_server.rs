@@ -4,6 +4,7 @@ use crate::argument::{address, choice, count, invalid, seconds};
 use crate::errors::Answer;
 use crate::exit::detached;
 use crate::guard::Guarded;
+use crate::key::{Key, mode};
 use clustercore::channel::engine::access::Access;
 use clustercore::channel::engine::hub::{HubConfig, HubStats};
 use clustercore::channel::engine::principal::{Grant, Principal, Right, Rights};
@@ -16,8 +17,8 @@ use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, TryLockError};
 use std::time::Duration;
 
-/// Serves event channels to participants over TCP, over reliable datagrams (`udp`), and to everybody over HTTP (CloudEvents). Turn it, from
-/// one thread.
+/// Serves event channels to participants over TCP, over reliable datagrams (`udp`) and in remote calls (`rpc`), and to everybody over HTTP
+/// (CloudEvents). Turn it, from one thread.
 ///
 /// `tokens` are secrets and whose they are: (name, rights), or (name, rights, channel), where rights are some of the words "emit consume
 /// administer". `open`: who shows no secret may everything. What is not loopback must be asked for by `insecure`. A consumer with a name
@@ -26,25 +27,31 @@ use std::time::Duration;
 /// `journal`: the file where persistent events, channels and durable consumers are kept, so that they are there again in the next server; it
 /// belongs to one at a time. Without it they last as long as the server, and persistent events are lost.
 ///
-/// Raises InsecureAddress, BadAddress, AddressInUse, AddressNotAvailable, BadConfiguration, InvalidArgument, InputOutput.
+/// With `key` what goes by `udp` and `rpc` is encrypted, and participants give the public key of it; `allow` are the public keys of
+/// those that are let in, all when it is left out. TCP and HTTP are always clear.
+///
+/// Raises InsecureAddress, BadAddress, AddressInUse, AddressNotAvailable, BadConfiguration, BadKey, InvalidArgument, InputOutput.
 #[pyclass(frozen, module = "clustercore", weakref)]
 pub struct ChannelServer {
     inner: Guarded<Mutex<Option<channel::ChannelServer>>>,
-    addresses: [Option<SocketAddr>; 3],
+    addresses: [Option<SocketAddr>; 4],
 }
 
 #[pymethods]
 impl ChannelServer {
     #[new]
-    #[pyo3(signature = (*, tcp=None, udp=None, http=None, tokens=None, open=false, insecure=false, driver="auto", spin_us=0,
-        linger=30.0, dead_letters=None, journal=None))]
+    #[pyo3(signature = (*, tcp=None, udp=None, rpc=None, http=None, tokens=None, open=false, key=None, allow=None, insecure=false,
+        driver="auto", spin_us=0, linger=30.0, dead_letters=None, journal=None))]
     #[allow(clippy::too_many_arguments)]
     fn new(
         tcp: Option<&str>,
         udp: Option<&str>,
+        rpc: Option<&str>,
         http: Option<&str>,
         tokens: Option<&Bound<'_, PyDict>>,
         open: bool,
+        key: Option<Py<Key>>,
+        allow: Option<&Bound<'_, PyAny>>,
         insecure: bool,
         driver: &str,
         spin_us: i64,
@@ -60,13 +67,15 @@ impl ChannelServer {
             ..HubConfig::default()
         };
         let journal = journal.map(JournalConfig::new);
-        let config = ChannelServerConfig { hub, insecure, journal, ..ChannelServerConfig::default() };
+        let security = mode(key.as_ref().map(Py::get), allow)?;
+        let config = ChannelServerConfig { hub, security, journal, insecure };
         let spin = Duration::from_micros(count("spin_us", spin_us, 0..=1_000_000)?);
         let mut server = channel::ChannelServer::open(driver.parse()?, spin, config)?;
         let addresses = [
             tcp.map(|text| server.listen_tcp(address(text)?)).transpose()?,
             udp.map(|text| server.listen_udp(address(text)?)).transpose()?,
             http.map(|text| server.listen_http(address(text)?)).transpose()?,
+            rpc.map(|text| server.listen_rpc(address(text)?)).transpose()?,
         ];
         Ok(ChannelServer { inner: Guarded::new(Mutex::new(Some(server))), addresses })
     }
@@ -87,6 +96,12 @@ impl ChannelServer {
     #[getter]
     fn http_address(&self) -> Option<String> {
         self.addresses[2].map(|it| it.to_string())
+    }
+
+    /// Where participants connect in remote calls.
+    #[getter]
+    fn rpc_address(&self) -> Option<String> {
+        self.addresses[3].map(|it| it.to_string())
     }
 
     /// Does all there is to do now; waits for at most `timeout` seconds when that is nothing. Raises WrongThread, InputOutput, Closed.

@@ -6,33 +6,45 @@ use crate::channel_server::{closed, lock};
 use crate::errors::Answer;
 use crate::exit::detached;
 use crate::guard::Guarded;
+use crate::key::{Key, mode, public_bytes};
 use clustercore::channel::engine::participant::{News, ParticipantConfig, SupplyConfig};
 use clustercore::channel::{self, Link};
+use clustercore::security::Mode;
 use clustercore::{Code, Error};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-/// Speaks to one channel server, at "tcp://IP:PORT" or "udp://IP:PORT" (reliable datagrams): supplies, consumes, administers. When its link is
-/// lost it makes another by itself, opens its proxies again, and sends again what was not taken. For one thread at a time.
+/// Speaks to one channel server, at "tcp://IP:PORT", "udp://IP:PORT" (reliable datagrams) or "rpc://IP:PORT" (a remote call): supplies,
+/// consumes, administers. When its link is lost it makes another by itself, opens its proxies again, and sends again what was not taken. For
+/// one thread at a time.
 ///
 /// `token` shows the server who we are, `name` is for people. With `inbox_max` events that nobody took, the link is not read.
+/// `server_key`, text or 32 bytes, is the public key that the server must have, over `udp` and `rpc`; `key` is our own, for a server that
+/// lets in only those that it knows, otherwise one is made for each link. With `key` each link over datagrams needs the server's.
 ///
-/// Raises InsecureAddress, InvalidArgument, and what opening a driver can.
+/// Raises InsecureAddress, InvalidArgument, BadKey, BadConfiguration (a key, and TCP), NoKey (a key of ours and none of the server's), and
+/// what opening a driver can.
 #[pyclass(frozen, module = "clustercore", weakref)]
 pub struct Participant {
     inner: Guarded<Mutex<Option<channel::Participant>>>,
+    /// Our own key.
+    security: Option<Mode>,
 }
 
 #[pymethods]
 impl Participant {
     #[new]
-    #[pyo3(signature = (server, *, token="", name="", insecure=false, driver="auto", spin_us=0, inbox_max=16384))]
+    #[pyo3(signature = (server, *, token="", name="", server_key=None, key=None, insecure=false, driver="auto",
+        spin_us=0, inbox_max=16384))]
+    #[allow(clippy::too_many_arguments)]
     fn new(
         server: &str,
         token: &str,
         name: &str,
+        server_key: Option<Bound<'_, PyAny>>,
+        key: Option<Py<Key>>,
         insecure: bool,
         driver: &str,
         spin_us: i64,
@@ -45,9 +57,11 @@ impl Participant {
             ..ParticipantConfig::default()
         };
         let spin = Duration::from_micros(count("spin_us", spin_us, 0..=1_000_000)?);
-        let link = Link::parse(server)?;
-        let participant = channel::Participant::open(driver.parse()?, spin, link, insecure, config)?;
-        Ok(Participant { inner: Guarded::new(Mutex::new(Some(participant))) })
+        let link = link(server, server_key.as_ref())?;
+        let security = mode(key.as_ref().map(Py::get), None)?;
+        let own = security.clone();
+        let participant = channel::Participant::open(driver.parse()?, spin, link, own, insecure, config)?;
+        Ok(Participant { inner: Guarded::new(Mutex::new(Some(participant))), security })
     }
 
     /// Becomes a supplier of a channel (None: the default one). Without `spec` it shares the default push proxy; else `spec` says "mode",
@@ -206,9 +220,12 @@ impl Participant {
         Ok(inner.as_ref().ok_or_else(closed)?.next_timeout().map(|timeout| timeout.as_secs_f64()))
     }
 
-    /// Exchanges the link for another while events flow. Raises InvalidArgument, and what opening a socket can.
-    fn relink(&self, server: &str) -> Answer<()> {
-        self.lock()?.as_mut().ok_or_else(closed)?.relink(Link::parse(server)?, None)?;
+    /// Exchanges the link for another while events flow, to a server with the public key `server_key`, or to a clear one. Raises as making a
+    /// participant does; the link is then the one before.
+    #[pyo3(signature = (server, *, server_key=None))]
+    fn relink(&self, server: &str, server_key: Option<Bound<'_, PyAny>>) -> Answer<()> {
+        let link = link(server, server_key.as_ref())?;
+        self.lock()?.as_mut().ok_or_else(closed)?.relink(link, self.security.clone())?;
         Ok(())
     }
 
@@ -230,6 +247,12 @@ impl Participant {
         Ok(self.lock()?.as_ref().ok_or_else(closed)?.is_linked())
     }
 
+    /// Why there is no link, while none could be made.
+    #[getter]
+    fn trouble(&self) -> Answer<Option<String>> {
+        Ok(self.lock()?.as_ref().ok_or_else(closed)?.trouble().map(str::to_owned))
+    }
+
     /// Ends it.
     fn close(&self) -> Answer<()> {
         self.lock()?.take();
@@ -241,6 +264,11 @@ impl Participant {
     fn lock(&self) -> Answer<MutexGuard<'_, Option<channel::Participant>>> {
         lock(self.inner.get()?)
     }
+}
+
+fn link(server: &str, server_key: Option<&Bound<'_, PyAny>>) -> Answer<Link> {
+    let key = server_key.map(|key| public_bytes("server_key", key)).transpose()?;
+    Ok(Link::parse(server)?.with_server_key(key)?)
 }
 
 /// Turns it without the interpreter; signals are looked at now and then.

@@ -35,12 +35,16 @@ def running(server: ChannelServer) -> Iterator[ChannelServer]:
 
 
 def open_server(**options: Any) -> ChannelServer:
-    return ChannelServer(tcp="127.0.0.1:0", udp="127.0.0.1:0", http="127.0.0.1:0", open=True, **options)
+    any_port = "127.0.0.1:0"
+    return ChannelServer(tcp=any_port, udp=any_port, rpc=any_port, http=any_port, open=True, **options)
+
+
+def url(server: ChannelServer, kind: str) -> str:
+    return f"{kind}://{getattr(server, f'{kind}_address')}"
 
 
 def join(server: ChannelServer, kind: str = "tcp", **options: Any) -> Participant:
-    address = server.tcp_address if kind == "tcp" else server.udp_address
-    return Participant(f"{kind}://{address}", **options)
+    return Participant(url(server, kind), **options)
 
 
 def event(number: int, **options: Any) -> ChannelEvent:
@@ -85,7 +89,7 @@ def test_an_event_keeps_all_that_it_was_made_with() -> None:
         ChannelEvent("1", "/s", "t", fields={"a": []})  # type: ignore[dict-item]
 
 
-@pytest.mark.parametrize("kind", ["tcp", "udp"])
+@pytest.mark.parametrize("kind", ["tcp", "udp", "rpc"])
 def test_events_reach_those_who_want_them(kind: str) -> None:
     with running(open_server()) as server:
         everything, some = join(server, kind), join(server, kind)
@@ -114,11 +118,73 @@ def test_what_is_not_acknowledged_comes_again_also_over_another_link() -> None:
         first = collect(consumer, 4)
         consumer.acknowledge(handle, [it.delivery for it in first[:2] if it.delivery is not None])
         consumer.ask({"op": "ping"})
-        consumer.relink(f"udp://{server.udp_address}")
-        again = collect(consumer, 2)
-        assert [(it.event.id, it.tries) for it in again] == [("2", 1), ("3", 1)]
+        for tries, kind in enumerate(["udp", "rpc", "tcp"], start=1):
+            consumer.relink(url(server, kind))
+            again = collect(consumer, 2)
+            assert [(it.event.id, it.tries) for it in again] == [("2", tries), ("3", tries)]
         why = consumer.ask({"op": "why", "handle": handle})["reasons"]
         assert {it["reason"] for it in why} == {"in_flight"}
+
+
+@pytest.mark.parametrize("kind", ["udp", "rpc"])
+def test_a_link_with_keys_is_made_with_the_right_one_only(kind: str) -> None:
+    key, ours = clustercore.Key.generate(), clustercore.Key.generate()
+    with running(open_server(key=key, allow=[ours.public])) as server:
+        known = join(server, kind, server_key=key.public, key=ours)
+        assert known.ask({"op": "ping"}) == {}
+        wrongs: list[dict[str, Any]] = [
+            {"server_key": ours.public, "key": ours},
+            {"server_key": key.public_bytes},
+            {},
+        ]
+        for wrong in wrongs:
+            refused = join(server, kind, **wrong)
+            with pytest.raises(clustercore.Timeout, match="refuses the handshake: it has another key"):
+                refused.ask({"op": "ping"}, 1.0)
+            assert not refused.linked
+            assert refused.trouble is not None
+        other = join(server, key=ours)
+        assert other.ask({"op": "ping"}) == {}
+        with pytest.raises(clustercore.NoKey, match="give the server's too"):
+            other.relink(url(server, kind))
+        with pytest.raises(clustercore.BadConfiguration, match="cannot check the server's key"):
+            other.relink(url(server, "tcp"), server_key=key.public)
+        assert other.ask({"op": "ping"}) == {}
+        other.relink(url(server, kind), server_key=key.public)
+        assert other.ask({"op": "ping"}) == {}
+    with pytest.raises(clustercore.ClusterError, match="allow is given"):
+        ChannelServer(udp="127.0.0.1:0", allow=[key.public])
+    with pytest.raises(clustercore.BadKey):
+        Participant(f"{kind}://127.0.0.1:1", server_key="clc-public-x25519 nonsense")
+
+
+def test_a_link_is_exchanged_while_events_are_awaited() -> None:
+    async def run(server: ChannelServer, key: str) -> None:
+        async with (
+            aio.ChannelEvents(join(server)) as consumer,
+            aio.ChannelEvents(join(server, "udp", server_key=key)) as supplier,
+        ):
+            spec = {"qos": {"acknowledgement": "explicit", "in_flight_max": 10_000, "length_max": 10_000}}
+            consume = consumer.participant.consume(name="steady", spec=spec)
+            consumer.participant.ask({"op": "ping"})
+            handle = supplier.participant.supply()
+            seen: set[str] = set()
+            for number, kind in enumerate(["rpc", "udp", "tcp"] * 2):
+                batch = [event(number * 100 + index) for index in range(100)]
+                await asyncio.wait_for(supplier.emit(handle, batch), LIMIT)
+                for events in (supplier, consumer):
+                    events.relink(url(server, kind), server_key=None if kind == "tcp" else key)
+                wanted = {str(it.id) for it in batch}
+                while not wanted <= seen:
+                    delivery = await asyncio.wait_for(consumer.take(), LIMIT)
+                    assert delivery.delivery is not None
+                    seen.add(delivery.event.id)
+                    consumer.acknowledge(consume, [delivery.delivery])
+            assert len(seen) == 600
+
+    key = clustercore.Key.generate()
+    with running(open_server(key=key)) as server:
+        asyncio.run(run(server, key.public))
 
 
 def test_rights_and_refusals_are_told_in_words() -> None:

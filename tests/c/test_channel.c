@@ -15,16 +15,17 @@ static void *serve(void *server) {
 struct place {
     clc_channel_server *server;
     pthread_t thread;
-    char tcp[80], udp[80];
+    char tcp[80], udp[80], rpc[80];
 };
 
-static void open_place(struct place *place) {
+static void open_keyed(struct place *place, const char *private_key, const char *allowed_keys) {
     clc_channel_access *access = NULL;
     clc_address address;
     assert_ok(clc_channel_access_new(&access));
     assert_ok(clc_channel_access_add_token(access, "all", "all", CLC_RIGHT_ADMINISTER, NULL));
     assert_ok(clc_channel_access_add_token(access, "reads", "reader", CLC_RIGHT_CONSUME, "default"));
-    clc_channel_server_options options = {.struct_size = sizeof options, .access = access};
+    clc_channel_server_options options = {
+        .struct_size = sizeof options, .access = access, .private_key = private_key, .allowed_keys = allowed_keys};
     assert_ok(clc_channel_server_new(&options, &place->server));
     clc_channel_access_free(access);
     assert_ok(clc_channel_server_listen_tcp(place->server, "127.0.0.1:0", &address));
@@ -33,10 +34,16 @@ static void open_place(struct place *place) {
     snprintf(place->udp, sizeof place->udp, "udp://%s", address.text);
     assert_fails(clc_channel_server_listen_udp(place->server, "127.0.0.1:0", NULL), CLC_ERROR_BAD_CONFIGURATION,
                  "listens for datagrams already");
+    assert_ok(clc_channel_server_listen_rpc(place->server, "127.0.0.1:0", &address));
+    snprintf(place->rpc, sizeof place->rpc, "rpc://%s", address.text);
+    assert_fails(clc_channel_server_listen_rpc(place->server, "127.0.0.1:0", NULL), CLC_ERROR_BAD_CONFIGURATION,
+                 "listens for calls already");
     assert_ok(clc_channel_server_listen_http(place->server, "127.0.0.1:0", NULL));
     is_over = 0;
     assert_int_equal(pthread_create(&place->thread, NULL, serve, place->server), 0);
 }
+
+static void open_place(struct place *place) { open_keyed(place, NULL, NULL); }
 
 static void close_place(struct place *place) {
     is_over = 1;
@@ -185,10 +192,11 @@ static void links_are_exchanged_and_what_is_rejected_comes_again(void **state) {
     assert_ok(clc_participant_supply(both, NULL, 1, &supply));
     ask(both, "{\"op\":\"ping\"}");
     assert_true(clc_participant_fd(both) >= 0);
-    for (int round = 0; round < 4; round++) {
+    const char *links[] = {place.udp, place.rpc, place.tcp, place.rpc, place.udp, place.tcp};
+    for (int round = 0; round < 6; round++) {
         clc_channel_event event = minimal(round % 2 ? "odd" : "even");
         assert_ok(clc_participant_emit(both, supply, &event, 1, &taken));
-        assert_ok(clc_participant_relink(both, round % 2 ? place.tcp : place.udp));
+        assert_ok(clc_participant_relink(both, links[round]));
         clc_channel_delivery got = next_delivery(both);
         assert_true(got.delivery != 0 && got.tries == 0);
         assert_ok(clc_participant_reject(both, consume, &got.delivery, 1, 0));
@@ -202,6 +210,65 @@ static void links_are_exchanged_and_what_is_rejected_comes_again(void **state) {
     assert_ok(clc_participant_close(both, consume));
     clc_participant_free(both);
     close_place(&place);
+}
+
+/* A participant of a server with keys is asked something, or told why it has no link. */
+static void only_with_keys(const char *url, const char *server_key, const char *private_key, const char *trouble) {
+    clc_participant_options options = {
+        .struct_size = sizeof options, .token = "all", .server_key = server_key, .private_key = private_key};
+    clc_participant *participant = NULL;
+    const char *answer = NULL;
+    assert_ok(clc_participant_new(url, &options, &participant));
+    if (trouble == NULL) {
+        assert_string_equal(ask(participant, "{\"op\":\"ping\"}"), "{}");
+    } else {
+        assert_fails(clc_participant_ask(participant, "{\"op\":\"ping\"}", SECOND_NS, &answer), CLC_ERROR_TIMEOUT, trouble);
+    }
+    clc_participant_free(participant);
+}
+
+static void a_link_with_keys_is_made_with_the_right_one_only(void **state) {
+    (void)state;
+    struct place place;
+    char key[CLC_KEY_TEXT_BYTES], public_key[CLC_KEY_TEXT_BYTES], ours[CLC_KEY_TEXT_BYTES], our_public[CLC_KEY_TEXT_BYTES];
+    assert_ok(clc_key_generate(key, sizeof key));
+    assert_ok(clc_key_public(key, public_key, sizeof public_key));
+    assert_ok(clc_key_generate(ours, sizeof ours));
+    assert_ok(clc_key_public(ours, our_public, sizeof our_public));
+    open_keyed(&place, key, our_public);
+    const char *urls[] = {place.udp, place.rpc};
+    const char *refused = "the server refuses the handshake: it has another key";
+    for (int i = 0; i < 2; i++) {
+        only_with_keys(urls[i], public_key, ours, NULL);
+        only_with_keys(urls[i], our_public, ours, refused);
+        only_with_keys(urls[i], public_key, NULL, refused);
+        only_with_keys(urls[i], NULL, NULL, refused);
+    }
+    clc_participant_options options = {.struct_size = sizeof options, .token = "all", .private_key = ours};
+    clc_participant *participant = NULL;
+    assert_fails(clc_participant_new(place.udp, &options, &participant), CLC_ERROR_NO_KEY, "give the server's too");
+    assert_ok(clc_participant_new(place.tcp, &options, &participant));
+    ask(participant, "{\"op\":\"ping\"}");
+    assert_fails(clc_participant_relink(participant, place.rpc), CLC_ERROR_NO_KEY, "give the server's too");
+    assert_fails(clc_participant_relink_keyed(participant, place.rpc, "nonsense"), CLC_ERROR_BAD_KEY, "");
+    assert_fails(clc_participant_relink_keyed(participant, place.tcp, public_key), CLC_ERROR_BAD_CONFIGURATION,
+                 "cannot check the server's key");
+    ask(participant, "{\"op\":\"ping\"}");
+    for (int i = 0; i < 2; i++) {
+        assert_ok(clc_participant_relink_keyed(participant, urls[i], public_key));
+        ask(participant, "{\"op\":\"ping\"}");
+    }
+    assert_ok(clc_participant_relink_keyed(participant, place.tcp, NULL));
+    ask(participant, "{\"op\":\"ping\"}");
+    clc_participant_free(participant);
+    close_place(&place);
+
+    clc_channel_server *server = NULL;
+    clc_channel_server_options serving = {.struct_size = sizeof serving, .allowed_keys = our_public};
+    assert_fails(clc_channel_server_new(&serving, &server), CLC_ERROR_BAD_CONFIGURATION, "private_key is not");
+    serving.private_key = "nonsense";
+    assert_fails(clc_channel_server_new(&serving, &server), CLC_ERROR_BAD_KEY, "");
+    assert_null(server);
 }
 
 static void who_pulls_gets_as_much_as_he_asks_for(void **state) {
@@ -357,6 +424,11 @@ static void what_cannot_be_is_said_in_words(void **state) {
     assert_fails(clc_channel_access_add_token(access, "t", "a", 8, NULL), CLC_ERROR_INVALID_ARGUMENT, "rights is 8");
     clc_channel_access_free(access);
 
+    /* Programs that were compiled before there were keys. */
+    serving.struct_size = offsetof(clc_channel_server_options, private_key);
+    joining.struct_size = offsetof(clc_participant_options, server_key);
+    serving.private_key = joining.server_key = "beyond what that header has";
+
     assert_ok(clc_channel_server_new(&serving, &server));
     assert_fails(clc_channel_server_listen_tcp(server, "0.0.0.0:0", NULL), CLC_ERROR_INSECURE_ADDRESS, "outside loopback");
     assert_fails(clc_channel_server_listen_tcp(server, "nonsense", NULL), CLC_ERROR_BAD_ADDRESS, "nonsense");
@@ -396,6 +468,8 @@ static void what_cannot_be_is_said_in_words(void **state) {
     assert_null_argument(clc_channel_server_turn(NULL, 0), "server");
     assert_null_argument(clc_channel_server_fd(NULL), "server");
     assert_null_argument(clc_channel_server_failure(NULL, NULL, 0), "server");
+    assert_null_argument(clc_channel_server_listen_rpc(NULL, "127.0.0.1:0", NULL), "server");
+    assert_null_argument(clc_participant_relink(NULL, "tcp://127.0.0.1:9"), "participant");
     assert_null_argument(clc_channel_server_listen_http(NULL, "127.0.0.1:0", NULL), "server");
     assert_null_argument(clc_participant_new(NULL, NULL, &participant), "url");
     assert_null_argument(clc_participant_turn(NULL, 0), "participant");
@@ -415,6 +489,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_event_comes_out_as_it_went_in),
         cmocka_unit_test(links_are_exchanged_and_what_is_rejected_comes_again),
+        cmocka_unit_test(a_link_with_keys_is_made_with_the_right_one_only),
         cmocka_unit_test(who_pulls_gets_as_much_as_he_asks_for),
         cmocka_unit_test(who_may_not_is_told),
         cmocka_unit_test(a_journal_brings_back_what_was_confirmed),

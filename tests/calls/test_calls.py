@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import struct
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
+import clustercore
 import pytest
 
 HERE = Path(__file__).resolve().parent
@@ -29,19 +33,17 @@ each 20000 in 20000: ok
 
 @pytest.fixture(scope="session")
 def stubs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Messages and stubs of demo.proto in C and Python."""
+    """Messages and stubs of demo.proto in C and Python, and of channels.proto in Python."""
     out = tmp_path_factory.mktemp("stubs")
-    plugin = f"--plugin=protoc-gen-clustercore={PROGRAMS / 'protoc-gen-clustercore'}"
-    for language, messages in (("c", "--c_out"), ("python", "--python_out")):
-        command = [
-            "protoc",
-            plugin,
-            f"-I{HERE}",
-            f"{messages}={out}",
-            f"--clustercore_out=lang={language}:{out}",
-            "demo.proto",
-        ]
-        subprocess.run(command, check=True, timeout=LIMIT_SECONDS)
+    protocols = ROOT / "docs" / "protocol"
+    for folder, language, messages, name in (
+        (HERE, "c", "--c_out", "demo.proto"),
+        (HERE, "python", "--python_out", "demo.proto"),
+        (protocols, "python", "--python_out", "channels.proto"),
+    ):
+        plugin = f"--plugin=protoc-gen-clustercore={PROGRAMS / 'protoc-gen-clustercore'}"
+        options = [f"-I{folder}", f"{messages}={out}", f"--clustercore_out=lang={language}:{out}"]
+        subprocess.run(["protoc", plugin, *options, name], check=True, timeout=LIMIT_SECONDS)
     return out
 
 
@@ -92,3 +94,39 @@ def test_what_one_language_serves_another_calls(
     assert called.returncode == 0, called.stderr
     assert called.stdout == EXPECTED
     assert called.stderr == f"added by {server}\n"
+
+
+def frame(kind: int, content: bytes) -> bytes:
+    """A frame of docs/protocol/channel.md."""
+    return struct.pack("<IB", 1 + len(content), kind) + content
+
+
+def test_who_has_the_stubs_of_channels_speaks_to_a_channel_server(
+    stubs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(stubs))
+    messages = importlib.import_module("channels_pb2")
+    calls = importlib.import_module("channels_clustercore")
+    server = clustercore.ChannelServer(rpc="127.0.0.1:0", open=True)
+    is_over = threading.Event()
+
+    def serve() -> None:
+        while not is_over.is_set():
+            server.turn(0.02)
+        server.close()
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        assert server.rpc_address is not None
+        client = calls.ChannelsClient(clustercore.Channel(server.rpc_address))
+        # Version 1, no token, a name; then a question, cut in its middle.
+        said = frame(1, b"\x01\x00\x04stub") + frame(2, b'\x07{"op":"ping"}')
+        pieces = [messages.Piece(frames=part) for part in (said[:9], said[9:])]
+        heard = b"".join(reply.frames for reply in client.Connect(iter(pieces), timeout=LIMIT_SECONDS))
+    finally:
+        is_over.set()
+        thread.join()
+    # Welcome as everybody, and the answer to question 7.
+    assert heard[4] == 0x81
+    assert heard.endswith(frame(0x82, b"\x07\x01{}"))

@@ -11,6 +11,7 @@ import clustercore
 
 from clustercore_apps.address import Address
 from clustercore_apps.errors import OperatorError
+from clustercore_apps.keys import load_key, one_key
 from clustercore_apps.service.security import read_token
 
 
@@ -28,6 +29,8 @@ class ChannelClient:
         name: str = "clustercore channel",
         driver: str = "auto",
         advice: str = 'start one with "clustercore channel serve" or name it with --server',
+        server_key: str | None = None,
+        key: Path | None = None,
     ) -> None:
         self.server = server
         self.seconds = seconds
@@ -35,11 +38,17 @@ class ChannelClient:
         token = read_token(token_file) if token_file is not None else token
         try:
             self.participant = clustercore.Participant(
-                _resolved(server), token=token, name=name, insecure=insecure, driver=driver
+                _resolved(server),
+                token=token,
+                name=name,
+                server_key=None if server_key is None else one_key(server_key, "--server-key"),
+                key=load_key(key),
+                insecure=insecure,
+                driver=driver,
             )
         except clustercore.InsecureAddress as error:
             raise OperatorError(
-                f"{error}; on the command line: --insecure where the network is trusted"
+                f"{error}; on the command line: --server-key, or --insecure where the network is trusted"
             ) from None
         except clustercore.ClusterError as error:
             raise OperatorError(f"--server: {error}") from None
@@ -65,8 +74,11 @@ class ChannelClient:
             self.check()
             raise OperatorError(f"channel server {self.server}: {_words(str(error))}") from None
         except clustercore.Timeout:
+            trouble = self.participant.trouble
             raise OperatorError(
-                f"channel server {self.server} does not answer within {self.seconds:g} s; {self._advice}"
+                f"channel server {self.server} does not answer within {self.seconds:g} s"
+                + (f": {trouble}" if trouble else "")
+                + f"; {self._advice}"
             ) from None
 
     def settle(self) -> None:
@@ -95,8 +107,10 @@ def _words(text: str) -> str:
 def _resolved(server: str) -> str:
     """`scheme://ip:port` of a server that may be given by its name."""
     scheme, mark, place = server.partition("://")
-    if not mark or scheme not in ("tcp", "udp"):
-        raise OperatorError(f'--server is "{server}"; write tcp://HOST:PORT or udp://HOST:PORT')
+    if not mark or scheme not in ("tcp", "udp", "rpc"):
+        raise OperatorError(
+            f'--server is "{server}"; write tcp://HOST:PORT, udp://HOST:PORT or rpc://HOST:PORT'
+        )
     try:
         address = Address.parse(place)
         return f"{scheme}://{clustercore.resolve(address.host, address.port)[0]}"

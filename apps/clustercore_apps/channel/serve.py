@@ -13,6 +13,7 @@ from clustercore_apps.address import Address
 from clustercore_apps.channel import PORT
 from clustercore_apps.channel.access import Grant, parse_grants, read_grants
 from clustercore_apps.errors import OperatorError
+from clustercore_apps.keys import load_key, one_key
 
 TURN_SECONDS = 0.5
 
@@ -26,10 +27,17 @@ def run_serve(options: argparse.Namespace) -> int:
         raise OperatorError(
             "nobody may come in: say who, with --token or --tokens-file, or --open for everybody"
         )
-    faces = {name: _face(name, getattr(options, name)) for name in ("tcp", "udp", "http")}
+    faces = {name: _face(name, getattr(options, name)) for name in ("tcp", "udp", "rpc", "http")}
     if not any(faces.values()):
         faces["tcp"] = f"127.0.0.1:{PORT}"
-    server = _open(faces, tokens, options)
+    allow = [one_key(text) for text in options.peer_key]
+    if options.key is None and allow:
+        raise OperatorError("--peer-key needs --key: without a key of our own nobody is proven")
+    if options.key is not None and not faces["udp"] and not faces["rpc"]:
+        raise OperatorError(
+            "--key is for --udp and --rpc: listen on one of them; TCP and HTTP are always clear"
+        )
+    server = _open(faces, tokens, allow, options)
     stopped: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, _frame: stopped.append(number))
@@ -54,23 +62,29 @@ def run_serve(options: argparse.Namespace) -> int:
 
 
 def _open(
-    faces: dict[str, str | None], tokens: dict[str, Grant], options: argparse.Namespace
+    faces: dict[str, str | None],
+    tokens: dict[str, Grant],
+    allow: list[str],
+    options: argparse.Namespace,
 ) -> clustercore.ChannelServer:
     try:
         return clustercore.ChannelServer(
             tcp=faces["tcp"],
             udp=faces["udp"],
+            rpc=faces["rpc"],
             http=faces["http"],
             tokens=tokens,
             open=options.open,
+            key=load_key(options.key),
+            allow=allow or None,
             insecure=options.insecure,
             linger=options.linger,
             journal=options.journal,
         )
     except clustercore.InsecureAddress as error:
         raise OperatorError(
-            f"{error}; others can reach that address and read what is said: listen on loopback, or allow it "
-            f"with --insecure where the network is trusted"
+            f"{error}; others can reach that address and read what is said: listen on loopback, use "
+            f"--udp or --rpc with --key, or allow it with --insecure where the network is trusted"
         ) from None
     except clustercore.ClusterError as error:
         raise OperatorError(str(error)) from None

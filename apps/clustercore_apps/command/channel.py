@@ -39,7 +39,22 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     text = "listen for participants over {} (port 0: any)"
     add("--tcp", metavar="ADDRESS", help=f"{text.format('TCP')}; without any, 127.0.0.1:{PORT}")
     add("--udp", metavar="ADDRESS", help=text.format("reliable datagrams"))
+    add("--rpc", metavar="ADDRESS", help=text.format("remote calls"))
     add("--http", metavar="ADDRESS", help="listen for HTTP: CloudEvents by POST and GET")
+    add(
+        "--key",
+        type=Path,
+        metavar="FILE",
+        help="our private key (clustercore keygen --out FILE), which encrypts --udp and --rpc; "
+        "TCP and HTTP are always clear",
+    )
+    add(
+        "--peer-key",
+        action="append",
+        default=[],
+        metavar="KEY",
+        help="with --key: public key of who may connect, or a file with it; repeat for more (default: all)",
+    )
     add(
         "--token",
         action="append",
@@ -104,7 +119,19 @@ def _add_client(parser: argparse.ArgumentParser, *places: str) -> None:
     for place in places:
         parser.add_argument(place, metavar=place.upper(), help=f"name of the {place}")
     add = parser.add_argument
-    add("--server", default=SERVER_DEFAULT, help="tcp://HOST:PORT or udp://HOST:PORT (default %(default)s)")
+    text = "tcp://HOST:PORT, udp://HOST:PORT or rpc://HOST:PORT (default %(default)s)"
+    add("--server", default=SERVER_DEFAULT, help=text)
+    add(
+        "--server-key",
+        metavar="KEY",
+        help="public key that the server must have, or a file with it: over udp and rpc",
+    )
+    add(
+        "--key",
+        type=Path,
+        metavar="FILE",
+        help="our private key (clustercore keygen --out FILE; default: one made for this time)",
+    )
     add("--token-file", type=Path, metavar="FILE", help="the secret that says who we are")
     add("--insecure", action="store_true", help="speak in the clear outside loopback")
     add("--timeout", type=float, default=5.0, help="seconds to wait for the server (default %(default)g)")
@@ -137,7 +164,14 @@ def _ask(options: argparse.Namespace) -> int:
         "emit": emit.run_emit,
         "watch": watch.run_watch,
     }
+    if options.key is not None and options.server_key is None:
+        raise OperatorError("--key needs --server-key: without the server's key nobody is proven")
     with ChannelClient(
-        options.server, options.token_file, insecure=options.insecure, seconds=options.timeout
+        options.server,
+        options.token_file,
+        insecure=options.insecure,
+        seconds=options.timeout,
+        server_key=options.server_key,
+        key=options.key,
     ) as client:
         return runs[options.verb](client, options)

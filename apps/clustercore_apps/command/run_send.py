@@ -6,20 +6,17 @@ import argparse
 import ipaddress
 import signal
 from dataclasses import dataclass
-from pathlib import Path
 
 import clustercore
 
 from clustercore_apps.address import Address, is_loopback
 from clustercore_apps.errors import OperatorError
+from clustercore_apps.keys import load_key, one_key
 from clustercore_apps.transfer.link import Link
 from clustercore_apps.transfer.receiver import TRANSFERS_MAX, Receiver
 from clustercore_apps.transfer.report import Report, shown_bytes, shown_files
 from clustercore_apps.transfer.sender import Broken, Outcome, Sender
 from clustercore_apps.transfer.source import Source
-
-# Words on a line of `--peer-key`.
-_PUBLIC = "clc-public-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +31,7 @@ class Peer:
 def run_send(options: argparse.Namespace) -> int:
     """Sends to each host in turn; 0 when everything is everywhere, else 1. Raises `OperatorError`."""
     source = Source(options.path)
-    key = _load_key(options.key)
+    key = load_key(options.key)
     peers = _peers(options.hosts, options.port, [one_key(text) for text in options.peer_key])
     if key is None and any(peer.key for peer in peers):
         # The receiver lets in whom it wants; who has no key of his own gets one for this time.
@@ -54,7 +51,7 @@ def run_send(options: argparse.Namespace) -> int:
 def run_receive(options: argparse.Namespace) -> int:
     """Receives until SIGTERM or SIGINT. Raises `OperatorError`."""
     listen = _listen(options.listen, options.port)
-    key = _load_key(options.key)
+    key = load_key(options.key)
     allow = [one_key(text) for text in options.peer_key]
     if key is None and allow:
         raise OperatorError("--peer-key needs --key: without a key of our own nobody is proven")
@@ -86,20 +83,6 @@ def run_receive(options: argparse.Namespace) -> int:
             signal.signal(number, signal.SIG_DFL)
         link.close()
     return 1 if failed else 0
-
-
-def one_key(text: str) -> str:
-    """The public key that is written there, or in the file of that name. Raises `OperatorError`."""
-    try:
-        if not text.startswith(_PUBLIC):
-            text = Path(text).read_text(encoding="utf-8")
-        return clustercore.parse_public_key(text)
-    except OSError as error:
-        raise OperatorError(
-            f"--peer-key {text}: {error.strerror}; it is a file with a public key, or the key itself"
-        ) from None
-    except (clustercore.BadKey, UnicodeDecodeError) as error:
-        raise OperatorError(f"--peer-key: {error}") from None
 
 
 def _send_to(peer: Peer, source: Source, key: clustercore.Key | None, options: argparse.Namespace) -> bool:
@@ -163,13 +146,6 @@ def _listen(text: str, port: int) -> Address:
     except ValueError as error:
         raise OperatorError(f"--listen: {error}") from None
     return Address(host, listen.port)
-
-
-def _load_key(path: Path | None) -> clustercore.Key | None:
-    try:
-        return None if path is None else clustercore.Key.load(path)
-    except clustercore.ClusterError as error:
-        raise OperatorError(f"--key: {error}") from None
 
 
 def _open(address: str, **how: object) -> Link:

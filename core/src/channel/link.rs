@@ -1,13 +1,15 @@
 //! The way from a participant to its server, over one driver.
 
+mod call;
+mod datagrams;
+mod dial;
+
 use super::config::Link;
-use super::server::time;
-use super::{MESSAGE_BYTES_MAX, STREAM};
 use crate::error::{Error, Result};
-use crate::io::{Chunk, Close, Driver, Event, StreamId, StreamOptions};
-use crate::messages::{Endpoint, EndpointConfig, Mail, Outbox};
-use crate::security::Mode;
-use clustercore_proto::datagram::{Connection, Event as ConnectionEvent};
+use crate::io::{Chunk, Close, Driver, Errno, Event, StreamId, StreamOptions};
+use call::CallLink;
+use datagrams::DatagramLink;
+pub(super) use dial::Keys;
 
 /// What a link tells.
 pub(super) enum Told<'a> {
@@ -15,66 +17,47 @@ pub(super) enum Told<'a> {
     Made,
     /// Bytes of the server.
     Bytes(&'a [u8]),
-    /// It is gone.
-    Lost,
+    /// It is gone, and why.
+    Lost(&'a str),
 }
 
 /// A link that is open, or opening.
 pub(super) enum OpenLink {
     Tcp { stream: StreamId, is_made: bool, is_reading: bool },
-    Udp { endpoint: Box<Endpoint>, outbox: Outbox<()>, mail: Mail },
+    Udp(DatagramLink),
+    Rpc(CallLink),
 }
 
 impl OpenLink {
-    pub fn open<D: Driver>(driver: &mut D, link: &Link, security: Option<Mode>) -> Result<OpenLink> {
-        let address = link.address();
+    /// Begins to open one.
+    ///
+    /// Errors: `NoKey` (a key of ours, none of the server's), `InsecureAddress`, those of a socket.
+    pub fn open<D: Driver>(driver: &mut D, link: &Link, keys: Keys) -> Result<OpenLink> {
         match link {
-            Link::Tcp(_) => {
+            Link::Tcp(address) => {
                 let stream = driver
-                    .connect(address, &StreamOptions::default())
+                    .connect(*address, &StreamOptions::default())
                     .map_err(|error| Error::from_io(format_args!("connect to {address}"), &error))?;
                 Ok(OpenLink::Tcp { stream, is_made: false, is_reading: false })
             }
-            Link::Udp(_, key) => {
-                let any = if address.is_ipv4() { "127.0.0.1:0" } else { "[::1]:0" };
-                let any = if address.ip().is_loopback() { any } else { wildcard(address.is_ipv4()) };
-                let any = any.parse().unwrap_or(address);
-                let now = time(driver);
-                let mut config = EndpointConfig { security, ..EndpointConfig::default() };
-                config.machine.epoch = crate::messages::epoch();
-                let mut endpoint = Endpoint::open(driver, now, any, config)?;
-                let connection = endpoint.machine.connect(now, address, *key).map_err(|error| {
-                    Error::new(
-                        crate::error::Code::BadConfiguration,
-                        format!("connect to {address}: {error:?}"),
-                    )
-                })?;
-                let outbox = Outbox::new(connection);
-                Ok(OpenLink::Udp { endpoint: Box::new(endpoint), outbox, mail: Mail::default() })
-            }
+            Link::Udp(address, key) => DatagramLink::open(driver, *address, *key, keys).map(OpenLink::Udp),
+            Link::Rpc(address, key) => CallLink::open(driver, *address, *key, keys).map(OpenLink::Rpc),
         }
     }
 
     pub fn close<D: Driver>(self, driver: &mut D) {
         match self {
             OpenLink::Tcp { stream, .. } => driver.close(stream, Close::AfterSend),
-            OpenLink::Udp { mut endpoint, outbox, .. } => {
-                let now = time(driver);
-                endpoint.machine.close(now, outbox.connection(), 0, b"gone", false);
-                endpoint.drive(driver, now);
-                driver.close_datagram(endpoint.socket);
-            }
+            OpenLink::Udp(link) => link.close(driver),
+            OpenLink::Rpc(link) => link.close(driver),
         }
     }
 
     pub fn send<D: Driver>(&mut self, driver: &mut D, bytes: Vec<u8>) {
         match self {
             OpenLink::Tcp { stream, .. } => driver.send(*stream, Chunk::Owned(bytes)),
-            OpenLink::Udp { endpoint, outbox, .. } => {
-                for message in bytes.chunks(MESSAGE_BYTES_MAX) {
-                    outbox.send(endpoint, STREAM, message, ());
-                }
-            }
+            OpenLink::Udp(link) => link.send(&bytes),
+            OpenLink::Rpc(link) => link.send(&bytes),
         }
     }
 
@@ -82,17 +65,21 @@ impl OpenLink {
     pub fn has_room<D: Driver>(&self, driver: &D) -> bool {
         match self {
             OpenLink::Tcp { stream, is_made, .. } => *is_made && driver.unsent(*stream) < UNSENT_MAX,
-            OpenLink::Udp { outbox, .. } => outbox.len() == 0,
+            OpenLink::Udp(link) => link.has_room(),
+            OpenLink::Rpc(link) => link.has_room(),
         }
     }
 
-    /// Reads, or does not for now.
+    /// Reads, or does not for now: then the server's bytes wait on its side, but for a window of them.
     pub fn set_reading<D: Driver>(&mut self, driver: &mut D, wanted: bool) {
-        if let OpenLink::Tcp { stream, is_made: true, is_reading } = self
-            && *is_reading != wanted
-        {
-            *is_reading = wanted;
-            if wanted { driver.recv(*stream) } else { driver.recv_stop(*stream) }
+        match self {
+            OpenLink::Tcp { stream, is_made: true, is_reading } if *is_reading != wanted => {
+                *is_reading = wanted;
+                if wanted { driver.recv(*stream) } else { driver.recv_stop(*stream) }
+            }
+            OpenLink::Tcp { .. } => {}
+            OpenLink::Udp(link) => link.set_reading(wanted),
+            OpenLink::Rpc(link) => link.set_reading(wanted),
         }
     }
 
@@ -103,7 +90,10 @@ impl OpenLink {
                 if *stream == which =>
             {
                 *is_made = result.is_ok();
-                tell(if *is_made { Told::Made } else { Told::Lost });
+                match result {
+                    Ok(()) => tell(Told::Made),
+                    Err(errno) => tell(Told::Lost(&words(errno))),
+                }
             }
             (OpenLink::Tcp { stream, .. }, Event::Data { stream: which, lease }) => {
                 if *stream == which {
@@ -111,60 +101,47 @@ impl OpenLink {
                 }
                 driver.release(lease);
             }
-            (
-                OpenLink::Tcp { stream, .. },
-                Event::End { stream: which } | Event::Failed { stream: which, .. },
-            ) if *stream == which => tell(Told::Lost),
-            (
-                OpenLink::Udp { endpoint, outbox, mail },
-                Event::Datagrams { socket, from, segment, ecn, mut lease },
-            ) if endpoint.socket == socket => {
-                let now = driver.now();
-                endpoint.read_train(driver, now, (from, segment, ecn), &mut lease, mail);
-                take_news(endpoint, outbox, tell);
-                for index in 0..mail.len() {
-                    tell(Told::Bytes(mail.get(index, driver.bytes(&lease)).1));
-                }
-                let machine = &mut endpoint.machine;
-                mail.clear(|connection, stream, cost| machine.consume(connection, stream, cost));
-                driver.release(lease);
+            (OpenLink::Tcp { stream, .. }, Event::End { stream: which }) if *stream == which => {
+                tell(Told::Lost("the server has closed the connection"));
+            }
+            (OpenLink::Tcp { stream, .. }, Event::Failed { stream: which, errno }) if *stream == which => {
+                tell(Told::Lost(&words(errno)));
+            }
+            (OpenLink::Udp(link), Event::Datagrams { socket, from, segment, ecn, lease })
+                if link.socket() == socket =>
+            {
+                link.on_train(driver, (from, segment, ecn), lease, tell);
+            }
+            (OpenLink::Rpc(link), Event::Datagrams { socket, from, segment, ecn, lease })
+                if link.socket() == socket =>
+            {
+                link.on_train(driver, (from, segment, ecn), lease, tell);
             }
             (_, Event::Data { lease, .. } | Event::Datagrams { lease, .. }) => driver.release(lease),
             _ => {}
         }
     }
 
-    /// Time-outs and trains of the datagram link.
+    /// Time-outs and trains of a link over datagrams.
     pub fn drive<D: Driver>(&mut self, driver: &mut D, tell: &mut impl FnMut(Told<'_>)) {
-        if let OpenLink::Udp { endpoint, outbox, .. } = self {
-            let now = time(driver);
-            endpoint.drive(driver, now);
-            take_news(endpoint, outbox, tell);
+        match self {
+            OpenLink::Tcp { .. } => {}
+            OpenLink::Udp(link) => link.drive(driver, tell),
+            OpenLink::Rpc(link) => link.drive(driver, tell),
         }
     }
 
     pub fn next_timeout(&self) -> Option<crate::io::Instant> {
         match self {
             OpenLink::Tcp { .. } => None,
-            OpenLink::Udp { endpoint, .. } => endpoint.next_timeout(),
+            OpenLink::Udp(link) => link.next_timeout(),
+            OpenLink::Rpc(link) => link.next_timeout(),
         }
     }
 }
 
-fn take_news(endpoint: &mut Endpoint, outbox: &mut Outbox<()>, tell: &mut impl FnMut(Told<'_>)) {
-    let ours: Connection = outbox.connection();
-    while let Some(event) = endpoint.machine.poll_event() {
-        match event {
-            ConnectionEvent::Connected { connection, .. } if connection == ours => tell(Told::Made),
-            ConnectionEvent::Gone { connection, .. } if connection == ours => tell(Told::Lost),
-            ConnectionEvent::Writable { connection } if connection == ours => outbox.flush(endpoint, |()| {}),
-            _ => {}
-        }
-    }
-}
-
-fn wildcard(is_ipv4: bool) -> &'static str {
-    if is_ipv4 { "0.0.0.0:0" } else { "[::]:0" }
+fn words(errno: Errno) -> String {
+    std::io::Error::from_raw_os_error(errno.0).to_string()
 }
 
 /// Bytes that may wait in the driver before no more are given to it.

@@ -6,7 +6,7 @@ use super::engine::participant::{
     Handle, News, Participant as Machine, ParticipantConfig, ParticipantError, SupplyConfig,
 };
 use super::engine::wire::Delivered;
-use super::link::{OpenLink, Told};
+use super::link::{Keys, OpenLink, Told};
 use super::server::time;
 use crate::error::{Code, Error, Result};
 use crate::io::{AnyDriver, Driver, DriverChoice, DriverConfig, Instant, Waker};
@@ -31,63 +31,80 @@ pub struct Participant<D: Driver = AnyDriver> {
     retry_wait: Duration,
     inbox: Vec<crate::io::Event>,
     links_made: u64,
+    /// Why the last link was lost, or not made, while there is none.
+    trouble: Option<String>,
 }
 
 impl Participant {
-    /// Opens a driver and begins to connect.
+    /// Opens a driver and begins to connect. `security` is our key, where the link says the server's; without one, a key is made for this time.
     ///
-    /// Errors: `InsecureAddress`: a clear link to an address that is not loopback, and nobody said `insecure`; those of opening a driver.
+    /// Errors: `InsecureAddress`: a clear link to an address that is not loopback, and nobody said `insecure`; `NoKey`: a key of ours and none
+    /// of the server's; those of opening a driver.
     pub fn open(
         choice: DriverChoice,
         spin: Duration,
         link: Link,
+        security: Option<Mode>,
         insecure: bool,
         config: ParticipantConfig,
     ) -> Result<Participant> {
         let io = DriverConfig { spin_ns: spin.as_nanos() as u64, ..Default::default() };
-        if matches!(link, Link::Tcp(_)) {
-            check_clear("connect to", link.address(), insecure)?;
-        }
+        check_link(&link, insecure)?;
         let (driver, _) = crate::io::open(choice, io)?;
-        let mut participant = Participant::with_driver(driver, link, config)?;
-        participant.insecure = insecure;
-        Ok(participant)
+        Participant::start(driver, link, security, insecure, config)
     }
 }
 
 impl<D: Driver> Participant<D> {
-    /// One over a driver that is open already.
+    /// One over a driver that is open already; clear links may go anywhere.
     ///
-    /// Errors: no descriptor.
-    pub fn with_driver(driver: D, link: Link, config: ParticipantConfig) -> Result<Participant<D>> {
+    /// Errors: no descriptor, `NoKey`.
+    pub fn with_driver(
+        driver: D,
+        link: Link,
+        security: Option<Mode>,
+        config: ParticipantConfig,
+    ) -> Result<Participant<D>> {
+        Participant::start(driver, link, security, true, config)
+    }
+
+    fn start(
+        driver: D,
+        link: Link,
+        security: Option<Mode>,
+        insecure: bool,
+        config: ParticipantConfig,
+    ) -> Result<Participant<D>> {
         let mut participant = Participant {
             driver,
             machine: Machine::new(config),
             link,
-            security: None,
+            security,
             open: None,
             is_made: false,
             made_at: Instant::ZERO,
-            insecure: true,
+            insecure,
             retry_at: None,
             retry_wait: RETRY_MIN,
             inbox: Vec::new(),
             links_made: 0,
+            trouble: None,
         };
         participant.connect()?;
         Ok(participant)
     }
 
-    /// Exchanges the link for another, of another kind perhaps, while events flow.
+    /// Exchanges the link for another, of another kind perhaps, while events flow. `security` is our key, as for [`Participant::open`].
     ///
-    /// Errors: `InsecureAddress` as [`Participant::open`]; no descriptor; keys that cannot be.
+    /// Errors: `InsecureAddress` as [`Participant::open`]; no descriptor; keys that cannot be. The link is then the one before.
     pub fn relink(&mut self, link: Link, security: Option<Mode>) -> Result<()> {
-        if matches!(link, Link::Tcp(_)) {
-            check_clear("connect to", link.address(), self.insecure)?;
-        }
+        check_link(&link, self.insecure)?;
+        let keys = Keys { security: security.clone(), insecure: self.insecure };
+        let open = OpenLink::open(&mut self.driver, &link, keys)?;
+        self.lose("it is exchanged");
         (self.link, self.security) = (link, security);
-        self.lose();
-        self.connect()
+        (self.open, self.retry_at, self.trouble) = (Some(open), None, None);
+        Ok(())
     }
 
     /// Readable when [`Participant::turn_for`] has something to do; `None` in the simulator.
@@ -108,6 +125,11 @@ impl<D: Driver> Participant<D> {
     /// Links made so far.
     pub fn links_made(&self) -> u64 {
         self.links_made
+    }
+
+    /// Why there is no link, while none could be made.
+    pub fn trouble(&self) -> Option<&str> {
+        self.trouble.as_deref()
     }
 
     /// The driver, for tests.
@@ -189,8 +211,10 @@ impl<D: Driver> Participant<D> {
         self.inbox = inbox;
         let now = time(&self.driver);
         self.machine.handle_timeout(now);
-        if self.retry_at.is_some_and(|at| at <= now) && self.connect().is_err() {
-            self.lose();
+        if self.retry_at.is_some_and(|at| at <= now)
+            && let Err(error) = self.connect()
+        {
+            self.lose(&error.to_string());
         }
         self.send();
         if self.driver.pending() {
@@ -235,20 +259,23 @@ impl<D: Driver> Participant<D> {
     fn turn_until(&mut self, until: std::time::Instant, what: &str) -> Result<()> {
         let left = until.saturating_duration_since(std::time::Instant::now());
         if left.is_zero() {
-            return Err(Error::new(Code::Timeout, format!("{what}: {}", self.link.address())));
+            let address = self.link.address();
+            let why = self.trouble.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+            return Err(Error::new(Code::Timeout, format!("{what}: {address}{why}")));
         }
         self.turn_for(Some(left))
     }
 
     fn connect(&mut self) -> Result<()> {
         self.retry_at = None;
-        self.open = Some(OpenLink::open(&mut self.driver, &self.link, self.security.clone())?);
+        let keys = Keys { security: self.security.clone(), insecure: self.insecure };
+        self.open = Some(OpenLink::open(&mut self.driver, &self.link, keys)?);
         Ok(())
     }
 
     fn send(&mut self) {
         let (machine, driver) = (&mut self.machine, &mut self.driver);
-        let mut told = Vec::new();
+        let mut told: Vec<Option<String>> = Vec::new();
         if let Some(open) = &mut self.open {
             if self.is_made
                 && open.has_room(driver)
@@ -257,9 +284,18 @@ impl<D: Driver> Participant<D> {
                 open.send(driver, bytes);
             }
             open.set_reading(driver, machine.is_reading());
-            open.drive(driver, &mut |it| told.push(matches!(it, Told::Made)));
+            open.drive(driver, &mut |it| match it {
+                Told::Made => told.push(None),
+                Told::Lost(why) => told.push(Some(why.to_owned())),
+                Told::Bytes(_) => debug_assert!(false, "bytes come with events"),
+            });
         }
-        told.into_iter().for_each(|is_made| if is_made { self.made() } else { self.lose() });
+        for lost in told {
+            match lost {
+                None => self.made(),
+                Some(why) => self.lose(&why),
+            }
+        }
     }
 
     fn on_event(&mut self, event: crate::io::Event) {
@@ -271,30 +307,37 @@ impl<D: Driver> Participant<D> {
         };
         let now = time(&self.driver);
         let (machine, is_made, links_made) = (&mut self.machine, &mut self.is_made, &mut self.links_made);
-        let made_at = &mut self.made_at;
-        let mut is_lost = false;
+        let (made_at, trouble) = (&mut self.made_at, &mut self.trouble);
+        let mut lost = None;
         open.on_event(&mut self.driver, event, &mut |told| match told {
             Told::Made => {
-                (*is_made, *made_at) = (true, now);
+                (*is_made, *made_at, *trouble) = (true, now, None);
                 *links_made += 1;
                 machine.link_made();
             }
-            Told::Bytes(bytes) => is_lost |= machine.receive(now, bytes).is_err(),
-            Told::Lost => is_lost = true,
+            Told::Bytes(bytes) => {
+                if machine.receive(now, bytes).is_err() {
+                    lost.get_or_insert_with(|| "the server broke the protocol".to_owned());
+                }
+            }
+            Told::Lost(why) => {
+                lost.get_or_insert_with(|| why.to_owned());
+            }
         });
-        if is_lost {
-            self.lose();
+        if let Some(why) = lost {
+            self.lose(&why);
         }
     }
 
     fn made(&mut self) {
-        (self.is_made, self.made_at) = (true, time(&self.driver));
+        (self.is_made, self.made_at, self.trouble) = (true, time(&self.driver), None);
         self.links_made += 1;
         self.machine.link_made();
     }
 
     /// The link is gone: another is tried soon.
-    fn lose(&mut self) {
+    fn lose(&mut self, why: &str) {
+        self.trouble = Some(why.to_owned());
         if let Some(open) = self.open.take() {
             open.close(&mut self.driver);
         }
@@ -308,6 +351,13 @@ impl<D: Driver> Participant<D> {
         }
         self.retry_at = Some(now + self.retry_wait);
         self.retry_wait = (self.retry_wait * 2).min(RETRY_MAX);
+    }
+}
+
+fn check_link(link: &Link, insecure: bool) -> Result<()> {
+    match link {
+        Link::Udp(_, Some(_)) | Link::Rpc(_, Some(_)) => Ok(()),
+        _ => check_clear("connect to", link.address(), insecure),
     }
 }
 

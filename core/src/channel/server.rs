@@ -1,5 +1,6 @@
 //! A server of event channels: a loop of its own over one driver.
 
+mod calls;
 mod keeper;
 mod peers;
 
@@ -11,7 +12,9 @@ use crate::io::{
     ListenOptions, ListenerId, StreamId, Waker,
 };
 use crate::messages::{Endpoint, EndpointConfig, Mail};
+use calls::CallFace;
 use clustercore_proto::datagram::Connection;
+use clustercore_proto::rpc::CallId;
 use keeper::Keeper;
 use peers::Peer;
 use std::net::SocketAddr;
@@ -29,6 +32,7 @@ pub struct ChannelServer<D: Driver = AnyDriver> {
     listeners: Vec<(ListenerId, bool)>,
     endpoint: Option<Endpoint>,
     mail: Mail,
+    calls: Option<CallFace>,
     /// Who is at the other end of each stream, by the stream's place.
     streams: Vec<Option<(StreamId, Speaker)>>,
     peers: Vec<Option<Peer>>,
@@ -56,6 +60,7 @@ enum Speaker {
 enum Way {
     Stream(StreamId),
     Peer(Connection),
+    Call(CallId),
 }
 
 impl ChannelServer {
@@ -95,6 +100,7 @@ impl<D: Driver> ChannelServer<D> {
             listeners: Vec::new(),
             endpoint: None,
             mail: Mail::default(),
+            calls: None,
             streams: Vec::new(),
             peers: Vec::new(),
             ways: Vec::new(),
@@ -139,7 +145,7 @@ impl<D: Driver> ChannelServer<D> {
         }
         let now = time(&self.driver);
         let mut config = EndpointConfig {
-            security: self.config.security.take(),
+            security: self.config.security.clone(),
             insecure: self.config.insecure,
             ..EndpointConfig::default()
         };
@@ -187,6 +193,7 @@ impl<D: Driver> ChannelServer<D> {
     pub fn turn_for(&mut self, timeout: Option<Duration>) -> Result<()> {
         self.pump();
         self.drive_endpoint();
+        self.drive_calls();
         let timeout = match (timeout, self.next_timeout()) {
             (Some(timeout), Some(due)) => Some(timeout.min(due)),
             (timeout, due) => timeout.or(due),
@@ -202,8 +209,11 @@ impl<D: Driver> ChannelServer<D> {
             self.driver.accept_resume(listener);
         }
         self.take_news();
+        self.take_call_news();
         self.pump();
+        self.end_finished_calls();
         self.drive_endpoint();
+        self.drive_calls();
         result.map_err(|error| Error::from_io("turn the driver", &error))
     }
 
@@ -215,7 +225,9 @@ impl<D: Driver> ChannelServer<D> {
         let hub = self.hub.next_timeout().map(|at| at.saturating_sub(now + self.wall));
         let keeper =
             self.keeper.as_ref().map(|it| it.next_timeout(now + self.wall).saturating_sub(now + self.wall));
-        let endpoint = self.endpoint.as_ref().and_then(Endpoint::next_timeout);
+        let calls = self.calls.as_ref().map(|face| &face.endpoint);
+        let endpoints = [self.endpoint.as_ref(), calls].into_iter().flatten();
+        let endpoint = endpoints.filter_map(Endpoint::next_timeout).min();
         let accept = self.paused.iter().map(|(at, _)| at.saturating_sub(now)).min();
         [hub, keeper, endpoint.map(|at| at.saturating_sub(now)), accept].into_iter().flatten().min()
     }
@@ -239,7 +251,13 @@ impl<D: Driver> ChannelServer<D> {
                 None => {}
             },
             Event::RecvStopped { stream } => self.look_after_http(stream),
-            Event::Datagrams { from, segment, ecn, lease, .. } => self.on_train((from, segment, ecn), lease),
+            Event::Datagrams { socket, from, segment, ecn, lease } => {
+                let is_of_calls = self.calls.as_ref().is_some_and(|face| face.endpoint.socket == socket);
+                match is_of_calls {
+                    true => self.on_calls((from, segment, ecn), lease),
+                    false => self.on_train((from, segment, ecn), lease),
+                }
+            }
             _ => {}
         }
     }
@@ -253,7 +271,7 @@ impl<D: Driver> ChannelServer<D> {
         };
         match speaker {
             None => return self.driver.close(stream, Close::Abort),
-            Some(Speaker::Participant(session)) => self.set_way(session, Way::Stream(stream)),
+            Some(Speaker::Participant(session)) => set_way(&mut self.ways, session, Way::Stream(stream)),
             Some(Speaker::Http(id)) => {
                 let index = id.index as usize;
                 if self.https.len() <= index {
@@ -312,14 +330,6 @@ impl<D: Driver> ChannelServer<D> {
         (known == stream).then_some(speaker)
     }
 
-    fn set_way(&mut self, session: SessionId, way: Way) {
-        let index = session.index as usize;
-        if self.ways.len() <= index {
-            self.ways.resize(index + 1, None);
-        }
-        self.ways[index] = Some((session, way));
-    }
-
     /// Lets events flow, and hands the bytes to the driver.
     fn pump(&mut self) {
         let now = self.now();
@@ -337,6 +347,7 @@ impl<D: Driver> ChannelServer<D> {
                     self.driver.send(stream, chunk);
                 }
                 Some(Way::Peer(connection)) => self.send_to_peer(connection, piece.as_slice()),
+                Some(Way::Call(call)) => self.send_to_caller(call, piece.as_slice()),
                 None => {}
             }
         }
@@ -372,6 +383,7 @@ impl<D: Driver> ChannelServer<D> {
                 self.streams[stream.index as usize] = None;
                 self.driver.close(stream, how);
             }
+            Way::Call(call) => self.end_call(call),
             Way::Peer(connection) => {
                 let now = time(&self.driver);
                 self.peers[connection.index as usize] = None;
@@ -391,6 +403,14 @@ impl<D: Driver> Drop for ChannelServer<D> {
             keeper.close(&mut self.hub, now);
         }
     }
+}
+
+fn set_way(ways: &mut Vec<Option<(SessionId, Way)>>, session: SessionId, way: Way) {
+    let index = session.index as usize;
+    if ways.len() <= index {
+        ways.resize(index + 1, None);
+    }
+    ways[index] = Some((session, way));
 }
 
 /// The driver's time; between its turns it stands still but in the simulator.

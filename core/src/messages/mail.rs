@@ -13,6 +13,7 @@ pub(crate) struct Mail {
 #[derive(Debug)]
 struct Piece {
     connection: Connection,
+    stream: StreamId,
     place: Place,
 }
 
@@ -36,7 +37,7 @@ impl Mail {
                 _ => self.costs.push((connection, stream, cost)),
             }
         }
-        let mut add = |place| self.pieces.push(Piece { connection, place });
+        let mut add = |place| self.pieces.push(Piece { connection, stream, place });
         match content {
             Content::Single { place, bytes } => {
                 add(Place::Lent { start: place as u32, len: bytes.len() as u32 })
@@ -66,6 +67,11 @@ impl Mail {
             Place::Kept(bytes) => bytes,
         };
         (piece.connection, bytes)
+    }
+
+    /// The stream that message `index` came on.
+    pub fn stream(&self, index: usize) -> StreamId {
+        self.pieces[index].stream
     }
 
     /// All have been read: `consume` is told what they have cost.

@@ -3,11 +3,11 @@
 use clustercore_channel::access::Access;
 use clustercore_channel::hub::{Hub, HubConfig, Persist, SessionId};
 use clustercore_channel::participant::{Participant, ParticipantConfig, SupplyConfig};
-use clustercore_channel::wire::{Frame, FrameError, Splitter, put_stored, take_stored};
+use clustercore_channel::wire::{Frame, FrameError, Splitter, piece, piece_frames, put_stored, take_stored};
 use clustercore_channel::{Duration, EventLimits, Instant};
 
 /// Gives bytes to a hub as a participant's, after a Hello, all at once and in pieces as long as the first byte says: both answer the same.
-/// Gives the same bytes to a participant as its server's. True when the hub did not end the connection.
+/// Gives the same bytes to a participant as its server's, and reads them as a part of a call that is a link. True when the hub did not end the connection.
 pub fn check(input: &[u8]) -> bool {
     let Some((piece, rest)) = input.split_first() else { return false };
     let (is_alive, whole) = answers(rest, usize::MAX);
@@ -16,7 +16,16 @@ pub fn check(input: &[u8]) -> bool {
     read_all(&whole);
     serve(rest, usize::from(*piece).max(1));
     keep(rest, *piece);
+    read_part(rest);
     is_alive
+}
+
+/// A part is read or refused; what is in it, and anything else, comes back from a part of its own.
+fn read_part(part: &[u8]) {
+    assert_eq!(piece_frames(&piece(part)), Ok(part));
+    if let Ok(frames) = piece_frames(part) {
+        assert_eq!(piece_frames(&piece(frames)), Ok(frames));
+    }
 }
 
 fn answers(input: &[u8], piece: usize) -> (bool, Vec<u8>) {

@@ -102,6 +102,37 @@ fn a_consumer_with_a_name_misses_nothing_while_its_link_is_exchanged() {
 }
 
 #[test]
+fn a_consumer_whose_earlier_connection_is_still_there_asks_again_for_a_while() {
+    let mut world = World::new(open(), 9);
+    let consumer = world.join("", "consumer");
+    world.at(consumer).consume(r#""name":"steady","spec":{"qos":{"acknowledgement":"explicit"}}"#);
+    world.settle();
+    // The server does not hear that the link is gone.
+    let earlier = world.links[consumer].1.unwrap();
+    world.at(consumer).link_lost();
+    world.link(consumer);
+    world.settle();
+    let supplier = world.join("", "supplier");
+    let supply = world.at(supplier).supply("", SupplyConfig::default());
+    world.at(supplier).emit(supply, &events(0..3)).unwrap();
+    world.settle();
+    world.pass(Duration::from_secs(1));
+    assert_eq!(world.ids(consumer), [""; 0], "they went into the earlier connection");
+    world.hub.disconnect(world.now, earlier);
+    world.pass(Duration::from_millis(200));
+    assert_eq!(world.ids(consumer), ["0", "1", "2"]);
+    assert!(!world.news(consumer).iter().any(|it| matches!(it, News::Gone { .. })));
+    // It gives up when the earlier one stays.
+    world.at(consumer).link_lost();
+    world.link(consumer);
+    for _ in 0..500 {
+        world.pass(Duration::from_millis(200));
+    }
+    let news = world.news(consumer);
+    assert!(news.iter().any(|it| matches!(it, News::Gone { message, .. } if message.contains("in_use"))));
+}
+
+#[test]
 fn all_four_mixes_of_push_and_pull_carry_events() {
     for (pulled, pulls) in [(false, false), (false, true), (true, false), (true, true)] {
         let mut world = World::new(open(), 7);

@@ -4,6 +4,7 @@
 //! ([`Participant::poll_send`]). The link may be exchanged for another while events flow: [`Participant::link_lost`], then
 //! [`Participant::link_made`] says again who we are, what we supply and what we consume, and sends again what was not taken.
 
+mod consumer;
 mod news;
 mod supply;
 
@@ -15,6 +16,7 @@ use crate::id::DeliveryId;
 use crate::json::{Object, write_text};
 use crate::wire::{Delivered, Deliveries, Frame, Splitter, VERSION, take_delivered};
 use clustercore_proto::time::Instant;
+use consumer::Consumer;
 use std::collections::{BTreeMap, VecDeque};
 use supply::Supply;
 
@@ -58,7 +60,7 @@ pub struct Participant {
     next_handle: Handle,
     next_request: u64,
     supplies: BTreeMap<Handle, Supply>,
-    consumers: BTreeMap<Handle, String>,
+    consumers: BTreeMap<Handle, Consumer>,
     /// Requests that make proxies, by the proxy.
     opening: BTreeMap<u64, Handle>,
     asked: VecDeque<u64>,
@@ -95,8 +97,8 @@ impl Participant {
         for handle in self.supplies.keys().copied().collect::<Vec<_>>() {
             self.open_supply(handle);
         }
-        for (handle, spec) in self.consumers.clone() {
-            self.open("consume", handle, None, &spec);
+        for handle in self.consumers.keys().copied().collect::<Vec<_>>() {
+            self.open_consumer(handle);
         }
     }
 
@@ -110,6 +112,7 @@ impl Participant {
         self.news
             .extend(asked.into_iter().map(|request| News::Answer { request, result: Err(refused.clone()) }));
         self.supplies.values_mut().for_each(Supply::rewind);
+        self.consumers.values_mut().for_each(Consumer::rewind);
     }
 
     /// Asks something: `json` is an object with `op` (docs/protocol/channel.md). [`News::Answer`] tells the end.
@@ -142,9 +145,9 @@ impl Participant {
     pub fn consume(&mut self, spec: &str) -> Handle {
         let handle = self.next_handle;
         self.next_handle += 1;
-        self.consumers.insert(handle, spec.to_owned());
+        self.consumers.insert(handle, Consumer::new(spec));
         if self.is_linked {
-            self.open("consume", handle, None, spec);
+            self.open_consumer(handle);
         }
         handle
     }
@@ -163,6 +166,13 @@ impl Participant {
         let (spec, first) = (supply.spec().to_owned(), supply.first());
         self.open("supply", handle, Some((first, supply.config().is_patient)), &spec);
         self.transmit(handle);
+    }
+
+    fn open_consumer(&mut self, handle: Handle) {
+        let Some(consumer) = self.consumers.get_mut(&handle) else { return };
+        consumer.again_at = None;
+        let spec = consumer.spec.clone();
+        self.open("consume", handle, None, &spec);
     }
 
     fn open(&mut self, op: &str, handle: Handle, supply: Option<(u64, bool)>, spec: &str) {
@@ -272,15 +282,20 @@ impl Participant {
         if !self.is_linked {
             return None;
         }
-        self.supplies.values().filter_map(Supply::retry_at).min()
+        let supplies = self.supplies.values().filter_map(Supply::retry_at);
+        supplies.chain(self.consumers.values().filter_map(|it| it.again_at)).min()
     }
 
-    /// Sends again what was refused and is due.
+    /// Sends again what was refused and is due, asks again for consumers whose earlier connection was still there.
     pub fn handle_timeout(&mut self, now: Instant) {
         let due = self.supplies.iter().filter(|(_, it)| it.retry_at().is_some_and(|at| at <= now));
         for handle in due.map(|(handle, _)| *handle).collect::<Vec<_>>() {
             self.supplies.get_mut(&handle).into_iter().for_each(Supply::retry);
             self.transmit(handle);
+        }
+        let due = self.consumers.iter().filter(|(_, it)| it.again_at.is_some_and(|at| at <= now));
+        for handle in due.map(|(handle, _)| *handle).collect::<Vec<_>>() {
+            self.open_consumer(handle);
         }
     }
 
@@ -303,7 +318,7 @@ impl Participant {
         let frame = Frame::parse(bytes).map_err(|_| ParticipantError::Violation)?;
         let news = match frame {
             Frame::Welcome { principal, .. } => News::Welcome { principal: principal.into() },
-            Frame::Answer { request, is_done, json } => return self.on_answer(request, is_done, json),
+            Frame::Answer { request, is_done, json } => return self.on_answer(now, request, is_done, json),
             Frame::Taken { handle, first, count, unwritten: _, refusal, message } => {
                 if let Some(supply) = self.supplies.get_mut(&handle)
                     && let Some(number) = supply.on_taken(now, first, count, refusal)
@@ -337,10 +352,20 @@ impl Participant {
         Ok(())
     }
 
-    fn on_answer(&mut self, request: u64, is_done: bool, json: &str) -> Result<(), ParticipantError> {
+    fn on_answer(
+        &mut self,
+        now: Instant,
+        request: u64,
+        is_done: bool,
+        json: &str,
+    ) -> Result<(), ParticipantError> {
         self.asked.retain(|it| *it != request);
         match (self.opening.remove(&request), is_done) {
-            (Some(_), true) => {}
+            (Some(handle), true) => {
+                self.consumers.get_mut(&handle).into_iter().for_each(|it| it.was_open = true);
+            }
+            (Some(handle), false)
+                if self.consumers.get_mut(&handle).is_some_and(|it| it.is_patient(now, json)) => {}
             (Some(handle), false) => {
                 let message = json.to_owned();
                 self.supplies.remove(&handle);

@@ -1,6 +1,6 @@
 //! Participants over reliable datagrams.
 
-use super::{ChannelServer, Way, time};
+use super::{ChannelServer, Way, set_way, time};
 use crate::channel::engine::hub::SessionId;
 use crate::channel::{MESSAGE_BYTES_MAX, STREAM};
 use crate::io::{Close, Driver, Ecn, Lease};
@@ -69,7 +69,7 @@ impl<D: Driver> ChannelServer<D> {
             self.peers.resize_with(index + 1, || None);
         }
         self.peers[index] = Some(Peer { session, outbox: Outbox::new(connection), waiting: 0 });
-        self.set_way(session, Way::Peer(connection));
+        set_way(&mut self.ways, session, Way::Peer(connection));
     }
 
     pub(super) fn send_to_peer(&mut self, connection: Connection, bytes: &[u8]) {

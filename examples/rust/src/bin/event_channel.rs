@@ -16,9 +16,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut server = ChannelServer::open(DriverChoice::Auto, Duration::ZERO, config)?;
     let tcp = Link::Tcp(server.listen_tcp("127.0.0.1:0".parse()?)?);
     let udp = Link::Udp(server.listen_udp("127.0.0.1:0".parse()?)?, None);
+    let rpc = Link::Rpc(server.listen_rpc("127.0.0.1:0".parse()?)?, None);
     let join = |link: &Link| {
         let config = ParticipantConfig::default();
-        Participant::open(DriverChoice::Auto, Duration::ZERO, link.clone(), false, config)
+        Participant::open(DriverChoice::Auto, Duration::ZERO, *link, None, false, config)
     };
 
     // One wants all, over reliable datagrams; the other what is urgent, and says when it is done.
@@ -39,6 +40,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let consumers = engine.machine(channel).map_or(0, |channel| channel.supplier_proxies().count());
         if !is_emitted && consumers == 2 {
             let reports = (1..=4).map(report).collect::<Result<Vec<_>, _>>()?;
+            // A link may be exchanged for one of another kind while events flow: the queue of a consumer with a name stays.
+            alarms.relink(rpc, None)?;
             supplier.emit(handle, &reports)?;
             is_emitted = true;
         }

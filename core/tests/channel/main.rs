@@ -1,11 +1,17 @@
 //! A server of channels and its participants on real sockets.
 
+mod calls;
+mod links;
+mod sim;
+
+use clustercore::calls::Stats;
 use clustercore::channel::engine::access::Access;
-use clustercore::channel::engine::hub::HubConfig;
+use clustercore::channel::engine::hub::{HubConfig, HubStats};
 use clustercore::channel::engine::participant::{News, ParticipantConfig, SupplyConfig};
 use clustercore::channel::engine::{Event, EventLimits};
 use clustercore::channel::{ChannelServer, ChannelServerConfig, Link, Participant};
 use clustercore::io::DriverChoice;
+use clustercore::security::Mode;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,38 +23,48 @@ const LIMIT: Duration = Duration::from_secs(60);
 struct Server {
     tcp: SocketAddr,
     udp: SocketAddr,
+    rpc: SocketAddr,
     is_ending: Arc<AtomicBool>,
-    thread: Option<JoinHandle<clustercore::channel::engine::hub::HubStats>>,
+    thread: Option<JoinHandle<(HubStats, Stats)>>,
 }
 
 impl Server {
     fn start(choice: DriverChoice) -> Server {
+        Server::start_with(choice, None)
+    }
+
+    fn start_with(choice: DriverChoice, security: Option<Mode>) -> Server {
         let is_ending = Arc::new(AtomicBool::new(false));
         let (addresses, listening) = std::sync::mpsc::channel();
         let ends = Arc::clone(&is_ending);
         let thread = std::thread::spawn(move || {
             let hub = HubConfig { access: Access::open(), ..HubConfig::default() };
-            let config = ChannelServerConfig { hub, ..ChannelServerConfig::default() };
+            let config = ChannelServerConfig { hub, security, ..ChannelServerConfig::default() };
             let mut server = ChannelServer::open(choice, Duration::ZERO, config).unwrap();
             let any = "127.0.0.1:0".parse().unwrap();
-            addresses.send((server.listen_tcp(any).unwrap(), server.listen_udp(any).unwrap())).unwrap();
+            let (tcp, udp) = (server.listen_tcp(any).unwrap(), server.listen_udp(any).unwrap());
+            addresses.send((tcp, udp, server.listen_rpc(any).unwrap())).unwrap();
             while !ends.load(Ordering::Relaxed) {
                 server.turn_for(Some(Duration::from_millis(20))).unwrap();
             }
-            server.stats()
+            (server.stats(), server.call_stats().unwrap())
         });
-        let (tcp, udp) = listening.recv_timeout(LIMIT).unwrap();
-        Server { tcp, udp, is_ending, thread: Some(thread) }
+        let (tcp, udp, rpc) = listening.recv_timeout(LIMIT).unwrap();
+        Server { tcp, udp, rpc, is_ending, thread: Some(thread) }
     }
 
-    fn end(&mut self) -> clustercore::channel::engine::hub::HubStats {
+    fn end(&mut self) -> HubStats {
+        self.end_counting_calls().0
+    }
+
+    fn end_counting_calls(&mut self) -> (HubStats, Stats) {
         self.is_ending.store(true, Ordering::Relaxed);
         self.thread.take().unwrap().join().unwrap()
     }
 }
 
 fn join(link: Link, choice: DriverChoice) -> Participant {
-    Participant::open(choice, Duration::ZERO, link, false, ParticipantConfig::default()).unwrap()
+    Participant::open(choice, Duration::ZERO, link, None, false, ParticipantConfig::default()).unwrap()
 }
 
 fn events(range: std::ops::Range<u32>) -> Vec<Event> {
@@ -72,20 +88,21 @@ fn until(
 }
 
 #[test]
-fn events_flow_over_tcp_and_datagrams_with_both_drivers() {
+fn events_flow_over_tcp_datagrams_and_calls_with_both_drivers() {
     for choice in [DriverChoice::Auto, DriverChoice::Epoll] {
         let mut server = Server::start(choice);
         let mut over_tcp = join(Link::Tcp(server.tcp), choice);
         let mut over_udp = join(Link::Udp(server.udp, None), choice);
+        let mut over_rpc = join(Link::Rpc(server.rpc, None), choice);
         let mut supplier = join(Link::Tcp(server.tcp), choice);
-        for consumer in [&mut over_tcp, &mut over_udp] {
+        for consumer in [&mut over_tcp, &mut over_udp, &mut over_rpc] {
             consumer.consume(r#""spec":{"qos":{"length_max":100000}}"#);
             consumer.ask(r#"{"op":"ping"}"#, LIMIT).unwrap();
         }
         let handle = supplier.supply("", SupplyConfig::default());
-        let (mut sent, mut got) = (0, [0u32; 2]);
-        let mut all = [&mut supplier, &mut over_tcp, &mut over_udp];
-        until(&mut all, "20,000 events at both", |all| {
+        let (mut sent, mut got) = (0, [0u32; 3]);
+        let mut all = [&mut supplier, &mut over_tcp, &mut over_udp, &mut over_rpc];
+        until(&mut all, "20,000 events at each", |all| {
             if sent < 20_000 {
                 sent += all[0].emit(handle, &events(sent..(sent + 500).min(20_000))).unwrap_or(0) as u32;
             }
@@ -96,57 +113,13 @@ fn events_flow_over_tcp_and_datagrams_with_both_drivers() {
                     *count += 1;
                 }
             }
-            got == [20_000; 2]
+            got == [20_000; 3]
         });
         until(&mut [&mut supplier], "all is taken", |all| all[0].untaken(handle).unwrap() == 0);
-        drop((over_tcp, over_udp, supplier));
+        drop((over_tcp, over_udp, over_rpc, supplier));
         let stats = server.end();
-        assert_eq!((stats.taken, stats.delivered, stats.violations), (20_000, 40_000, 0));
+        assert_eq!((stats.taken, stats.delivered, stats.violations), (20_000, 60_000, 0));
     }
-}
-
-#[test]
-fn the_link_is_exchanged_while_events_flow_and_nothing_is_missed() {
-    let mut server = Server::start(DriverChoice::Auto);
-    let mut consumer = join(Link::Tcp(server.tcp), DriverChoice::Auto);
-    let spec = r#""name":"steady","spec":{"qos":{"acknowledgement":"explicit","length_max":100000,"in_flight_max":10000}}"#;
-    let consume = consumer.consume(spec);
-    consumer.ask(r#"{"op":"ping"}"#, LIMIT).unwrap();
-    let mut supplier = join(Link::Udp(server.udp, None), DriverChoice::Auto);
-    let supply = supplier.supply("", SupplyConfig::default());
-    let mut first_seen = Vec::new();
-    let mut is_seen = vec![false; 4000];
-    let mut sent = 0;
-    let links = [
-        (1000, true, Link::Udp(server.udp, None)),
-        (2000, false, Link::Tcp(server.tcp)),
-        (3000, true, Link::Tcp(server.tcp)),
-    ];
-    let mut exchanged = 0;
-    let mut all = [&mut supplier, &mut consumer];
-    until(&mut all, "4,000 events over exchanged links", |all| {
-        if sent < 4000 {
-            sent += all[0].emit(supply, &events(sent..sent + 50)).unwrap_or(0) as u32;
-        }
-        if let Some((at, is_consumer, link)) = links.get(exchanged)
-            && first_seen.len() >= *at
-        {
-            all[usize::from(*is_consumer)].relink(link.clone(), None).unwrap();
-            exchanged += 1;
-        }
-        let mut names = Vec::new();
-        while let Some((_, delivered)) = all[1].take() {
-            let id: usize = delivered.event.id().parse().unwrap();
-            names.extend(delivered.delivery);
-            if !std::mem::replace(&mut is_seen[id], true) {
-                first_seen.push(id);
-            }
-        }
-        all[1].machine().acknowledge(consume, &names);
-        first_seen.len() == 4000 && all[0].links_made() == 2 && all[1].links_made() == 3
-    });
-    assert_eq!(exchanged, 3);
-    server.end();
 }
 
 #[test]
