@@ -22,7 +22,7 @@ def main() -> int:
     # Ends like Ctrl-C, so that every `with` block stops its processes.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     if getattr(arguments, "record", False) and tools.PROGRAMS_VARIABLE in os.environ:
-        sys.exit(f"--record keeps figures of the release programs, and {tools.PROGRAMS_VARIABLE} names others: unset it")
+        sys.exit(f"--record keeps figures of release programs: unset {tools.PROGRAMS_VARIABLE}")
     if arguments.install_peers:
         tools.install_peers()
     if not arguments.no_build:

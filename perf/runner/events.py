@@ -224,7 +224,7 @@ def wider(
 def overload(
     case: str, shape: Shape, stalled: int, effort: Effort, place: Place
 ) -> tuple[list[FanOut], dict[str, float]]:
-    """The same load with and without subscribers that never read: p99 of the others then, as a multiple, by server."""
+    """One load without and with subscribers that never read: by how much the others' p99 changes."""
     shapes = [shape, replace(shape, stalled=stalled)]
     without, beside = fan_out(case, shapes, effort, place)
     low, high = without.medians(), beside.medians()

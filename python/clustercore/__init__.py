@@ -16,6 +16,7 @@ and has no thread. `Scaler`, `AutoThresholds` and `Pool` are pure machines for w
 `clustercore.aio` is for asyncio.
 """
 
+import os
 import warnings
 from typing import TypeAlias
 
@@ -257,5 +258,9 @@ __all__ = [
     "streamed",
 ]
 
-if IS_DEBUG_BUILD:
-    warnings.warn("clustercore is a debug build, many times slower than a release", stacklevel=2)
+if IS_DEBUG_BUILD and "CLUSTERCORE_DEBUG_BUILD" not in os.environ:
+    warnings.warn(
+        "clustercore is a debug build, many times slower than a release; "
+        "set CLUSTERCORE_DEBUG_BUILD if that is meant",
+        stacklevel=2,
+    )

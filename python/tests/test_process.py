@@ -143,9 +143,16 @@ def test_a_process_may_end_with_everything_open(driver: str, threads: int) -> No
     assert output == "end\n"
 
 
-def test_a_debug_build_says_so_and_a_release_does_not() -> None:
-    output = run("import clustercore._native as native; print(native.IS_DEBUG_BUILD, native.__version__)")
-    assert output.startswith("False "), "the tests are run with a release"
+@pytest.mark.parametrize("is_meant", [False, True])
+def test_a_debug_build_says_so_unless_it_is_meant_and_a_release_does_not(is_meant: bool) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "CLUSTERCORE_DEBUG_BUILD"}
+    if is_meant:
+        environment["CLUSTERCORE_DEBUG_BUILD"] = "tested"
+    command = [sys.executable, "-c", "import clustercore; print(clustercore._native.IS_DEBUG_BUILD)"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, env=environment)
+    is_warned = "debug build" in done.stderr
+    assert is_warned == (done.stdout == "True\n" and not is_meant), done.stderr
+    assert done.returncode == 0
 
 
 def test_descriptors_are_not_left_open() -> None:

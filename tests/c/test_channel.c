@@ -424,10 +424,10 @@ static void what_cannot_be_is_said_in_words(void **state) {
     assert_fails(clc_channel_access_add_token(access, "t", "a", 8, NULL), CLC_ERROR_INVALID_ARGUMENT, "rights is 8");
     clc_channel_access_free(access);
 
-    /* Programs that were compiled before there were keys. */
-    serving.struct_size = offsetof(clc_channel_server_options, private_key);
+    /* Programs that were compiled before there were a journal and keys. */
+    serving.struct_size = offsetof(clc_channel_server_options, journal);
     joining.struct_size = offsetof(clc_participant_options, server_key);
-    serving.private_key = joining.server_key = "beyond what that header has";
+    serving.journal = serving.private_key = joining.server_key = "/beyond what that header has";
 
     assert_ok(clc_channel_server_new(&serving, &server));
     assert_fails(clc_channel_server_listen_tcp(server, "0.0.0.0:0", NULL), CLC_ERROR_INSECURE_ADDRESS, "outside loopback");

@@ -14,7 +14,7 @@ use crate::workspace;
 /// A command that runs in the root of the workspace.
 pub fn command(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
-    command.current_dir(workspace::root());
+    command.current_dir(workspace::root()).env(DEBUG_BUILD.0, DEBUG_BUILD.1);
     command
 }
 
@@ -118,7 +118,7 @@ fn line(command: &Command) -> String {
     let root = workspace::root();
     let mut words = Vec::new();
     for (name, value) in command.get_envs() {
-        if let Some(value) = value {
+        if let Some(value) = value.filter(|_| name != DEBUG_BUILD.0) {
             words.push(format!("{}={}", name.to_string_lossy(), quoted(&value.to_string_lossy())));
         }
     }
@@ -134,6 +134,9 @@ fn quoted(word: &str) -> String {
     }
     format!("'{}'", word.replace('\'', "'\\''"))
 }
+
+/// What is tested is a debug build, and the Python module need not warn of it.
+const DEBUG_BUILD: (&str, &str) = ("CLUSTERCORE_DEBUG_BUILD", "tested");
 
 /// Long enough to cost nothing, short enough not to be felt.
 const PAUSE_MAX: Duration = Duration::from_millis(50);
