@@ -2,10 +2,10 @@
 
 use super::proxy::{ConsumerProxySpec, Intake, Outlet, SupplierProxySpec};
 use super::{Channel, Side, Verdict};
-use crate::delivery::{Chain, NONE, State};
+use crate::delivery::{Chain, NONE};
 use crate::event::Text;
 use crate::id::{ConsumerProxyId, GroupId, SupplierProxyId};
-use crate::output::Refusal;
+use crate::output::{Output, Refusal};
 use crate::predicate::{Change, Filter, Mapping};
 use crate::qos::{Discard, Level, Qos, QosError, Settings, validate};
 use crate::queue::{Queue, Victim, is_plain};
@@ -121,11 +121,13 @@ impl Channel {
         if from.is_some() && self.config.retention_events_max == 0 && !self.is_restoring {
             return Err(ManageError::NoRetention);
         }
+        let is_hook = spec.hook.is_some();
         if let Some(queue) = self.queue_of_group(&spec)? {
             let (index, generation) = self.outlets.insert(Outlet::new(spec, queue));
             self.queues[queue].members.push(index);
             self.outlets[index].rejections_before = self.routes.rejections(self.queues[queue].route);
             self.wake_outlet(index);
+            self.tell_hook((index, generation).into(), is_hook);
             return Ok(Attached { proxy: (index, generation).into(), first: self.offset_next });
         }
         let mappings = self.add_mappings(&spec.mappings);
@@ -143,7 +145,14 @@ impl Channel {
             self.replaying.push(queue);
             self.refill(now);
         }
+        self.tell_hook((index, generation).into(), is_hook);
         Ok(Attached { proxy: (index, generation).into(), first })
+    }
+
+    fn tell_hook(&mut self, proxy: SupplierProxyId, is_hook: bool) {
+        if is_hook {
+            self.outputs.push_back(Output::Hooked { proxy });
+        }
     }
 
     fn queue_of_group(&self, spec: &SupplierProxySpec) -> Result<Option<u32>, ManageError> {
@@ -256,15 +265,7 @@ impl Channel {
         }
         while self.outlets[id.index].flight.head != NONE {
             let delivery = self.outlets[id.index].flight.head;
-            let queue = self.deliveries[delivery].queue;
-            self.land(delivery);
-            self.deliveries[delivery].state = State::Waiting;
-            self.queues[queue].enter_age(&mut self.deliveries, delivery);
-            if self.deliveries[delivery].expiry <= now {
-                self.settle(now, delivery, Verdict::Expired);
-            } else {
-                self.ready(now, delivery);
-            }
+            self.put_into_queue(now, delivery);
         }
         self.refill(now);
         Ok(())

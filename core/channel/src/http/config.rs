@@ -2,6 +2,7 @@
 
 use crate::event::EventLimits;
 use crate::filter::{FilterLimits, Filters};
+use crate::hook::HookConfig;
 use clustercore_proto::forward::http::HeadLimits;
 use clustercore_proto::time::Duration;
 use std::sync::Arc;
@@ -57,6 +58,8 @@ pub struct HttpConfig {
     pub event_limits: EventLimits,
     /// Where filters are compiled, so that equal ones are one.
     pub filters: Arc<Filters>,
+    /// Where web hooks may lead, and how many there may be.
+    pub hooks: Arc<HookConfig>,
 }
 
 impl Default for HttpConfig {
@@ -65,6 +68,7 @@ impl Default for HttpConfig {
             limits: HttpLimits::default(),
             event_limits: EventLimits::default(),
             filters: Arc::new(Filters::new(FilterLimits::default())),
+            hooks: Arc::default(),
         }
     }
 }

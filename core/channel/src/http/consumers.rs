@@ -4,6 +4,7 @@ use super::call::{Answer, Call, check_consumer_name};
 use super::problem::Problem;
 use super::response::Response;
 use crate::channel::{Channel, ManageError, Mode, SupplierProxySpec};
+use crate::hook::admit;
 use crate::id::{ChannelId, SupplierProxyId};
 use crate::json::{
     JsonError, Object, patch_supplier_proxy, write_queue_stats, write_settings, write_supplier_proxy,
@@ -53,7 +54,7 @@ pub(super) fn consumer(call: &mut Call<'_>, channel: &str, name: &str) -> Answer
     }
 }
 
-/// Without a mode said it pulls: who wants to be pushed to says so.
+/// Without a mode said it pulls: who wants to be pushed to says so, or is a web hook.
 fn create(call: &mut Call<'_>, channel: ChannelId, name: &str) -> Answer {
     call.target.expect_only(&[])?;
     if call.consumer(channel, name).is_ok() {
@@ -62,7 +63,8 @@ fn create(call: &mut Call<'_>, channel: ChannelId, name: &str) -> Answer {
     }
     check_consumer_name(name)?;
     let base = SupplierProxySpec { name: name.into(), mode: Mode::Pull, ..SupplierProxySpec::default() };
-    let spec = read(call, base)?;
+    let mut spec = read(call, base)?;
+    admit(call.engine, &call.config.hooks, &mut spec)?;
     let attached = call.engine.consume(call.who, channel)?.connect(call.now, spec)?;
     call.known.remember(channel, attached.proxy);
     let mut body = String::new();

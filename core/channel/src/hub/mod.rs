@@ -8,6 +8,7 @@
 mod ask;
 mod groups;
 mod hand;
+mod hooks;
 mod http;
 mod outputs;
 mod question;
@@ -16,6 +17,7 @@ mod session;
 mod supply;
 mod trouble;
 
+pub use hooks::HookId;
 pub use http::HttpId;
 pub use session::{Piece, SessionId};
 
@@ -23,6 +25,7 @@ use crate::access::Access;
 use crate::engine::{Engine, EngineConfig, EngineError};
 use crate::event::{Event, EventLimits, Text};
 use crate::filter::{FilterLimits, Filters};
+use crate::hook::HookConfig;
 use crate::http::HttpLimits;
 use crate::id::{ChannelId, ConsumerProxyId, SupplierProxyId};
 use crate::slots::Slots;
@@ -40,6 +43,8 @@ pub struct HubConfig {
     pub access: Access,
     /// Bounds of connections that speak HTTP.
     pub http: HttpLimits,
+    /// Web hooks: where they may lead, and their bounds.
+    pub hooks: HookConfig,
     /// What events are held to.
     pub limits: EventLimits,
     /// What filters are held to.
@@ -70,6 +75,7 @@ impl Default for HubConfig {
             engine: EngineConfig::default(),
             access: Access::default(),
             http: HttpLimits::default(),
+            hooks: HookConfig::default(),
             limits: EventLimits::default(),
             filters: FilterLimits::default(),
             frame_bytes_max: 4 << 20,
@@ -130,6 +136,7 @@ pub struct Hub {
     engine: Engine,
     filters: Arc<Filters>,
     https: http::Connections,
+    hooks: hooks::Hooks,
     sessions: Slots<Session>,
     /// Whose each supplier proxy is.
     consumers: HashMap<(ChannelId, SupplierProxyId), Place>,
@@ -156,9 +163,11 @@ impl Hub {
     /// Errors: as [`Engine::new`].
     pub fn new(config: HubConfig) -> Result<Hub, EngineError> {
         let filters = Arc::new(Filters::new(config.filters));
+        let hooks = hooks::Hooks::new(&config.hooks);
         Ok(Hub {
             engine: Engine::new(config.engine.clone())?,
-            https: http::Connections::new(&config, &filters),
+            https: http::Connections::new(&config, &filters, Arc::clone(hooks.config())),
+            hooks,
             filters,
             sessions: Slots::new(),
             consumers: HashMap::new(),
@@ -295,7 +304,8 @@ impl Hub {
     pub fn next_timeout(&mut self) -> Option<Instant> {
         let lingering = self.lingering.iter().map(|(until, ..)| *until).min();
         let stranger = self.strangers.front().map(|(until, _)| *until);
-        [self.engine.next_timeout(), lingering, stranger, self.https.next_timeout()]
+        let faces = [self.https.next_timeout(), self.hooks.next_timeout()];
+        [self.engine.next_timeout(), lingering, stranger, faces[0], faces[1]]
             .into_iter()
             .flatten()
             .min()

@@ -400,7 +400,10 @@ impl World {
                 Output::Confirmed { first, last, .. } => self.confirmed.extend(first..=last),
                 Output::Lost { receipt, .. } => self.lost.push(receipt),
                 Output::DeadLetter { .. } => self.deaths += 1,
-                Output::Persist { .. } | Output::Pull { .. } | Output::Readable { .. } => {}
+                Output::Persist { .. }
+                | Output::Pull { .. }
+                | Output::Readable { .. }
+                | Output::Hooked { .. } => {}
             }
         }
         assert_eq!(self.confirmed, self.model.confirmed, "confirmed");
