@@ -173,9 +173,8 @@ impl Engine {
 
     /// Consumers that are an address.
     pub(crate) fn hooks(&self) -> usize {
-        let hooks = |entry: &Entry| {
-            entry.channel.supplier_proxies().filter(|(_, spec)| spec.hook.is_some()).count()
-        };
+        let hooks =
+            |entry: &Entry| entry.channel.supplier_proxies().filter(|(_, spec)| spec.hook.is_some()).count();
         self.channels.iter().map(|(.., entry)| hooks(entry)).sum()
     }
 

@@ -138,7 +138,9 @@ impl fmt::Display for BadAnswer {
         match self {
             BadAnswer::Head(bad) => f.write_str(bad.as_str()),
             BadAnswer::Chunks(error) => write!(f, "malformed chunks ({error:?})"),
-            BadAnswer::TooLarge { max } => write!(f, "the body of the answer is above {max} bytes, the limit"),
+            BadAnswer::TooLarge { max } => {
+                write!(f, "the body of the answer is above {max} bytes, the limit")
+            }
             BadAnswer::TooManyInterim => write!(f, "more than {INTERIMS_MAX} interim answers"),
         }
     }

@@ -7,7 +7,7 @@ use clustercore_proto::time::Duration;
 /// Bounds of web hooks.
 #[derive(Clone, Debug)]
 pub struct HookConfig {
-    /// Where they may lead.
+    /// Where they may lead. By default to the server's own machine, and nowhere once it listens to others.
     pub targets: HookTargets,
     /// Who the server says it is: a DNS name for all servers of one system.
     pub origin: String,

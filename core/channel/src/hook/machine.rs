@@ -176,7 +176,9 @@ impl Hook {
         };
         let state = match self.state {
             State::Waiting | State::Withheld => Some(self.until),
-            State::Granted if self.is_refusing && !matches!(self.link, Link::Connecting(_)) => Some(self.next_at),
+            State::Granted if self.is_refusing && !matches!(self.link, Link::Connecting(_)) => {
+                Some(self.next_at)
+            }
             _ => None,
         };
         link.into_iter().chain(state).min()
@@ -243,7 +245,10 @@ impl Hook {
                     self.resume();
                 } else {
                     self.stats.lost += 1;
-                    self.fail(now, format!("the connection to {} ended before the answer: {why}", self.spec.address));
+                    self.fail(
+                        now,
+                        format!("the connection to {} ended before the answer: {why}", self.spec.address),
+                    );
                 }
                 self.go_on(now);
                 return;
@@ -362,7 +367,8 @@ impl Hook {
                 self.resume();
             }
             Delivery::Later(Some(wait)) => {
-                let wait = wait.clamp(self.config.backoff, self.config.retry_after_max.max(self.config.backoff));
+                let wait =
+                    wait.clamp(self.config.backoff, self.config.retry_after_max.max(self.config.backoff));
                 self.settle(Verdict::Returned);
                 self.why = format!("the target answered {status} and put off by {wait:?}");
                 self.until = now + wait;

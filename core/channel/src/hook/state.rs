@@ -73,14 +73,8 @@ mod tests {
 
     #[test]
     fn the_table_is_what_it_is() {
-        let states = [
-            State::Asking,
-            State::Withheld,
-            State::Granted,
-            State::Delivering,
-            State::Waiting,
-            State::Gone,
-        ];
+        let states =
+            [State::Asking, State::Withheld, State::Granted, State::Delivering, State::Waiting, State::Gone];
         let changes = [
             Change::Grant,
             Change::Withhold,

@@ -2,7 +2,7 @@
 
 use crate::json::JsonError;
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
 
 /// How events are laid out in requests.
@@ -108,6 +108,32 @@ fn read_authority(text: &str) -> Option<SocketAddr> {
 }
 
 impl HookTargets {
+    /// Reads a list of networks as [`Prefix::parse`] does, with `loopback` for the server's own machine; `anywhere` stands alone. An
+    /// empty list is nowhere.
+    ///
+    /// Errors: `Value`.
+    pub fn parse<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<HookTargets, JsonError> {
+        let (mut all, mut is_anywhere) = (Vec::new(), false);
+        for text in texts {
+            match text {
+                "anywhere" => is_anywhere = true,
+                "loopback" => {
+                    all.push(Prefix { address: IpAddr::V4(Ipv4Addr::LOCALHOST), bits: 8 });
+                    all.push(Prefix { address: IpAddr::V6(Ipv6Addr::LOCALHOST), bits: 128 });
+                }
+                network => all.push(Prefix::parse(network)?),
+            }
+        }
+        match (is_anywhere, all.is_empty()) {
+            (true, true) => Ok(HookTargets::Anywhere),
+            (true, false) => {
+                Err(JsonError::value("network", "anywhere", "either anywhere alone, or networks"))
+            }
+            (false, true) => Ok(HookTargets::Nowhere),
+            (false, false) => Ok(HookTargets::Networks(all)),
+        }
+    }
+
     /// True when a hook may lead there.
     pub fn allows(&self, ip: IpAddr) -> bool {
         // An IPv4 address in the clothes of IPv6 is that IPv4 address.
@@ -185,7 +211,8 @@ mod tests {
         }
         let error = HookSpec::parse("https://127.0.0.1/").unwrap_err().to_string();
         assert!(error.contains("https is not offered"), "{error}");
-        let spec = HookSpec { token: Some("secret".into()), ..HookSpec::parse("http://127.0.0.1/?s3").unwrap() };
+        let spec =
+            HookSpec { token: Some("secret".into()), ..HookSpec::parse("http://127.0.0.1/?s3").unwrap() };
         assert!(!format!("{spec:?}").contains("s3") && !format!("{spec:?}").contains("secret"));
     }
 
@@ -240,6 +267,12 @@ mod tests {
             "ff02::1 ----",
         ];
         assert_eq!(table, expected);
+        let read = HookTargets::parse(["loopback", "10.0.0.0/8"]).unwrap();
+        let near = ["127.0.0.1", "::1", "10.9.9.9", "11.0.0.1"].map(|ip| read.allows(ip.parse().unwrap()));
+        assert_eq!(near, [true, true, true, false]);
+        assert_eq!(HookTargets::parse([]), Ok(HookTargets::Nowhere));
+        assert_eq!(HookTargets::parse(["anywhere"]), Ok(HookTargets::Anywhere));
+        assert!(HookTargets::parse(["anywhere", "10.0.0.0/8"]).is_err());
         assert!(HookTargets::Networks(vec![Prefix::parse("0.0.0.0/0").unwrap()]).allows([1, 2, 3, 4].into()));
         for wrong in ["", "10.0.0.0/33", "10.0.0.0/-1", "::/129", "name/8", "10.0.0.0/"] {
             assert!(Prefix::parse(wrong).is_err(), "{wrong}");

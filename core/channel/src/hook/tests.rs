@@ -48,7 +48,8 @@ fn granted(mode: HookMode, answer: &[u8]) -> Hook {
 }
 
 fn give(hook: &mut Hook, now: Instant, events: &[Event]) -> usize {
-    let all: Vec<Handed<'_>> = events.iter().enumerate().map(|(index, it)| handed(it, index as u32)).collect();
+    let all: Vec<Handed<'_>> =
+        events.iter().enumerate().map(|(index, it)| handed(it, index as u32)).collect();
     hook.give(now, all.iter().copied())
 }
 
@@ -58,7 +59,8 @@ fn the_target_is_asked_before_anything_is_sent() {
     assert_eq!(give(&mut hook, at(0), &[event(1)]), 0, "not before it is granted");
     assert_eq!(orders(&mut hook), [Order::Connect("127.0.0.1:9".parse().unwrap())]);
     hook.connected(at(1));
-    let request = "OPTIONS /in?a=1 HTTP/1.1\r\nHost: 127.0.0.1:9\r\nWebHook-Request-Origin: clustercore\r\n\r\n";
+    let request =
+        "OPTIONS /in?a=1 HTTP/1.1\r\nHost: 127.0.0.1:9\r\nWebHook-Request-Origin: clustercore\r\n\r\n";
     assert_eq!(sent(&mut hook), request);
     for byte in GRANT {
         assert_eq!(hook.state(), State::Asking);
@@ -101,8 +103,14 @@ fn each_mode_has_its_form() {
     let mut hook = granted(HookMode::Binary, GRANT);
     assert_eq!(give(&mut hook, at(3), &[event(7), event(8)]), 1);
     let request = sent(&mut hook);
-    assert!(request.starts_with("POST /in HTTP/1.1\r\nHost: 127.0.0.1:9\r\nWebHook-Request-Origin: clustercore\r\n"));
-    assert!(request.contains("\r\nce-id: 7\r\n") && request.ends_with("\r\nContent-Length: 4\r\n\r\nbody"), "{request}");
+    assert!(
+        request
+            .starts_with("POST /in HTTP/1.1\r\nHost: 127.0.0.1:9\r\nWebHook-Request-Origin: clustercore\r\n")
+    );
+    assert!(
+        request.contains("\r\nce-id: 7\r\n") && request.ends_with("\r\nContent-Length: 4\r\n\r\nbody"),
+        "{request}"
+    );
     assert_eq!(give(&mut hook, at(3), &[event(8)]), 0, "one request at a time");
     hook.receive(at(4), TAKEN);
     assert_eq!(verdicts(&mut hook), [(0, Verdict::Taken)]);
@@ -111,7 +119,10 @@ fn each_mode_has_its_form() {
     let mut hook = granted(HookMode::Structured, GRANT);
     assert_eq!(give(&mut hook, at(3), &[event(7)]), 1);
     let request = sent(&mut hook);
-    assert!(request.contains("Content-Type: application/cloudevents+json\r\n") && request.contains("\"id\":\"7\""));
+    assert!(
+        request.contains("Content-Type: application/cloudevents+json\r\n")
+            && request.contains("\"id\":\"7\"")
+    );
 
     let mut hook = granted(HookMode::Batched, GRANT);
     let events: Vec<Event> = (0..300).map(event).collect();
@@ -263,7 +274,13 @@ fn an_unwell_target_gets_everything_in_the_end() {
         let mut world = World::new(seed, 20 + Random::new(seed).below(30) as u32);
         world.run(400, false);
         world.run(4000, true);
-        assert!(world.is_done(), "seed {seed}: {} left, {:?}, {}", world.left(), world.hook.state(), world.hook.why());
+        assert!(
+            world.is_done(),
+            "seed {seed}: {} left, {:?}, {}",
+            world.left(),
+            world.hook.state(),
+            world.hook.why()
+        );
     }
 }
 
@@ -274,7 +291,8 @@ fn settlements_name_their_deliveries() {
     let all = [handed(&events[0], 5), handed(&events[1], 9)];
     assert_eq!(hook.give(at(3), all.iter().copied()), 2);
     hook.receive(at(4), TAKEN);
-    let names: Vec<DeliveryId> = std::iter::from_fn(|| hook.poll_settlement()).map(|it| it.delivery).collect();
+    let names: Vec<DeliveryId> =
+        std::iter::from_fn(|| hook.poll_settlement()).map(|it| it.delivery).collect();
     assert_eq!(names, [(5, 1).into(), (9, 1).into()]);
     assert_eq!(hook.stats(), HookStats { requests: 2, taken: 2, ..HookStats::default() });
 }

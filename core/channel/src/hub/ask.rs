@@ -366,7 +366,12 @@ impl Hub {
         found.ok_or_else(|| Trouble::new("no_such_proxy", format!("there is no consumer {name:?}")))
     }
 
-    pub(super) fn proxy_named(&mut self, channel: ChannelId, owner: &Text, name: &str) -> Option<SupplierProxyId> {
+    pub(super) fn proxy_named(
+        &mut self,
+        channel: ChannelId,
+        owner: &Text,
+        name: &str,
+    ) -> Option<SupplierProxyId> {
         let machine = self.engine.machine(channel)?;
         let mut all = machine.supplier_proxies();
         all.find(|(_, spec)| &*spec.name == name && spec.owner == *owner).map(|(proxy, _)| proxy)

@@ -1,9 +1,9 @@
 //! Web hooks of a hub: each is bound to the proxy that was made for it, and goes with it.
 
+use super::Hub;
 use super::ask::{Answer, compile};
 use super::question::{Question, members};
 use super::trouble::Trouble;
-use super::Hub;
 use crate::channel::{Side, SupplierProxySpec};
 use crate::engine::Engine;
 use crate::hook::{Hook, HookConfig, HookTargets, Order, Settlement, State, Verdict, admit};
@@ -60,7 +60,12 @@ impl Hooks {
     }
 
     /// Offers a batch to its hook: how many events it took; `None`, there is none. What follows comes with [`Hub::settle_hooks`].
-    pub fn give(&mut self, now: Instant, channel: ChannelId, batch: &crate::channel::Batch<'_>) -> Option<usize> {
+    pub fn give(
+        &mut self,
+        now: Instant,
+        channel: ChannelId,
+        batch: &crate::channel::Batch<'_>,
+    ) -> Option<usize> {
         let index = *self.by_proxy.get(&(channel, batch.proxy))?;
         self.offered.push(index);
         let events: Vec<_> = batch.iter().collect();
@@ -100,7 +105,8 @@ impl Hooks {
         }
         let is_gone = hook.state() == State::Gone;
         let (has_room, mut settlement) = (hook.poll_room(), hook.poll_settlement());
-        if let Some(machine) = engine.machine(channel).filter(|_| is_gone || has_room || settlement.is_some()) {
+        if let Some(machine) = engine.machine(channel).filter(|_| is_gone || has_room || settlement.is_some())
+        {
             while let Some(Settlement { delivery, verdict }) = settlement {
                 // It may have timed out and be on its way again, or have gone without being waited for.
                 let _ = match verdict {
@@ -203,7 +209,9 @@ impl Hub {
         let spec = SupplierProxySpec { name: question.name.as_str().into(), ..SupplierProxySpec::default() };
         let mut spec = patch_supplier_proxy(spec, &members(question.spec)?, &|text| compile(filters, text))?;
         if spec.hook.is_none() {
-            return Err(Trouble::missing("hook, a member of spec, with url and perhaps mode, rate and token,"));
+            return Err(Trouble::missing(
+                "hook, a member of spec, with url and perhaps mode, rate and token,",
+            ));
         }
         spec.group = self.group_to_join(channel, Side::SupplierAdmin, question)?;
         if self.proxy_named(channel, &who.name, &question.name).is_some() {

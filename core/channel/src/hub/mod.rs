@@ -305,10 +305,7 @@ impl Hub {
         let lingering = self.lingering.iter().map(|(until, ..)| *until).min();
         let stranger = self.strangers.front().map(|(until, _)| *until);
         let faces = [self.https.next_timeout(), self.hooks.next_timeout()];
-        [self.engine.next_timeout(), lingering, stranger, faces[0], faces[1]]
-            .into_iter()
-            .flatten()
-            .min()
+        [self.engine.next_timeout(), lingering, stranger, faces[0], faces[1]].into_iter().flatten().min()
     }
 
     fn session(&self, id: SessionId) -> Option<&Session> {

@@ -10,7 +10,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 pub fn event(id: u32) -> Event {
-    Event::builder(id.to_string(), "/test", "tested").body(&b"body"[..]).build(&EventLimits::default()).unwrap()
+    Event::builder(id.to_string(), "/test", "tested")
+        .body(&b"body"[..])
+        .build(&EventLimits::default())
+        .unwrap()
 }
 
 pub fn handed(event: &Event, delivery: u32) -> Handed<'_> {
@@ -174,9 +177,10 @@ impl World {
 fn request(bytes: &[u8]) -> Option<(String, usize)> {
     let text = std::str::from_utf8(bytes).unwrap();
     let head = text.find("\r\n\r\n")? + 4;
-    let body = text[..head].split("Content-Length: ").nth(1).map_or(0, |rest| {
-        rest.split("\r\n").next().unwrap().parse().unwrap()
-    });
+    let body = text[..head]
+        .split("Content-Length: ")
+        .nth(1)
+        .map_or(0, |rest| rest.split("\r\n").next().unwrap().parse().unwrap());
     (text.len() >= head + body).then(|| (text[..head + body].to_string(), head + body))
 }
 

@@ -88,13 +88,21 @@ fn an_address_gets_events_and_its_maker_may_leave() {
     let consumer = &described(&mut world, admin)["consumers"][0];
     assert_eq!((&consumer["mode"], &consumer["is_connected"]), (&"push".into(), &true.into()));
     assert_eq!(consumer["hook"]["url"], "http://127.0.0.1:9/in", "without what may be a secret");
-    assert_eq!((&consumer["hook_state"]["state"], &consumer["hook_state"]["taken"]), (&"granted".into(), &50.into()));
+    assert_eq!(
+        (&consumer["hook_state"]["state"], &consumer["hook_state"]["taken"]),
+        (&"granted".into(), &50.into())
+    );
     assert_eq!(consumer["stats"]["settled"], 50);
     assert!(world.ask(admin, r#"{"op":"why","consumer":"h"}"#).unwrap().contains("\"hook_state\""));
     // Its proxy is nobody's to consume from, and it goes with it.
     world.at(admin).consume(r#""name":"h""#);
     world.settle();
-    assert!(world.news(admin).iter().any(|it| matches!(it, News::Gone { message, .. } if message.contains("web hook"))));
+    assert!(
+        world
+            .news(admin)
+            .iter()
+            .any(|it| matches!(it, News::Gone { message, .. } if message.contains("web hook")))
+    );
     world.ask(admin, r#"{"op":"remove","consumer":"h"}"#).unwrap();
     target.settle(&mut world);
     assert!(target.opened.is_empty(), "the connection is closed");
@@ -120,7 +128,11 @@ fn hooks_are_for_those_who_may_consume_and_lead_where_they_may() {
     refused(&mut world, &url("http://localhost/"), "names are not looked up");
     refused(&mut world, r#"{"op":"hook","name":"h"}"#, "hook, a member of spec");
     refused(&mut world, &HOOK.replace("\"h\"", "\"\""), "name is missing");
-    refused(&mut world, &HOOK.replace("\"backoff\":0.1", "\"acknowledgement\":\"none\""), "acknowledges by its answers");
+    refused(
+        &mut world,
+        &HOOK.replace("\"backoff\":0.1", "\"acknowledgement\":\"none\""),
+        "acknowledges by its answers",
+    );
     world.hub.set_hook_targets(HookTargets::Networks(vec![Prefix::parse("192.0.2.0/24").unwrap()]));
     refused(&mut world, HOOK, "hook_targets");
     world.ask(bob, &url("http://192.0.2.1/")).unwrap();
@@ -128,7 +140,12 @@ fn hooks_are_for_those_who_may_consume_and_lead_where_they_may() {
     refused(&mut world, &url("http://192.0.2.1/").replace("\"h\"", "\"j\""), "hooks_max");
     world.at(bob).consume(r#""name":"x","spec":{"hook":{"url":"http://192.0.2.1/"}}"#);
     world.settle();
-    assert!(world.news(bob).iter().any(|it| matches!(it, News::Gone { message, .. } if message.contains("op hook"))));
+    assert!(
+        world
+            .news(bob)
+            .iter()
+            .any(|it| matches!(it, News::Gone { message, .. } if message.contains("op hook")))
+    );
 }
 
 #[test]
@@ -136,15 +153,18 @@ fn they_are_made_over_http_too() {
     let (mut world, mut target) = (World::new(open(), 3), Target::new());
     let http = world.hub.connect_http(world.now).unwrap();
     let put = |world: &mut World, name: &str, body: &str| {
-        let request =
-            format!("PUT /channels/default/consumers/{name} HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        let request = format!(
+            "PUT /channels/default/consumers/{name} HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
         world.hub.receive_http(world.now, http, request.as_bytes());
         let (_, answer) = world.hub.poll_http(world.now).unwrap();
         String::from_utf8(answer).unwrap()
     };
     let answer = put(&mut world, "far", r#"{"hook":{"url":"http://192.0.2.1/"}}"#);
     assert!(answer.starts_with("HTTP/1.1 403 ") && answer.contains("hook_targets"), "{answer}");
-    let answer = put(&mut world, "near", r#"{"hook":{"url":"http://[::1]:9/","mode":"batched","token":"t0"}}"#);
+    let answer =
+        put(&mut world, "near", r#"{"hook":{"url":"http://[::1]:9/","mode":"batched","token":"t0"}}"#);
     assert!(answer.starts_with("HTTP/1.1 201 "), "{answer}");
     let admin = world.join("", "admin");
     let supply = world.at(admin).supply("", SupplyConfig::default());
@@ -170,7 +190,12 @@ fn one_that_is_gone_is_removed_and_one_that_refuses_makes_dead_letters() {
     let supply = world.at(admin).supply("", SupplyConfig::default());
     target.settle(&mut world);
     // Put off is not tried.
-    target.script.extend(["429 No\r\nRetry-After: 1".into(), "400 No".into(), "400 No".into(), "400 No".into()]);
+    target.script.extend([
+        "429 No\r\nRetry-After: 1".into(),
+        "400 No".into(),
+        "400 No".into(),
+        "400 No".into(),
+    ]);
     world.at(admin).emit(supply, &[event("bad")]).unwrap();
     for _ in 0..40 {
         target.settle(&mut world);
@@ -198,7 +223,10 @@ fn one_that_withholds_is_shown_and_gets_nothing_before_it_grants() {
     world.at(admin).emit(supply, &events(0..3)).unwrap();
     target.settle(&mut world);
     let consumer = &described(&mut world, admin)["consumers"][0];
-    assert_eq!((&consumer["hook_state"]["state"], &consumer["is_connected"]), (&"withheld".into(), &false.into()));
+    assert_eq!(
+        (&consumer["hook_state"]["state"], &consumer["is_connected"]),
+        (&"withheld".into(), &false.into())
+    );
     assert!(consumer["hook_state"]["why"].as_str().unwrap().contains("WebHook-Allowed-Origin"));
     target.is_granting = true;
     world.now += Duration::from_secs(61);
@@ -243,6 +271,10 @@ fn a_target_that_dies_and_comes_back_loses_nothing() {
         ids.sort_by_key(|id| id.parse::<u32>().unwrap());
         ids.dedup();
         assert_eq!(ids, (0..emitted).map(|it| it.to_string()).collect::<Vec<_>>(), "seed {seed}: {consumer}");
-        assert_eq!((&consumer["queue_length"], &consumer["stats"]["settled"]), (&0.into(), &emitted.into()), "seed {seed}");
+        assert_eq!(
+            (&consumer["queue_length"], &consumer["stats"]["settled"]),
+            (&0.into(), &emitted.into()),
+            "seed {seed}"
+        );
     }
 }
