@@ -1318,7 +1318,9 @@ class ChannelServer:
     `tokens` are secrets and whose they are: (name, rights), or (name, rights, channel), where rights are
     some of the words "emit consume administer". `open`: who shows no secret may everything. What is not
     loopback must be asked for by `insecure`. A consumer with a name keeps its queue for `linger` seconds
-    without a connection. Events that were tried too often go to the channel `dead_letters`.
+    without a connection. Events that were tried too often go to the channel `dead_letters`. Web hooks
+    may lead to the networks `hook_targets`: IP/BITS, "loopback", or "anywhere" alone; without it to
+    loopback, and nowhere when it listens outside loopback.
 
     Raises InsecureAddress, BadAddress, AddressInUse, AddressNotAvailable, BadConfiguration,
     InvalidArgument.
@@ -1337,6 +1339,7 @@ class ChannelServer:
         spin_us: int = 0,
         linger: float = 30.0,
         dead_letters: str | None = None,
+        hook_targets: list[str] | None = None,
     ) -> Self: ...
     @property
     def tcp_address(self) -> str | None:

@@ -60,6 +60,7 @@ def _open(
             open=options.open,
             insecure=options.insecure,
             linger=options.linger,
+            hook_targets=options.hook_target,
         )
     except clustercore.InsecureAddress as error:
         raise OperatorError(
