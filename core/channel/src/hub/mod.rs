@@ -3,7 +3,8 @@
 //! Pure: bytes that a participant sent go in by [`Hub::receive`] (a stream) or [`Hub::receive_frame`] (a message), [`Hub::pump`] lets events
 //! flow, bytes for participants come out by [`Hub::poll_send`]; [`Hub::sent`] says how far the face has got rid of them. A consumer whose
 //! bytes are not taken gets no more of them than `unsent_bytes_max`: what comes then waits in its queue, by its own policy.
-//! Equal batches for several consumers are written once and shared.
+//! Equal batches for several consumers are written once and shared. Consumers that are an address are [web hooks](crate::hook): what their
+//! connections want comes out by [`Hub::poll_hook`].
 
 mod ask;
 mod groups;
