@@ -8,8 +8,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import urllib.request
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +113,8 @@ def output(child: subprocess.Popen[str]) -> list[str]:
 
 def test_every_command_has_its_help() -> None:
     text = run_command("channel", "--help").stdout
-    for command in ("serve", "list", "create", "delete", "emit", "watch", "why", "describe"):
+    commands = ("serve", "list", "create", "delete", "emit", "watch", "why", "hook", "remove", "describe")
+    for command in commands:
         assert f"\n    {command} " in text
         assert run_command("channel", command, "--help").returncode == 0
 
@@ -175,6 +178,98 @@ def test_a_consumer_that_acknowledges_gets_the_rest_when_it_comes_back(server: S
     wait_until(lambda: not any(one["is_connected"] for one in server.consumers()), 20)
     again = server.begin("watch", "default", "--name", "steady", "--count", "1", "--json")
     assert [json.loads(line)["body"] for line in output(again)] == ["3"]
+
+
+class Target(ThreadingHTTPServer):
+    """Where a web hook leads: grants unless told otherwise, and keeps what it gets."""
+
+    daemon_threads = True
+
+    def __init__(self, *, grants: bool = True, secret: str = "") -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.grants = grants
+        self.secret = secret
+        self.got: list[tuple[str, str, bytes]] = []
+        self.url = f"http://localhost:{self.server_address[1]}/in"
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers for a `Target`."""
+
+    protocol_version = "HTTP/1.1"
+    server: Target
+
+    def do_OPTIONS(self) -> None:
+        """The handshake."""
+        self.send_response(200)
+        if self.server.grants and self.headers["WebHook-Request-Origin"] == "clustercore":
+            self.send_header("WebHook-Allowed-Origin", "clustercore")
+            self.send_header("WebHook-Allowed-Rate", "6000")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def do_POST(self) -> None:
+        """An event, or a batch."""
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        shown = self.headers.get("Authorization", "")
+        is_known = shown == (f"Bearer {self.server.secret}" if self.server.secret else "")
+        if is_known:
+            self.server.got.append((self.headers["Content-Type"], self.headers.get("ce-id", ""), body))
+        self.send_response(204 if is_known else 401)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Says nothing."""
+
+
+@contextlib.contextmanager
+def target(**how: Any) -> Iterator[Target]:
+    """A target while the block runs."""
+    with Target(**how) as made:
+        thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        try:
+            yield made
+        finally:
+            made.shutdown()
+            thread.join(20)
+
+
+def test_an_address_gets_the_events_that_it_agreed_to(server: Server) -> None:
+    server.start("--open")
+    secret = server.folder / "hook-secret"
+    secret.write_text(SECRET_ANN)
+    secret.chmod(0o600)
+    with target() as plain, target(secret=SECRET_ANN) as batched, target(grants=False) as other:
+        said = server.say("hook", "default", "plain", plain.url, "--filter", "load > 0.5")
+        assert said == "web hook plain is there: the target is being asked\n"
+        words = ("--mode", "batched", "--rate", "3000", "--hook-token-file", str(secret))
+        server.say("hook", "default", "batched", batched.url, *words)
+        server.say("hook", "default", "other", other.url)
+        for number, load in enumerate(("0.25", "0.75")):
+            server.say("emit", "default", "--id", f"e{number}", "--field", f"load={load}", "--body", "hello")
+        wait_until(lambda: len(plain.got) == 1 and b"e1" in b"".join(one[2] for one in batched.got), 20)
+        assert plain.got == [("text/plain", "e1", b"hello")]
+        assert {one[0] for one in batched.got} == {"application/cloudevents-batch+json"}
+        wait_until(lambda: "web hook: withheld: the target" in server.say("why", "default", "other"), 20)
+        assert other.got == []
+        assert server.say("remove", "default", "other") == "consumer other is removed\n"
+        assert sorted(one["name"] for one in server.consumers()) == ["batched", "plain"]
+        assert SECRET_ANN not in server.say("describe", "default")
+
+
+def test_hooks_lead_only_where_the_server_lets_them(server: Server) -> None:
+    server.start("--open")
+    assert "hook_targets" in server.fault("hook", "default", "far", "http://192.0.2.1/")
+    for url in ("https://127.0.0.1/", "127.0.0.1:80", "http://", "http://a@127.0.0.1/", "http://[::1"):
+        assert "URL is" in server.fault("hook", "default", "h", url), url
+    server.end()
+    server.start("--open", "--hook-target", "192.0.2.0/24")
+    server.say("hook", "default", "far", "http://192.0.2.1/")
+    assert "hook_targets" in server.fault("hook", "default", "near", "http://127.0.0.1/")
+    result = run_command("channel", "serve", "--open", "--hook-target", "192.0.2.0/33")
+    assert (result.returncode, result.stderr.count("\n")) == (2, 1)
+    assert "192.0.2.0/33" in result.stderr
 
 
 def test_why_says_what_holds_a_consumer_up(server: Server) -> None:

@@ -1318,7 +1318,9 @@ class ChannelServer:
     `tokens` are secrets and whose they are: (name, rights), or (name, rights, channel), where rights are
     some of the words "emit consume administer". `open`: who shows no secret may everything. What is not
     loopback must be asked for by `insecure`. A consumer with a name keeps its queue for `linger` seconds
-    without a connection. Events that were tried too often go to the channel `dead_letters`.
+    without a connection. Events that were tried too often go to the channel `dead_letters`. Web hooks
+    may lead to the networks `hook_targets`: IP/BITS, "loopback", or "anywhere" alone; without it to
+    loopback, and nowhere when it listens outside loopback.
 
     `journal`: the file where persistent events, channels and durable consumers are kept, so that they are
     there again in the next server; it belongs to one at a time. Without it they last as long as the server,
@@ -1349,6 +1351,7 @@ class ChannelServer:
         linger: float = 30.0,
         dead_letters: str | None = None,
         journal: str | PathLike[str] | None = None,
+        hook_targets: list[str] | None = None,
     ) -> Self: ...
     @property
     def tcp_address(self) -> str | None:

@@ -6,6 +6,7 @@ use crate::exit::detached;
 use crate::guard::Guarded;
 use crate::key::{Key, mode};
 use clustercore::channel::engine::access::Access;
+use clustercore::channel::engine::hook::{HookConfig, HookTargets};
 use clustercore::channel::engine::hub::{HubConfig, HubStats};
 use clustercore::channel::engine::principal::{Grant, Principal, Right, Rights};
 use clustercore::channel::{self, ChannelServerConfig, JournalConfig};
@@ -22,7 +23,9 @@ use std::time::Duration;
 ///
 /// `tokens` are secrets and whose they are: (name, rights), or (name, rights, channel), where rights are some of the words "emit consume
 /// administer". `open`: who shows no secret may everything. What is not loopback must be asked for by `insecure`. A consumer with a name
-/// keeps its queue for `linger` seconds without a connection. Events that were tried too often go to the channel `dead_letters`.
+/// keeps its queue for `linger` seconds without a connection. Events that were tried too often go to the channel `dead_letters`. Web
+/// hooks may lead to the networks `hook_targets`: IP/BITS, "loopback", or "anywhere" alone; without it to loopback, and nowhere when it listens
+/// outside loopback.
 ///
 /// `journal`: the file where persistent events, channels and durable consumers are kept, so that they are there again in the next server; it
 /// belongs to one at a time. Without it they last as long as the server, and persistent events are lost.
@@ -41,7 +44,7 @@ pub struct ChannelServer {
 impl ChannelServer {
     #[new]
     #[pyo3(signature = (*, tcp=None, udp=None, rpc=None, http=None, tokens=None, open=false, key=None, allow=None, insecure=false,
-        driver="auto", spin_us=0, linger=30.0, dead_letters=None, journal=None))]
+        driver="auto", spin_us=0, linger=30.0, dead_letters=None, journal=None, hook_targets=None))]
     #[allow(clippy::too_many_arguments)]
     fn new(
         tcp: Option<&str>,
@@ -58,9 +61,16 @@ impl ChannelServer {
         linger: f64,
         dead_letters: Option<&str>,
         journal: Option<PathBuf>,
+        hook_targets: Option<Vec<String>>,
     ) -> Answer<ChannelServer> {
         let access = if open { Access::open() } else { Access::new() };
+        let mut hooks = HookConfig::default();
+        if let Some(texts) = hook_targets {
+            let targets = HookTargets::parse(texts.iter().map(|text| &**text));
+            hooks.targets = targets.map_err(|error| invalid(format!("hook_targets: {error}")))?;
+        }
         let hub = HubConfig {
+            hooks,
             access: tokens.map_or(Ok(access.clone()), |tokens| read_tokens(access, tokens))?,
             linger: seconds("linger", linger)?,
             dead_letter_channel: dead_letters.map(Into::into),

@@ -1,4 +1,4 @@
-"""`clustercore channel list`, `create`, `delete`, `why`, `describe`: questions to a channel server."""
+"""`clustercore channel list`, `create`, `delete`, `why`, `remove`, `describe`: questions to a server."""
 
 from __future__ import annotations
 
@@ -34,11 +34,22 @@ def run_delete(client: ChannelClient, options: argparse.Namespace) -> int:
 
 def run_why(client: ChannelClient, options: argparse.Namespace) -> int:
     """Prints every reason why nothing is being delivered to a consumer, one a line."""
-    reasons = client.ask("why", channel=options.channel, consumer=options.consumer)["reasons"]
+    answer = client.ask("why", channel=options.channel, consumer=options.consumer)
+    reasons = answer["reasons"]
     for reason in reasons:
         print(shown(str(reason["text"])))
+    hook = answer.get("hook_state")
+    if hook is not None:
+        print(shown(f"web hook: {hook['state']}" + (f": {hook['why']}" if hook["why"] else "")))
     if not reasons:
         print("nothing holds it up: events are being delivered")
+    return 0
+
+
+def run_remove(client: ChannelClient, options: argparse.Namespace) -> int:
+    """Removes a consumer with its queue."""
+    client.ask("remove", channel=options.channel, consumer=options.consumer)
+    print(f"consumer {shown(options.consumer)} is removed")
     return 0
 
 

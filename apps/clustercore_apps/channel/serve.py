@@ -80,6 +80,7 @@ def _open(
             insecure=options.insecure,
             linger=options.linger,
             journal=options.journal,
+            hook_targets=options.hook_target,
         )
     except clustercore.InsecureAddress as error:
         raise OperatorError(

@@ -30,6 +30,9 @@ def add_channel(parser: argparse.ArgumentParser) -> None:
     _add_watch(commands.add_parser("watch", help="print the events of a channel as they come"))
     why = commands.add_parser("why", help="every reason why nothing is being delivered to a consumer")
     _add_client(why, "channel", "consumer")
+    _add_hook(commands.add_parser("hook", help="send the events of a channel to an address by HTTP"))
+    remove = commands.add_parser("remove", help="remove a consumer, such as a web hook, with its queue")
+    _add_client(remove, "channel", "consumer")
     describe = commands.add_parser("describe", help="everything about a channel, as JSON")
     _add_client(describe, "channel")
 
@@ -80,6 +83,13 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         help="keep persistent events, channels and durable consumers here, for the next start too; without "
         "it persistent events are lost",
     )
+    add(
+        "--hook-target",
+        action="append",
+        metavar="NETWORK",
+        help="web hooks may lead there: IP/BITS, loopback, or anywhere; repeat for more (default: loopback, "
+        "and nowhere when the server listens to others)",
+    )
     parser.set_defaults(run=_serve)
 
 
@@ -112,6 +122,21 @@ def _add_watch(parser: argparse.ArgumentParser) -> None:
     add("--acknowledge", action="store_true", help="what was not printed is delivered again")
     add("--count", type=int, help="end after so many events")
     add("--json", action="store_true", help="print each event as a JSON object")
+
+
+def _add_hook(parser: argparse.ArgumentParser) -> None:
+    _add_client(parser, "channel", "name")
+    add = parser.add_argument
+    add("url", metavar="URL", help="http://HOST:PORT/PATH; HOST is looked up once, now. https is not offered")
+    add(
+        "--mode",
+        choices=("binary", "structured", "batched"),
+        default="binary",
+        help="form of the events (CloudEvents 1.0; default %(default)s)",
+    )
+    add("--filter", metavar="CEL", help="only events for which this holds, such as: load > 0.5")
+    add("--rate", type=int, metavar="N", help="ask the target for so many requests per minute")
+    add("--hook-token-file", type=Path, metavar="FILE", help="the secret that the target is shown")
 
 
 def _add_client(parser: argparse.ArgumentParser, *places: str) -> None:
@@ -150,7 +175,7 @@ def _serve(options: argparse.Namespace) -> int:
 
 def _ask(options: argparse.Namespace) -> int:
     need_core()
-    from clustercore_apps.channel import emit, manage, watch
+    from clustercore_apps.channel import emit, hook, manage, watch
     from clustercore_apps.channel.client import ChannelClient
 
     if options.timeout <= 0:
@@ -161,6 +186,8 @@ def _ask(options: argparse.Namespace) -> int:
         "delete": manage.run_delete,
         "why": manage.run_why,
         "describe": manage.run_describe,
+        "hook": hook.run_hook,
+        "remove": manage.run_remove,
         "emit": emit.run_emit,
         "watch": watch.run_watch,
     }

@@ -197,6 +197,19 @@ impl Engine {
         self.channels.iter().map(|(index, generation, _)| (index, generation).into()).collect()
     }
 
+    /// Consumers that are an address.
+    pub(crate) fn hooks(&self) -> usize {
+        let hooks =
+            |entry: &Entry| entry.channel.supplier_proxies().filter(|(_, spec)| spec.hook.is_some()).count();
+        self.channels.iter().map(|(.., entry)| hooks(entry)).sum()
+    }
+
+    /// True while the consumer's proxy is there. Unlike [`Engine::machine`] this wakes nothing.
+    pub(crate) fn has_consumer(&self, id: ChannelId, proxy: SupplierProxyId) -> bool {
+        let is_there = self.channels.generation(id.index) == Some(id.generation);
+        is_there && self.channels[id.index].channel.supplier_proxy(proxy).is_some()
+    }
+
     /// The default push proxy of a channel.
     pub(crate) fn shared(&self, id: ChannelId) -> Option<ConsumerProxyId> {
         let is_there = self.channels.generation(id.index) == Some(id.generation);

@@ -10,6 +10,7 @@ pub mod cloudevents;
 pub mod engine;
 pub mod event;
 pub mod filter;
+pub mod hook;
 pub mod http;
 pub mod hub;
 #[cfg(feature = "journal")]

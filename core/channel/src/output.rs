@@ -56,6 +56,11 @@ pub enum Output {
         /// His proxy.
         proxy: SupplierProxyId,
     },
+    /// A consumer that is an address was made: events are to be sent there.
+    Hooked {
+        /// Its proxy.
+        proxy: SupplierProxyId,
+    },
     /// An event has been tried too often, or was rejected for good.
     DeadLetter {
         /// The proxy of the last try.

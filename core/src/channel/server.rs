@@ -1,11 +1,12 @@
 //! A server of event channels: a loop of its own over one driver.
 
 mod calls;
+mod hooks;
 mod keeper;
 mod peers;
 
 use super::config::{ChannelServerConfig, check_clear};
-use super::engine::hub::{HttpId, Hub, HubStats, Piece, SessionId};
+use super::engine::hub::{HookId, HttpId, Hub, HubStats, Piece, SessionId};
 use crate::error::{Code, Error, Result};
 use crate::io::{
     AnyDriver, Chunk, Close, Driver, DriverChoice, DriverConfig, DriverKind, Event, Instant, Lease,
@@ -40,6 +41,8 @@ pub struct ChannelServer<D: Driver = AnyDriver> {
     ways: Vec<Option<(SessionId, Way)>>,
     /// The stream of each connection that speaks HTTP, by its place.
     https: Vec<Option<(HttpId, StreamId)>>,
+    /// The stream of each web hook that has one, by its place.
+    hooks: Vec<Option<(HookId, StreamId)>>,
     /// Listeners that could not accept, and when they try again.
     paused: Vec<(Instant, ListenerId)>,
     /// Streams of HTTP that are not read for now.
@@ -53,6 +56,7 @@ pub struct ChannelServer<D: Driver = AnyDriver> {
 enum Speaker {
     Participant(SessionId),
     Http(HttpId),
+    Hook(HookId),
 }
 
 /// How a participant is reached.
@@ -105,6 +109,7 @@ impl<D: Driver> ChannelServer<D> {
             peers: Vec::new(),
             ways: Vec::new(),
             https: Vec::new(),
+            hooks: Vec::new(),
             paused: Vec::new(),
             resting: Vec::new(),
             inbox: Vec::new(),
@@ -128,6 +133,7 @@ impl<D: Driver> ChannelServer<D> {
 
     fn listen(&mut self, address: SocketAddr, is_http: bool) -> Result<SocketAddr> {
         check_clear("listen on", address, self.config.insecure)?;
+        self.narrow_hooks(address);
         let listener = self
             .driver
             .listen(address, &ListenOptions::default())
@@ -143,6 +149,7 @@ impl<D: Driver> ChannelServer<D> {
         if self.endpoint.is_some() {
             return Err(Error::new(Code::BadConfiguration, "the server listens for datagrams already"));
         }
+        self.narrow_hooks(address);
         let now = time(&self.driver);
         let mut config = EndpointConfig {
             security: self.config.security.clone(),
@@ -239,6 +246,7 @@ impl<D: Driver> ChannelServer<D> {
                 // No descriptor, or no memory: there may be some in a while.
                 self.paused.push((self.driver.now() + ACCEPT_RETRY, listener));
             }
+            Event::Connected { stream, result } => self.on_connected(stream, result),
             Event::Data { stream, lease } => self.on_data(stream, lease),
             Event::Sent { stream, unsent } => {
                 if let Some(Speaker::Participant(session)) = self.speaker(stream) {
@@ -248,6 +256,7 @@ impl<D: Driver> ChannelServer<D> {
             Event::End { stream } | Event::Failed { stream, .. } => match self.speaker(stream) {
                 Some(Speaker::Participant(session)) => self.end(session, Close::AfterSend),
                 Some(Speaker::Http(id)) => self.end_http(id),
+                Some(Speaker::Hook(id)) => self.end_hook(id, &event),
                 None => {}
             },
             Event::RecvStopped { stream } => self.look_after_http(stream),
@@ -270,7 +279,8 @@ impl<D: Driver> ChannelServer<D> {
             false => self.hub.connect(now).map(Speaker::Participant),
         };
         match speaker {
-            None => return self.driver.close(stream, Close::Abort),
+            // Nobody accepts for a web hook.
+            None | Some(Speaker::Hook(_)) => return self.driver.close(stream, Close::Abort),
             Some(Speaker::Participant(session)) => set_way(&mut self.ways, session, Way::Stream(stream)),
             Some(Speaker::Http(id)) => {
                 let index = id.index as usize;
@@ -280,12 +290,16 @@ impl<D: Driver> ChannelServer<D> {
                 self.https[index] = Some((id, stream));
             }
         }
+        self.set_speaker(stream, speaker);
+        self.driver.recv(stream);
+    }
+
+    fn set_speaker(&mut self, stream: StreamId, speaker: Option<Speaker>) {
         let index = stream.index as usize;
         if self.streams.len() <= index {
             self.streams.resize(index + 1, None);
         }
         self.streams[index] = speaker.map(|speaker| (stream, speaker));
-        self.driver.recv(stream);
     }
 
     fn on_data(&mut self, stream: StreamId, lease: Lease) {
@@ -301,6 +315,7 @@ impl<D: Driver> ChannelServer<D> {
                     self.driver.recv_stop(stream);
                 }
             }
+            Some(Speaker::Hook(id)) => self.hub.receive_hook(now, id, self.driver.bytes(&lease)),
             None => {}
         }
         self.driver.release(lease);
@@ -364,6 +379,7 @@ impl<D: Driver> ChannelServer<D> {
         while let Some(id) = self.hub.poll_http_ended() {
             self.end_http(id);
         }
+        self.drive_hooks();
         for stream in std::mem::take(&mut self.resting) {
             self.look_after_http(stream);
         }

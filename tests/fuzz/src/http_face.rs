@@ -96,7 +96,12 @@ fn http_config() -> HttpConfig {
     };
     let filter_limits = FilterLimits { source_bytes_max: 64, ..FilterLimits::default() };
     let event_limits = EventLimits { body_bytes_max: 1024, ..EventLimits::default() };
-    HttpConfig { limits, event_limits, filters: Arc::new(Filters::new(filter_limits)), is_durable: false }
+    HttpConfig {
+        limits,
+        event_limits,
+        filters: Arc::new(Filters::new(filter_limits)),
+        ..HttpConfig::default()
+    }
 }
 
 fn without(bytes: &[u8], part: &[u8]) -> Vec<u8> {

@@ -8,6 +8,7 @@ pub mod chunks;
 pub mod cloudevents;
 pub mod datagram;
 pub mod heads;
+pub mod hook;
 pub mod http_face;
 pub mod job;
 pub mod proxy;

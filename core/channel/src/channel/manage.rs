@@ -2,7 +2,7 @@
 
 use super::proxy::{ConsumerProxySpec, Intake, Outlet, SupplierProxySpec};
 use super::{Channel, Side, Verdict};
-use crate::delivery::{Chain, NONE, State};
+use crate::delivery::{Chain, NONE};
 use crate::event::Text;
 use crate::id::{ConsumerProxyId, GroupId, SupplierProxyId};
 use crate::output::{Output, Refusal};
@@ -121,6 +121,7 @@ impl Channel {
         if from.is_some() && self.config.retention_events_max == 0 && !self.is_restoring {
             return Err(ManageError::NoRetention);
         }
+        let is_hook = spec.hook.is_some();
         if let Some(queue) = self.queue_of_group(&spec)? {
             // What the group wants is what each member wants, also when the first has gone.
             let SupplierProxySpec { types, filter, qos, mappings, .. } =
@@ -131,6 +132,7 @@ impl Channel {
             self.outlets[index].rejections_before = self.routes.rejections(self.queues[queue].route);
             self.wake_outlet(index);
             self.tell_kept(index);
+            self.tell_hook((index, generation).into(), is_hook);
             return Ok(Attached { proxy: (index, generation).into(), first: self.offset_next });
         }
         let mappings = self.add_mappings(&spec.mappings);
@@ -149,6 +151,7 @@ impl Channel {
             self.replaying.push(queue);
             self.refill(now);
         }
+        self.tell_hook((index, generation).into(), is_hook);
         Ok(Attached { proxy: (index, generation).into(), first })
     }
 
@@ -157,6 +160,12 @@ impl Channel {
         if self.outlets[index].spec.is_kept() {
             let proxy = self.outlet_id(index);
             self.outputs.push_back(Output::ConsumerKept { proxy });
+        }
+    }
+
+    fn tell_hook(&mut self, proxy: SupplierProxyId, is_hook: bool) {
+        if is_hook {
+            self.outputs.push_back(Output::Hooked { proxy });
         }
     }
 
@@ -273,15 +282,7 @@ impl Channel {
         }
         while self.outlets[id.index].flight.head != NONE {
             let delivery = self.outlets[id.index].flight.head;
-            let queue = self.deliveries[delivery].queue;
-            self.land(delivery);
-            self.deliveries[delivery].state = State::Waiting;
-            self.queues[queue].enter_age(&mut self.deliveries, delivery);
-            if self.deliveries[delivery].expiry <= now {
-                self.settle(now, delivery, Verdict::Expired);
-            } else {
-                self.ready(now, delivery);
-            }
+            self.put_into_queue(now, delivery);
         }
         self.refill(now);
         Ok(())

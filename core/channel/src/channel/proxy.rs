@@ -2,12 +2,14 @@
 
 use crate::delivery::List;
 use crate::event::{Event, Text};
+use crate::hook::HookSpec;
 use crate::predicate::{Change, Filter, Mapping, TypePattern};
 use crate::qos::{Discard, Qos, Settings};
 use crate::stats::IntakeStats;
 use crate::timers::NO_TIMER;
 use clustercore_proto::time::{Duration, Instant};
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// Who moves events through a proxy: the one who has them pushes, or the one who wants them pulls.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -64,6 +66,8 @@ pub struct SupplierProxySpec {
     pub start: Start,
     /// The retention keeps what its replay has not come to.
     pub is_durable: bool,
+    /// Where events are sent to, when the consumer is an address. See [`admit`](crate::hook::admit).
+    pub hook: Option<Arc<HookSpec>>,
 }
 
 /// Where a consumer begins.

@@ -74,6 +74,37 @@ impl Channel {
         Ok(())
     }
 
+    /// An event that was handed over has not reached its consumer after all: it goes back to its place, and the try does not count.
+    ///
+    /// Errors: as [`Channel::acknowledge`].
+    pub fn give_back(
+        &mut self,
+        now: Instant,
+        proxy: SupplierProxyId,
+        delivery: DeliveryId,
+    ) -> Result<(), SettleError> {
+        self.handle_timeout(now);
+        self.check_flight(proxy, delivery)?;
+        let tries = &mut self.deliveries[delivery.index].tries;
+        *tries = tries.saturating_sub(1);
+        self.put_into_queue(now, delivery.index);
+        self.refill(now);
+        Ok(())
+    }
+
+    /// Out of the hands of its consumer, and to be handed over again at once.
+    pub(super) fn put_into_queue(&mut self, now: Instant, index: u32) {
+        let queue = self.deliveries[index].queue;
+        self.land(index);
+        self.deliveries[index].state = State::Waiting;
+        self.queues[queue].enter_age(&mut self.deliveries, index);
+        if self.deliveries[index].expiry <= now {
+            self.settle(now, index, Verdict::Expired);
+        } else {
+            self.ready(now, index);
+        }
+    }
+
     fn check_flight(&self, proxy: SupplierProxyId, delivery: DeliveryId) -> Result<(), SettleError> {
         let is_proxy = self.outlets.generation(proxy.index) == Some(proxy.generation);
         let is_there = self.deliveries.generation(delivery.index) == Some(delivery.generation);

@@ -2,6 +2,7 @@
 
 use crate::event::EventLimits;
 use crate::filter::{FilterLimits, Filters};
+use crate::hook::HookConfig;
 use clustercore_proto::forward::http::HeadLimits;
 use clustercore_proto::time::Duration;
 use std::sync::Arc;
@@ -59,6 +60,8 @@ pub struct HttpConfig {
     pub filters: Arc<Filters>,
     /// Channels and durable consumers go to disk before it is said that they are there.
     pub is_durable: bool,
+    /// Where web hooks may lead, and how many there may be.
+    pub hooks: Arc<HookConfig>,
 }
 
 impl Default for HttpConfig {
@@ -68,6 +71,7 @@ impl Default for HttpConfig {
             event_limits: EventLimits::default(),
             filters: Arc::new(Filters::new(FilterLimits::default())),
             is_durable: false,
+            hooks: Arc::default(),
         }
     }
 }

@@ -4,6 +4,7 @@ use super::call::{Answer, Call, check_consumer_name};
 use super::problem::Problem;
 use super::response::Response;
 use crate::channel::{Channel, ManageError, Mode, SupplierProxySpec};
+use crate::hook::admit;
 use crate::hub::Record;
 use crate::id::{ChannelId, SupplierProxyId};
 use crate::json::{
@@ -54,7 +55,7 @@ pub(super) fn consumer(call: &mut Call<'_>, channel: &str, name: &str) -> Answer
     }
 }
 
-/// Without a mode said it pulls: who wants to be pushed to says so.
+/// Without a mode said it pulls: who wants to be pushed to says so, or is a web hook.
 fn create(call: &mut Call<'_>, channel: ChannelId, name: &str) -> Answer {
     call.target.expect_only(&[])?;
     if call.consumer(channel, name).is_ok() {
@@ -63,7 +64,8 @@ fn create(call: &mut Call<'_>, channel: ChannelId, name: &str) -> Answer {
     }
     check_consumer_name(name)?;
     let base = SupplierProxySpec { name: name.into(), mode: Mode::Pull, ..SupplierProxySpec::default() };
-    let spec = read(call, base)?;
+    let mut spec = read(call, base)?;
+    admit(call.engine, &call.config.hooks, &mut spec)?;
     let is_kept = spec.is_kept();
     let attached = call.engine.consume(call.who, channel)?.connect(call.now, spec)?;
     call.known.remember(channel, attached.proxy);

@@ -6,6 +6,7 @@ use super::response::{Response, phrase};
 use crate::channel::ManageError;
 use crate::cloudevents::CloudEventError;
 use crate::engine::EngineError;
+use crate::hook::HookError;
 use crate::json::{JsonError, Object, write_qos_problem};
 use crate::output::Refusal;
 use clustercore_proto::forward::http::{ChunkError, Reject};
@@ -115,6 +116,17 @@ impl From<CloudEventError> for Problem {
             Some(index) => problem.with("index", index.to_string()).with("accepted", "0".into()),
             None => problem,
         }
+    }
+}
+
+impl From<HookError> for Problem {
+    fn from(error: HookError) -> Problem {
+        let status = match error {
+            HookError::Target { .. } => 403,
+            HookError::TooMany { .. } => 429,
+            HookError::Acknowledgement | HookError::Unnamed => 422,
+        };
+        Problem::new(status, error.to_string())
     }
 }
 

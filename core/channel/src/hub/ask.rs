@@ -3,11 +3,12 @@
 use super::question::{Question, members, read};
 use super::session::{ConsumerHandle, SupplierHandle};
 use super::trouble::Trouble;
-use super::{Hub, Place, Record, SessionId, groups};
+use super::{Hub, Place, Record, SessionId, groups, hooks};
 use crate::channel::{ConsumerProxySpec, ManageError, Mode, Reason, Side, SupplierProxySpec};
 use crate::engine::EngineError;
 use crate::event::Text;
 use crate::filter::FilterError;
+use crate::hook::Hook;
 use crate::id::{ChannelId, SupplierProxyId};
 use crate::json::{
     Object, patch_consumer_proxy, patch_qos, patch_supplier_proxy, read_channel_config, write_channel_config,
@@ -54,6 +55,7 @@ impl Hub {
             "delete" => self.delete(&who, question),
             "supply" => self.supply(&who, id, question),
             "consume" => self.consume(now, &who, id, question),
+            "hook" => self.hook(now, &who, question),
             "close" => self.close(now, id, question),
             "set" => self.set(now, &who, id, question),
             "validate" => self.validate(&who, id, question),
@@ -150,12 +152,19 @@ impl Hub {
         let spec = SupplierProxySpec { name: question.name.as_str().into(), ..SupplierProxySpec::default() };
         let mut spec = patch_supplier_proxy(spec, &members(question.spec)?, &|text| compile(filters, text))?;
         spec.group = self.group_to_join(channel, Side::SupplierAdmin, question)?;
+        if spec.hook.is_some() {
+            return Err(Trouble::new("hook", "an address consumes by itself: ask by op hook"));
+        }
         let known = (!question.name.is_empty())
             .then(|| self.proxy_named(channel, &who.name, &question.name))
             .flatten();
         let (proxy, first) = match known {
             Some(proxy) if self.consumers.contains_key(&(channel, proxy)) => {
                 let message = format!("consumer {:?} is connected already: close it there", question.name);
+                return Err(Trouble::new("in_use", message));
+            }
+            Some(proxy) if self.hooks.of(channel, proxy).is_some() => {
+                let message = format!("consumer {:?} is a web hook: remove it first", question.name);
                 return Err(Trouble::new("in_use", message));
             }
             Some(proxy) => {
@@ -289,6 +298,7 @@ impl Hub {
         Object::write(&mut json, |object| {
             object.list("reasons", &reasons, |reason: &Reason, out| write_reason(reason, out));
             self.failure().into_iter().for_each(|why| object.text("failure", why));
+            hooks::write_state(&self.hooks, now, (channel, proxy), object);
         });
         Ok(json)
     }
@@ -297,7 +307,7 @@ impl Hub {
     fn describe(&mut self, now: Instant, who: &Principal, question: &Question<'_>) -> Answer {
         let id = self.channel(question)?;
         let failure = self.failure().cloned();
-        let (consumers, is_durable) = (&self.consumers, self.config.is_durable);
+        let (consumers, hooks, is_durable) = (&self.consumers, &self.hooks, self.config.is_durable);
         let machine = self.engine.administer(who, id)?;
         let mut json = String::new();
         Object::write(&mut json, |object| {
@@ -313,7 +323,9 @@ impl Hub {
                 Object::write(out, |object| {
                     write_supplier_proxy(spec, object);
                     groups::name_of(machine, spec.group).iter().for_each(|name| object.text("group", name));
-                    object.plain("is_connected", consumers.contains_key(&(id, proxy)));
+                    let is_granted = hooks.of(id, proxy).is_some_and(Hook::is_granted);
+                    object.plain("is_connected", is_granted || consumers.contains_key(&(id, proxy)));
+                    hooks::write_state(hooks, now, (id, proxy), object);
                     if let Some(position) = machine.position(proxy) {
                         object.plain("position", position);
                     }
@@ -373,7 +385,12 @@ impl Hub {
         found.ok_or_else(|| Trouble::new("no_such_proxy", format!("there is no consumer {name:?}")))
     }
 
-    fn proxy_named(&mut self, channel: ChannelId, owner: &Text, name: &str) -> Option<SupplierProxyId> {
+    pub(super) fn proxy_named(
+        &mut self,
+        channel: ChannelId,
+        owner: &Text,
+        name: &str,
+    ) -> Option<SupplierProxyId> {
         let machine = self.engine.machine(channel)?;
         let mut all = machine.supplier_proxies();
         all.find(|(_, spec)| &*spec.name == name && spec.owner == *owner).map(|(proxy, _)| proxy)
@@ -400,4 +417,4 @@ pub(super) fn compile(filters: &crate::filter::Filters, text: &str) -> Result<Fi
     filters.compile(text).map(|filter| filter as Filter)
 }
 
-const OPS: &str = "ping list create delete supply consume close set validate suspend resume remove why create_group set_group suspend_group resume_group remove_group describe";
+const OPS: &str = "ping list create delete supply consume hook close set validate suspend resume remove why create_group set_group suspend_group resume_group remove_group describe";

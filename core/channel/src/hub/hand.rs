@@ -1,5 +1,6 @@
 //! Events for participants: written once for all who get the same.
 
+use super::hooks::Hooks;
 use super::session::Session;
 use super::{Hub, HubStats, Place, SessionId};
 use crate::channel::Batch;
@@ -29,6 +30,8 @@ struct Shared {
 struct Desk<'a> {
     sessions: &'a mut Slots<Session>,
     consumers: &'a HashMap<(ChannelId, SupplierProxyId), Place>,
+    hooks: &'a mut Hooks,
+    now: Instant,
     frames: &'a mut Written,
     stats: &'a mut HubStats,
     unsent_bytes_max: usize,
@@ -40,6 +43,7 @@ impl Hub {
     /// `rounds_max` rounds at most. True when there is more.
     pub fn pump(&mut self, now: Instant, rounds_max: u32) -> bool {
         self.expire(now);
+        self.drive_hooks(now);
         self.https.handle_timeout(now, &mut self.engine, &self.config.access);
         for _ in 0..rounds_max {
             let mut is_busy = false;
@@ -47,6 +51,7 @@ impl Hub {
                 is_busy |= self.pump_channel(now, channel);
             }
             self.take_outputs(now);
+            self.settle_hooks(now);
             if !is_busy {
                 return false;
             }
@@ -55,14 +60,15 @@ impl Hub {
     }
 
     fn pump_channel(&mut self, now: Instant, id: ChannelId) -> bool {
-        let Hub { engine, sessions, consumers, frames, stats, config, .. } = self;
+        let Hub { engine, sessions, consumers, hooks, frames, stats, config, .. } = self;
         let Some(channel) = engine.machine(id) else { return false };
         channel.handle_timeout(now);
         if !channel.is_busy() {
             return false;
         }
         let unsent_bytes_max = config.unsent_bytes_max;
-        let mut desk = Desk { sessions, consumers, frames, stats, unsent_bytes_max, stirred: Vec::new() };
+        let stirred = Vec::new();
+        let mut desk = Desk { sessions, consumers, hooks, now, frames, stats, unsent_bytes_max, stirred };
         let spread = channel.spread(now, SPREAD_MAX);
         let given = channel.deliver(now, BATCHES_MAX, &mut |batch| desk.give(id, &batch));
         let stirred = desk.stirred;
@@ -74,10 +80,11 @@ impl Hub {
     pub(super) fn on_pull(&mut self, now: Instant, id: SessionId, handle: u64, max: u32) {
         let Some(consumer) = self.session(id).and_then(|it| it.consumers.get(&handle)) else { return };
         let (channel, proxy) = (consumer.channel, consumer.proxy);
-        let Hub { engine, sessions, consumers, frames, stats, config, .. } = self;
+        let Hub { engine, sessions, consumers, hooks, frames, stats, config, .. } = self;
         let Some(machine) = engine.machine(channel) else { return };
         let unsent_bytes_max = config.unsent_bytes_max;
-        let mut desk = Desk { sessions, consumers, frames, stats, unsent_bytes_max, stirred: Vec::new() };
+        let stirred = Vec::new();
+        let mut desk = Desk { sessions, consumers, hooks, now, frames, stats, unsent_bytes_max, stirred };
         machine.pull(now, proxy, max, &mut |batch| desk.give(channel, &batch));
         self.frames.0.clear();
         self.queue(id);
@@ -87,7 +94,11 @@ impl Hub {
 impl Desk<'_> {
     /// How many events of a batch are taken for its participant.
     fn give(&mut self, channel: ChannelId, batch: &Batch<'_>) -> usize {
-        let Some(place) = self.consumers.get(&(channel, batch.proxy)) else { return 0 };
+        let Some(place) = self.consumers.get(&(channel, batch.proxy)) else {
+            let taken = self.hooks.give(self.now, channel, batch).unwrap_or(0);
+            self.stats.delivered += taken as u64;
+            return taken;
+        };
         let Some(session) = self.sessions.get_mut(place.session.index) else { return 0 };
         if session.unsent > self.unsent_bytes_max {
             session.is_blocked = true;

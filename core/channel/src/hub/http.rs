@@ -4,6 +4,7 @@ use super::{Hub, HubConfig, Record};
 use crate::access::Access;
 use crate::engine::Engine;
 use crate::filter::Filters;
+use crate::hook::HookConfig;
 use crate::http::{HttpConfig, HttpFace};
 use crate::id::ChannelId;
 use crate::output::Output;
@@ -32,14 +33,15 @@ pub(super) struct Connections {
 }
 
 impl Connections {
-    pub fn new(config: &HubConfig, filters: &Arc<Filters>) -> Connections {
-        let config = HttpConfig {
-            limits: config.http,
-            event_limits: config.limits,
-            filters: Arc::clone(filters),
-            is_durable: config.is_durable,
-        };
+    pub fn new(config: &HubConfig, filters: &Arc<Filters>, hooks: Arc<HookConfig>) -> Connections {
+        let HubConfig { http: limits, limits: event_limits, is_durable, .. } = *config;
+        let config = HttpConfig { limits, event_limits, filters: Arc::clone(filters), hooks, is_durable };
         Connections { config: Arc::new(config), all: Slots::new() }
+    }
+
+    /// For connections from now on.
+    pub fn set_hooks(&mut self, hooks: Arc<HookConfig>) {
+        Arc::make_mut(&mut self.config).hooks = hooks;
     }
 
     pub fn next_timeout(&self) -> Option<Instant> {

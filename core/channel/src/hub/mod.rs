@@ -3,11 +3,13 @@
 //! Pure: bytes that a participant sent go in by [`Hub::receive`] (a stream) or [`Hub::receive_frame`] (a message), [`Hub::pump`] lets events
 //! flow, bytes for participants come out by [`Hub::poll_send`]; [`Hub::sent`] says how far the face has got rid of them. A consumer whose
 //! bytes are not taken gets no more of them than `unsent_bytes_max`: what comes then waits in its queue, by its own policy.
-//! Equal batches for several consumers are written once and shared.
+//! Equal batches for several consumers are written once and shared. Consumers that are an address are [web hooks](crate::hook): what their
+//! connections want comes out by [`Hub::poll_hook`].
 
 mod ask;
 mod groups;
 mod hand;
+mod hooks;
 mod http;
 mod outputs;
 mod question;
@@ -18,6 +20,7 @@ mod session;
 mod supply;
 mod trouble;
 
+pub use hooks::HookId;
 pub use http::HttpId;
 pub use record::{Persist, Record};
 pub use restore::RestoreError;
@@ -27,6 +30,7 @@ use crate::access::Access;
 use crate::engine::{Engine, EngineConfig, EngineError};
 use crate::event::{Event, EventLimits, Text};
 use crate::filter::{FilterLimits, Filters};
+use crate::hook::HookConfig;
 use crate::http::HttpLimits;
 use crate::id::{ChannelId, ConsumerProxyId, SupplierProxyId};
 use crate::slots::Slots;
@@ -44,6 +48,8 @@ pub struct HubConfig {
     pub access: Access,
     /// Bounds of connections that speak HTTP.
     pub http: HttpLimits,
+    /// Web hooks: where they may lead, and their bounds.
+    pub hooks: HookConfig,
     /// What events are held to.
     pub limits: EventLimits,
     /// What filters are held to.
@@ -75,6 +81,7 @@ impl Default for HubConfig {
             engine: EngineConfig::default(),
             access: Access::default(),
             http: HttpLimits::default(),
+            hooks: HookConfig::default(),
             limits: EventLimits::default(),
             filters: FilterLimits::default(),
             frame_bytes_max: 4 << 20,
@@ -128,6 +135,7 @@ pub struct Hub {
     engine: Engine,
     filters: Arc<Filters>,
     https: http::Connections,
+    hooks: hooks::Hooks,
     sessions: Slots<Session>,
     /// Whose each supplier proxy is.
     consumers: HashMap<(ChannelId, SupplierProxyId), Place>,
@@ -156,10 +164,12 @@ impl Hub {
     pub fn new(config: HubConfig) -> Result<Hub, EngineError> {
         let filters = Arc::new(Filters::new(config.filters));
         let engine = Engine::new(config.engine.clone())?;
+        let hooks = hooks::Hooks::new(&config.hooks);
         Ok(Hub {
             records: record::Records::new(engine.default_channel()),
             engine,
-            https: http::Connections::new(&config, &filters),
+            https: http::Connections::new(&config, &filters, Arc::clone(hooks.config())),
+            hooks,
             filters,
             sessions: Slots::new(),
             consumers: HashMap::new(),
@@ -297,10 +307,8 @@ impl Hub {
     pub fn next_timeout(&mut self) -> Option<Instant> {
         let lingering = self.lingering.iter().map(|(until, ..)| *until).min();
         let stranger = self.strangers.front().map(|(until, _)| *until);
-        [self.engine.next_timeout(), lingering, stranger, self.https.next_timeout()]
-            .into_iter()
-            .flatten()
-            .min()
+        let faces = [self.https.next_timeout(), self.hooks.next_timeout()];
+        [self.engine.next_timeout(), lingering, stranger, faces[0], faces[1]].into_iter().flatten().min()
     }
 
     fn session(&self, id: SessionId) -> Option<&Session> {

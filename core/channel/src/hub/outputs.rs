@@ -49,6 +49,7 @@ impl Hub {
                     self.queue(place.session);
                 }
             }
+            Output::Hooked { proxy } => self.on_hooked(now, channel, proxy),
             Output::DeadLetter { event, tries, .. } => self.on_dead_letter(now, channel, &event, tries),
         }
     }

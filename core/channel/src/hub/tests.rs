@@ -1,4 +1,5 @@
 mod groups;
+mod hooks;
 mod limits;
 mod record;
 mod world;

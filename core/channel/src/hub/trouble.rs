@@ -3,6 +3,7 @@
 use crate::channel::ManageError;
 use crate::engine::EngineError;
 use crate::filter::FilterError;
+use crate::hook::HookError;
 use crate::json::JsonError;
 
 /// Why a question is not answered by what was asked for.
@@ -45,6 +46,18 @@ impl From<ManageError> for Trouble {
             ManageError::Qos(_) => "qos",
             ManageError::GroupDiffers { .. } => "group_differs",
             ManageError::NoRetention => "no_retention",
+        };
+        Trouble::new(name, error.to_string())
+    }
+}
+
+impl From<HookError> for Trouble {
+    fn from(error: HookError) -> Trouble {
+        let name = match &error {
+            HookError::Target { .. } => "hook_target",
+            HookError::TooMany { .. } => "too_many",
+            HookError::Acknowledgement => "qos",
+            HookError::Unnamed => "missing",
         };
         Trouble::new(name, error.to_string())
     }

@@ -6,6 +6,7 @@
 
 mod config;
 mod error;
+mod hook;
 mod members;
 mod object;
 mod property;

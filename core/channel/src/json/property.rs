@@ -5,6 +5,7 @@ use super::members::Scalar;
 use super::object::Object;
 use crate::channel::Mode;
 use crate::event::Reliability;
+use crate::hook::HookMode;
 use crate::qos::{Acknowledgement, Discard, Order};
 use crate::scheduler::Discipline;
 use clustercore_proto::time::Duration;
@@ -67,6 +68,7 @@ names! {
     Acknowledgement, "none or explicit": None "none", Explicit "explicit";
     Discipline, "round_robin, weighted or priority": RoundRobin "round_robin", Weighted "weighted", Priority "priority";
     Mode, "push or pull": Push "push", Pull "pull";
+    HookMode, "binary, structured or batched": Binary "binary", Structured "structured", Batched "batched";
 }
 
 /// How turns are given.

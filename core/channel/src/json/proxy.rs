@@ -2,6 +2,7 @@
 
 use super::config::{read_types, write_types};
 use super::error::JsonError;
+use super::hook::{read_hook, write_hook};
 use super::members::{Members, Scalar};
 use super::object::Object;
 use super::property::Property;
@@ -12,6 +13,7 @@ use crate::cloudevents::parse_timestamp;
 use crate::filter::FilterError;
 use crate::predicate::{Change, Filter, Mapping};
 use clustercore_proto::time::Duration;
+use std::sync::Arc;
 
 /// Makes a filter of an expression.
 pub type Compile<'a> = &'a dyn Fn(&str) -> Result<Filter, FilterError>;
@@ -37,6 +39,7 @@ pub fn patch_supplier_proxy(
             "consumer_group" => spec.consumer_group = Some(value.to_text(name)?.into()),
             "start" => spec.start = read_start(name, &value)?,
             "is_durable" => spec.is_durable = value.to_bool(name)?,
+            "hook" => spec.hook = Some(Arc::new(read_hook(&value.to_members(name, MEMBERS_MAX)?)?)),
             _ => return Err(JsonError::Unknown { name: shortened(name), known: KNOWN }),
         }
     }
@@ -77,6 +80,9 @@ pub(crate) fn write_supplier_members(spec: &SupplierProxySpec, object: &mut Obje
         Start::Time(moment) => object.object("start", |object| object.moment("time", moment)),
     }
     object.plain("is_durable", spec.is_durable);
+    if let Some(hook) = &spec.hook {
+        object.object("hook", |object| write_hook(hook, object));
+    }
 }
 
 pub(super) fn read_filter(name: &str, value: &Scalar<'_>, compile: Compile<'_>) -> Result<Filter, JsonError> {
@@ -131,5 +137,5 @@ fn read_start(name: &str, value: &Scalar<'_>) -> Result<Start, JsonError> {
     }
 }
 
-const KNOWN: &str = "mode qos types filter mappings consumer_group start is_durable";
+const KNOWN: &str = "mode qos types filter mappings consumer_group start is_durable hook";
 const MAPPINGS_MAX: usize = 64;

@@ -402,6 +402,7 @@ impl World {
                 Output::DeadLetter { .. } => self.deaths += 1,
                 Output::Persist { .. } | Output::Pull { .. } | Output::Readable { .. } => {}
                 Output::Configured | Output::ConsumerKept { .. } | Output::ConsumerGone { .. } => {}
+                Output::Hooked { .. } => {}
             }
         }
         assert_eq!(self.confirmed, self.model.confirmed, "confirmed");
