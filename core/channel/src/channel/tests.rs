@@ -243,6 +243,24 @@ fn what_is_never_acknowledged_becomes_a_dead_letter() {
 }
 
 #[test]
+fn what_is_given_back_was_not_tried_and_comes_again_in_its_place() {
+    let mut channel = Channel::new("c", ChannelConfig::default());
+    let supplier = supplier(&mut channel);
+    let proxy = consumer(&mut channel, Qos { tries_max: Some(1), batch_max: Some(2), ..explicit() });
+    channel.push(at(0), supplier, &[event(1), event(2), event(3)]);
+    for _ in 0..5 {
+        let got = deliver(&mut channel, at(0));
+        assert_eq!(got.iter().map(|it| it.1).collect::<Vec<_>>(), [1, 2, 3]);
+        got.iter().for_each(|it| channel.give_back(at(0), proxy, it.2).unwrap());
+        assert!(channel.give_back(at(0), proxy, got[0].2).is_err(), "once");
+        channel.check_invariants();
+    }
+    let got = deliver(&mut channel, at(0));
+    channel.reject(at(0), proxy, got[0].2, false).unwrap();
+    assert_eq!(outputs(&mut channel), [Output::DeadLetter { proxy, event: event(1), tries: 1 }]);
+}
+
+#[test]
 fn a_supplier_is_told_when_it_is_on_disk_and_consumers_get_it_then() {
     let config = ChannelConfig { repeats_window: 8, ..ChannelConfig::default() };
     let mut channel = Channel::new("c", config);

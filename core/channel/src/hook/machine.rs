@@ -1,89 +1,43 @@
 //! The machine of one web hook.
 
-use super::answer::{Answer, AnswerReader};
+use super::answer::AnswerReader;
 use super::config::HookConfig;
+use super::order::{HookStats, Order, Settlement, Verdict};
 use super::request;
 use super::state::{Change, State};
 use super::target::{HookMode, HookSpec};
-use crate::cloudevents::webhook::{Delivery, Permission, Rate, judge};
+use crate::cloudevents::webhook::Rate;
 use crate::id::DeliveryId;
 use crate::json::Object;
 use crate::output::Handed;
 use clustercore_proto::time::{Duration, Instant};
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::sync::Arc;
-
-/// Something for the owner of the socket to do, in order. There is one connection at a time.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Order {
-    /// Connect to the target; tell by [`Hook::connected`] or [`Hook::lost`].
-    Connect(SocketAddr),
-    /// Send these bytes.
-    Send(Vec<u8>),
-    /// Close the connection, or give up making it. Nothing of it is to be told any more.
-    Close,
-}
-
-/// What became of an event.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Verdict {
-    /// The target has it.
-    Taken,
-    /// The try has failed.
-    Failed,
-    /// It was not tried, or put off: it goes back as if nothing had been.
-    Returned,
-}
-
-/// An event whose request is done with.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Settlement {
-    /// Which.
-    pub delivery: DeliveryId,
-    /// What became of it.
-    pub verdict: Verdict,
-}
-
-/// What a web hook has counted.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct HookStats {
-    /// Requests sent, those of the handshake included.
-    pub requests: u64,
-    /// Events that the target has taken.
-    pub taken: u64,
-    /// Events whose try has failed.
-    pub failed: u64,
-    /// Events that were put off, or not tried after all.
-    pub returned: u64,
-    /// Connections that could not be made, or ended before an answer.
-    pub lost: u64,
-}
 
 /// One web hook. After each call its owner does what [`Hook::poll_order`] and [`Hook::poll_settlement`] give, and looks at
 /// [`Hook::poll_room`], [`Hook::state`] and [`Hook::next_timeout`].
 pub struct Hook {
-    spec: Arc<HookSpec>,
-    config: Arc<HookConfig>,
-    state: State,
+    pub(super) spec: Arc<HookSpec>,
+    pub(super) config: Arc<HookConfig>,
+    pub(super) state: State,
     link: Link,
     /// As the events go out now.
-    mode: HookMode,
+    pub(super) mode: HookMode,
     /// The events of the request that is out went in binary mode.
-    is_binary: bool,
+    pub(super) is_binary: bool,
     /// What the target granted.
-    grant: Option<Option<Rate>>,
+    pub(super) grant: Option<Option<Rate>>,
     reader: AnswerReader,
     carried: Vec<DeliveryId>,
     /// Of the states that wait.
-    until: Instant,
+    pub(super) until: Instant,
     /// The next request may go out, by the rate.
     next_at: Instant,
     /// Events were offered that it did not take.
     is_refusing: bool,
     has_room: bool,
-    failures: u32,
-    why: String,
+    pub(super) failures: u32,
+    pub(super) why: String,
     orders: VecDeque<Order>,
     settlements: VecDeque<Settlement>,
     stats: HookStats,
@@ -322,16 +276,7 @@ impl Hook {
         if matches!(self.state, State::Waiting | State::Withheld) {
             object.seconds("again_in", self.until.saturating_sub(now));
         }
-        let HookStats { requests, taken, failed, returned, lost } = self.stats;
-        for (name, count) in [
-            ("requests", requests),
-            ("taken", taken),
-            ("failed", failed),
-            ("returned", returned),
-            ("lost", lost),
-        ] {
-            object.plain(name, count);
-        }
+        self.stats.write(object);
     }
 
     /// What must hold between calls; panics where it does not.
@@ -344,72 +289,8 @@ impl Hook {
         assert!(self.grant.is_some() || !matches!(self.state, State::Granted | State::Delivering));
     }
 
-    fn on_answer(&mut self, now: Instant, answer: &Answer) {
-        if self.state == State::Asking {
-            return self.on_permission(now, answer);
-        }
-        let status = answer.status;
-        match Delivery::of(status, answer.retry_after()) {
-            Delivery::Taken => {
-                self.settle(Verdict::Taken);
-                (self.failures, self.why) = (0, String::new());
-                self.change(Change::Finish);
-            }
-            Delivery::Gone => {
-                self.settle(Verdict::Returned);
-                self.why = "the target answered 410: it wants nothing any more".into();
-                self.change(Change::End);
-                self.close();
-            }
-            Delivery::Format if self.is_binary => {
-                self.mode = HookMode::Structured;
-                self.why = "the target answered 415 to binary mode: events go structured from here on".into();
-                self.resume();
-            }
-            Delivery::Later(Some(wait)) => {
-                let wait =
-                    wait.clamp(self.config.backoff, self.config.retry_after_max.max(self.config.backoff));
-                self.settle(Verdict::Returned);
-                self.why = format!("the target answered {status} and put off by {wait:?}");
-                self.until = now + wait;
-                self.change(Change::Fail);
-            }
-            Delivery::Later(None) => self.fail(now, format!("the target answered {status}")),
-            Delivery::Format | Delivery::Refused => {
-                // The target is there, so others may go on at once; this one waits by its consumer's back-off.
-                self.why = format!("the target answered {status}: it did not take the last event");
-                self.settle(Verdict::Failed);
-                self.change(Change::Finish);
-            }
-        }
-    }
-
-    fn on_permission(&mut self, now: Instant, answer: &Answer) {
-        let again = self.config.ask_again;
-        match judge(&request::ask(&self.spec, &self.config), answer.lent()) {
-            Ok(Permission::Granted(rate)) => {
-                self.grant = Some(rate);
-                (self.failures, self.why) = (0, String::new());
-                self.change(Change::Grant);
-            }
-            Ok(Permission::Withheld) => {
-                self.why = format!(
-                    "the target answered OPTIONS by {} without WebHook-Allowed-Origin for {:?}",
-                    answer.status, self.config.origin
-                );
-                self.until = now + again;
-                self.change(Change::Withhold);
-            }
-            Err(error) => {
-                self.why = format!("the target's answer to OPTIONS grants nothing: {error}");
-                self.until = now + again;
-                self.change(Change::Withhold);
-            }
-        }
-    }
-
     /// The events of the request go back, and the next request may follow.
-    fn resume(&mut self) {
+    pub(super) fn resume(&mut self) {
         self.settle(Verdict::Returned);
         if self.state == State::Delivering {
             self.change(Change::Finish);
@@ -417,7 +298,7 @@ impl Hook {
     }
 
     /// What was under way has failed: a wait, longer each time.
-    fn fail(&mut self, now: Instant, why: String) {
+    pub(super) fn fail(&mut self, now: Instant, why: String) {
         self.settle(Verdict::Failed);
         self.why = why;
         let wait = self.config.backoff.saturating_mul(1 << self.failures.min(DOUBLINGS_MAX));
@@ -428,7 +309,7 @@ impl Hook {
         }
     }
 
-    fn settle(&mut self, verdict: Verdict) {
+    pub(super) fn settle(&mut self, verdict: Verdict) {
         let count = self.carried.len() as u64;
         match verdict {
             Verdict::Taken => self.stats.taken += count,
@@ -469,14 +350,14 @@ impl Hook {
         self.orders.push_back(Order::Send(bytes));
     }
 
-    fn close(&mut self) {
+    pub(super) fn close(&mut self) {
         if self.link != Link::None {
             self.link = Link::None;
             self.orders.push_back(Order::Close);
         }
     }
 
-    fn change(&mut self, change: Change) {
+    pub(super) fn change(&mut self, change: Change) {
         let after = self.state.after(change);
         debug_assert!(after.is_some(), "{change:?} in {:?}", self.state);
         self.state = after.unwrap_or(self.state);

@@ -21,13 +21,16 @@ mod admit;
 mod answer;
 mod config;
 mod machine;
+mod order;
+mod outcome;
 mod request;
 mod state;
 mod target;
 
 pub use admit::{HookError, admit};
 pub use config::HookConfig;
-pub use machine::{Hook, HookStats, Order, Settlement, Verdict};
+pub use machine::Hook;
+pub use order::{HookStats, Order, Settlement, Verdict};
 pub use state::State;
 pub use target::{HookMode, HookSpec, HookTargets, Prefix};
 

@@ -163,7 +163,7 @@ impl Hub {
                 let message = format!("consumer {:?} is connected already: close it there", question.name);
                 return Err(Trouble::new("in_use", message));
             }
-            Some(proxy) if self.hooks.of(channel, proxy).is_some() => {
+            Some(proxy) if self.is_hook(channel, proxy) => {
                 let message = format!("consumer {:?} is a web hook: remove it first", question.name);
                 return Err(Trouble::new("in_use", message));
             }
@@ -383,6 +383,11 @@ impl Hub {
         let found = machine.supplier_proxies().find(|(_, spec)| &*spec.name == name);
         let found = found.map(|(proxy, _)| (channel, proxy));
         found.ok_or_else(|| Trouble::new("no_such_proxy", format!("there is no consumer {name:?}")))
+    }
+
+    fn is_hook(&mut self, channel: ChannelId, proxy: SupplierProxyId) -> bool {
+        let machine = self.engine.machine(channel);
+        machine.and_then(|machine| machine.supplier_proxy(proxy)).is_some_and(|spec| spec.hook.is_some())
     }
 
     pub(super) fn proxy_named(

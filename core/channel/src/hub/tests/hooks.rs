@@ -94,16 +94,16 @@ fn an_address_gets_events_and_its_maker_may_leave() {
     );
     assert_eq!(consumer["stats"]["settled"], 50);
     assert!(world.ask(admin, r#"{"op":"why","consumer":"h"}"#).unwrap().contains("\"hook_state\""));
-    // Its proxy is nobody's to consume from, and it goes with it.
+    // Its proxy is nobody's to consume from, not even at once; and it goes with it.
+    world.at(admin).ask(&HOOK.replace("\"h\"", "\"i\""));
+    world.at(admin).consume(r#""name":"i""#);
     world.at(admin).consume(r#""name":"h""#);
     world.settle();
-    assert!(
-        world
-            .news(admin)
-            .iter()
-            .any(|it| matches!(it, News::Gone { message, .. } if message.contains("web hook")))
-    );
-    world.ask(admin, r#"{"op":"remove","consumer":"h"}"#).unwrap();
+    let is_told = |it: &News| matches!(it, News::Gone { message, .. } if message.contains("web hook"));
+    assert_eq!(world.news(admin).iter().filter(|it| is_told(it)).count(), 2);
+    for name in ["h", "i"] {
+        world.ask(admin, &format!(r#"{{"op":"remove","consumer":"{name}"}}"#)).unwrap();
+    }
     target.settle(&mut world);
     assert!(target.opened.is_empty(), "the connection is closed");
     assert_eq!(world.hub.hooks.next_timeout(), None);
