@@ -1503,6 +1503,11 @@ typedef struct clc_channel_server_options {
    * Public keys of participants that are let in with such a link, one a line; NULL for all.
    */
   const char *allowed_keys;
+  /**
+   * Where web hooks may lead: networks as IP/BITS, `loopback`, or `anywhere` alone, one a line. NULL: to loopback, and nowhere when the server
+   * listens outside loopback.
+   */
+  const char *hook_targets;
 } clc_channel_server_options;
 
 /**

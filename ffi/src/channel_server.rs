@@ -8,6 +8,7 @@ use crate::owned::Owned;
 use crate::status::{boundary, boundary_quiet, boundary_value, null};
 use crate::text::{address, clc_address, fill, optional};
 use clustercore::channel::engine::access::Access;
+use clustercore::channel::engine::hook::{HookConfig, HookTargets};
 use clustercore::channel::engine::hub::{HubConfig, HubStats};
 use clustercore::channel::engine::journal::JournalOptions;
 use clustercore::channel::engine::principal::{Principal, Rights};
@@ -59,6 +60,9 @@ pub struct clc_channel_server_options {
     pub private_key: *const c_char,
     /// Public keys of participants that are let in with such a link, one a line; NULL for all.
     pub allowed_keys: *const c_char,
+    /// Where web hooks may lead: networks as IP/BITS, `loopback`, or `anywhere` alone, one a line. NULL: to loopback, and nowhere when the server
+    /// listens outside loopback.
+    pub hook_targets: *const c_char,
 }
 
 // SAFETY: C layout, the size first, integers and pointers that may be NULL.
@@ -149,7 +153,14 @@ pub unsafe extern "C" fn clc_channel_server_new(
             bounds.queue_bytes_max = or(options.journal_queue_bytes_max, bounds.queue_bytes_max);
         }
         let defaults = HubConfig::default();
+        let mut hooks = HookConfig::default();
+        // SAFETY: as above.
+        if let Some(text) = unsafe { optional("hook_targets", options.hook_targets) }? {
+            let wrong = |error| Error::new(Code::InvalidArgument, format!("hook_targets: {error}"));
+            hooks.targets = HookTargets::parse(text.lines()).map_err(wrong)?;
+        }
         let hub = HubConfig {
+            hooks,
             access: match options.open_to_anybody {
                 0 => access,
                 _ => access.with_anonymous(Principal::new("anybody", Rights::ALL)),

@@ -424,6 +424,9 @@ static void what_cannot_be_is_said_in_words(void **state) {
     assert_fails(clc_channel_access_add_token(access, "t", "a", 8, NULL), CLC_ERROR_INVALID_ARGUMENT, "rights is 8");
     clc_channel_access_free(access);
 
+    serving.hook_targets = "10.0.0.0/8\nnowhere near";
+    assert_fails(clc_channel_server_new(&serving, &server), CLC_ERROR_INVALID_ARGUMENT, "hook_targets");
+
     /* Programs that were compiled before there were a journal and keys. */
     serving.struct_size = offsetof(clc_channel_server_options, journal);
     joining.struct_size = offsetof(clc_participant_options, server_key);

@@ -1,9 +1,9 @@
 //! Web hooks of a hub: each is bound to the proxy that was made for it, and goes with it.
 
-use super::Hub;
 use super::ask::{Answer, compile};
 use super::question::{Question, members};
 use super::trouble::Trouble;
+use super::{Hub, Record};
 use crate::channel::{Side, SupplierProxySpec};
 use crate::engine::Engine;
 use crate::hook::{Hook, HookConfig, HookTargets, Order, Settlement, State, Verdict, admit};
@@ -219,7 +219,11 @@ impl Hub {
             return Err(Trouble::new("in_use", message));
         }
         admit(&self.engine, &self.hooks.config, &mut spec)?;
+        let is_kept = spec.is_kept();
         let attached = self.engine.consume(who, channel)?.connect(now, spec)?;
+        if is_kept {
+            self.await_record(Record::Consumer(channel, attached.proxy));
+        }
         let mut json = String::new();
         Object::write(&mut json, |object| object.plain("first", attached.first));
         Ok(json)

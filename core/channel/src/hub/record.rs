@@ -3,7 +3,7 @@
 use super::{Hub, SessionId};
 use crate::event::{Event, Text};
 use crate::id::{ChannelId, SupplierProxyId};
-use crate::json::{Object, write_channel_config, write_supplier_members};
+use crate::json::{Object, write_channel_config, write_hook, write_supplier_members};
 use crate::output::Output;
 use crate::wire::Frame;
 use clustercore_proto::time::Instant;
@@ -160,7 +160,12 @@ impl Hub {
     ) -> Option<(Text, Text, String)> {
         let spec = self.engine.machine(channel)?.supplier_proxy(proxy)?;
         let mut json = String::new();
-        Object::write(&mut json, |object| write_supplier_members(spec, object));
+        Object::write(&mut json, |object| {
+            write_supplier_members(spec, object);
+            if let Some(hook) = &spec.hook {
+                object.object("hook", |object| write_hook(hook, true, object));
+            }
+        });
         Some((spec.owner.clone(), spec.name.clone(), json))
     }
 

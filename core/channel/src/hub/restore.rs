@@ -5,8 +5,10 @@ use super::{Hub, Record};
 use crate::channel::{Mode, Start, SupplierProxySpec};
 use crate::engine::EngineError;
 use crate::event::Event;
+use crate::hook::admit;
 use crate::id::{ChannelId, SupplierProxyId};
 use crate::json::{JsonError, MEMBERS_MAX, Members, patch_supplier_proxy, read_channel_config};
+use crate::output::Output;
 use clustercore_proto::time::Instant;
 use std::fmt;
 
@@ -60,12 +62,16 @@ impl Hub {
         let base = SupplierProxySpec { name: name.into(), owner: owner.into(), ..Default::default() };
         let spec =
             patch_supplier_proxy(base, &Members::parse(spec, MEMBERS_MAX)?, &|text| compile(filters, text))?;
-        let is_pushed = spec.mode == Mode::Push;
-        let spec = SupplierProxySpec { start: Start::Offset(position), ..spec };
+        let mut spec = SupplierProxySpec { start: Start::Offset(position), ..spec };
+        // One that may not lead there any more waits for somebody to consume it, or to remove it.
+        if admit(&self.engine, self.hooks.config(), &mut spec).is_err() {
+            spec.hook = None;
+        }
+        // One that pulls is there as soon as it asks, a web hook as soon as it is granted.
+        let is_there = spec.mode == Mode::Pull || spec.hook.is_some();
         let machine = self.engine.machine(channel).ok_or(EngineError::NoSuchChannel)?;
         let proxy = machine.create_supplier_proxy(now, spec).map_err(EngineError::from)?.proxy;
-        // One that pulls is there as soon as it asks.
-        machine.set_connected(now, proxy, !is_pushed).map_err(EngineError::from)?;
+        machine.set_connected(now, proxy, is_there).map_err(EngineError::from)?;
         self.is_written(Record::Consumer(channel, proxy));
         Ok(proxy)
     }
@@ -75,8 +81,12 @@ impl Hub {
         if let Some(machine) = self.engine.machine(channel) {
             machine.restored(now);
         }
-        // It says nothing that is not on disk.
-        while self.engine.poll_output().is_some() {}
+        // It says nothing that is not on disk; a web hook is to begin.
+        while let Some((channel, output)) = self.engine.poll_output() {
+            if let Output::Hooked { proxy } = output {
+                self.on_hooked(now, channel, proxy);
+            }
+        }
     }
 }
 

@@ -36,9 +36,11 @@ pub(super) fn read_hook(members: &Members<'_>) -> Result<HookSpec, JsonError> {
     Ok(HookSpec { mode, rate, token, ..url.ok_or_else(missing)? })
 }
 
-/// The same without what may be a secret.
-pub(super) fn write_hook(hook: &HookSpec, object: &mut Object<'_>) {
-    object.text("url", &hook.url());
+/// The same; with what may be a secret only for whoever keeps it.
+pub(crate) fn write_hook(hook: &HookSpec, has_secrets: bool, object: &mut Object<'_>) {
+    let whole = || format!("http://{}{}", hook.address, hook.path);
+    object.text("url", &if has_secrets { whole() } else { hook.url() });
     hook.mode.write("mode", object);
     hook.rate.iter().for_each(|rate| object.plain("rate", rate));
+    hook.token.iter().filter(|_| has_secrets).for_each(|token| object.text("token", token));
 }

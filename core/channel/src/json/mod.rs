@@ -28,6 +28,7 @@ pub use stats::{write_channel_stats, write_intake_stats, write_queue_stats};
 pub use supplier::{patch_consumer_proxy, write_consumer_proxy};
 
 pub(crate) use error::shortened;
+pub(crate) use hook::write_hook;
 pub(crate) use members::{items, scalar, utf8};
 pub(crate) use proxy::write_supplier_members;
 

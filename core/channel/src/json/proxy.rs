@@ -51,9 +51,12 @@ pub fn write_supplier_proxy(spec: &SupplierProxySpec, object: &mut Object<'_>) {
     object.text("name", &spec.name);
     object.text("owner", &spec.owner);
     write_supplier_members(spec, object);
+    if let Some(hook) = &spec.hook {
+        object.object("hook", |object| write_hook(hook, false, object));
+    }
 }
 
-/// The members that [`patch_supplier_proxy`] reads.
+/// The members that [`patch_supplier_proxy`] reads, but for the hook.
 pub(crate) fn write_supplier_members(spec: &SupplierProxySpec, object: &mut Object<'_>) {
     spec.mode.write("mode", object);
     object.object("qos", |object| write_qos(&spec.qos, object));
@@ -80,9 +83,6 @@ pub(crate) fn write_supplier_members(spec: &SupplierProxySpec, object: &mut Obje
         Start::Time(moment) => object.object("start", |object| object.moment("time", moment)),
     }
     object.plain("is_durable", spec.is_durable);
-    if let Some(hook) = &spec.hook {
-        object.object("hook", |object| write_hook(hook, object));
-    }
 }
 
 pub(super) fn read_filter(name: &str, value: &Scalar<'_>, compile: Compile<'_>) -> Result<Filter, JsonError> {

@@ -229,3 +229,33 @@ fn a_disk_that_fails_refuses_what_is_to_be_kept_and_says_why() {
     let why = world.ask(admin, r#"{"op":"why","handle":1}"#).unwrap();
     assert!(why.contains("the disk is full"), "{why}");
 }
+
+#[test]
+fn a_durable_web_hook_goes_on_where_it_was_and_with_its_secrets() {
+    let mut world = durable();
+    let admin = world.join("", "admin");
+    let spec = r#"{"is_durable":true,"hook":{"url":"http://127.0.0.1:9/in?key=secret","token":"t0ken"}}"#;
+    let hook = format!(r#"{{"op":"hook","name":"there","spec":{spec}}}"#);
+    let (answer, records) = ask(&mut world, admin, &hook, true);
+    let [Record::Consumer(channel, proxy)] = records[..] else { panic!("{records:?}") };
+    assert_eq!(answer, Ok(r#"{"first":0}"#.into()));
+    let described = world.ask(admin, r#"{"op":"describe"}"#).unwrap();
+    assert!(described.contains("http://127.0.0.1:9/in\"") && !described.contains("t0ken"), "{described}");
+    let (owner, name, spec) = world.hub.describe_consumer(channel, proxy).unwrap();
+
+    let restored = |config: HubConfig| {
+        let mut hub = Hub::new(HubConfig { is_durable: true, ..config }).unwrap();
+        let id = hub.engine().default_channel();
+        hub.restore_next(id, 5);
+        hub.restore_consumer(world.now, id, (&owner, &name), &spec, 3).unwrap();
+        hub.restored(world.now, id);
+        hub.pump(world.now, 10);
+        let mut orders = std::iter::from_fn(|| hub.poll_hook()).map(|(_, order)| order);
+        let address = "127.0.0.1:9".parse().unwrap();
+        orders.any(|order| order == crate::hook::Order::Connect(address))
+    };
+    assert!(spec.contains("key=secret") && spec.contains("t0ken"));
+    assert!(restored(open()), "it is asked again");
+    let hooks = HookConfig { targets: crate::hook::HookTargets::Nowhere, ..HookConfig::default() };
+    assert!(!restored(HubConfig { hooks, ..open() }), "it may not lead there any more");
+}
