@@ -309,7 +309,7 @@ impl Server {
 
     fn join(&self) -> Participant {
         let config = ParticipantConfig::default();
-        Participant::open(DriverChoice::Auto, Duration::ZERO, self.link.clone(), None, false, config).unwrap()
+        Participant::open(DriverChoice::Auto, Duration::ZERO, self.link, None, false, config).unwrap()
     }
 
     fn kill(&mut self) {
