@@ -1,4 +1,4 @@
-"""A channel server over HTTP and software of others: the CloudEvents SDK of Python, and curl."""
+"""A channel server over HTTP and software of others: CloudEvents SDKs of Python and JavaScript, and curl."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from cloudevents.v1.conversion import to_binary, to_structured
@@ -15,6 +16,7 @@ from cloudevents.v1.http import CloudEvent, from_http
 from conftest import start_command
 
 LIMIT = 30
+SDK_OF_JAVASCRIPT = "cloudevents@8.0.3"
 
 
 @contextlib.contextmanager
@@ -76,3 +78,32 @@ def test_curl_does_too() -> None:
         status, text = ask(f"{base}/channels/default/events?consumer=c&wait=5", "GET")
         assert status == 200
         assert [item["id"] for item in json.loads(text)] == ["2"]
+
+
+def installed_with_npm(package: str) -> Path:
+    """The folder where npm has put a package, which stays for later runs."""
+    folder = Path(__file__).parents[2] / "target" / "npm"
+    if not (folder / "node_modules" / package.split("@")[0]).is_dir():
+        folder.mkdir(parents=True, exist_ok=True)
+        words = ["npm", "install", "--no-save", "--no-package-lock", "--no-audit", "--no-fund", "--prefix"]
+        subprocess.run([*words, str(folder), package], check=True, timeout=120, capture_output=True)
+    return folder
+
+
+@pytest.mark.skipif(
+    shutil.which("node") is None or shutil.which("npm") is None,
+    reason="node and npm are not installed (Debian: nodejs npm)",
+)
+def test_the_sdk_of_javascript_sends_in_all_modes_and_reads_what_comes_out() -> None:
+    folder = installed_with_npm(SDK_OF_JAVASCRIPT)
+    script = Path(__file__).with_name("channel_sdk.mjs")
+    with serving() as base:
+        words = ["node", str(script), str(folder), base]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=4 * LIMIT)
+    assert done.returncode == 0, done.stderr
+    events = json.loads(done.stdout)
+    assert [event["id"] for event in events] == ["binary", "structured", "batch 1", "batch 2"]
+    assert [event["data"]["of"] for event in events] == ["binary", "structured", 1, 2]
+    assert {(event["source"], event["type"], event["zone"]) for event in events} == {
+        ("/sdk", "load.changed", "east")
+    }

@@ -42,6 +42,14 @@ pub(crate) struct Reading {
     bytes: u64,
 }
 
+impl Reading {
+    /// The position that it reads next.
+    #[inline]
+    pub fn next(&self) -> u64 {
+        self.next
+    }
+}
+
 #[derive(Debug)]
 struct Entry {
     plain: Plain,
@@ -137,6 +145,12 @@ impl SharedLane {
         let entry = self.entries.pop_front_if(|entry| entry.readers == 0)?;
         self.first += 1;
         Some(entry.plain.kept)
+    }
+
+    /// The one that is `place` behind the one that it reads next, which is there.
+    #[inline]
+    pub fn get(&self, reading: &Reading, place: usize) -> &Plain {
+        &self.entries[(reading.next - self.first) as usize + place].plain
     }
 
     /// The event that a reader is at.

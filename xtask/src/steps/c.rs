@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -23,10 +24,10 @@ pub fn tests(_quick: bool) -> Result<Outcome> {
     ensure!(!programs.is_empty(), "tests/c has no test_*.c");
     programs.extend(examples()?);
     Build::Tested.make()?;
-    for source in programs {
-        let program = build(&source, "checked-", SANITIZERS, &["-lcmocka"])?;
-        process::run(&mut process::command(program), MINUTE)?;
-    }
+    side_by_side(&programs, |source| {
+        let program = build(source, "checked-", SANITIZERS, &["-lcmocka"])?;
+        process::run(&mut process::command(program), 2 * MINUTE)
+    })?;
     Ok(Outcome::Passed)
 }
 
@@ -63,15 +64,30 @@ pub fn installed(_quick: bool) -> Result<Outcome> {
     let (compiler_flags, linker_flags) = (find(&["--cflags"])?, find(&["--libs"])?);
     let examples = examples()?;
     ensure!(!examples.is_empty(), "examples/c has no example with an .expected file");
-    for example in examples {
-        let program = output("installed-", &example)?;
+    side_by_side(&examples, |example| {
+        let program = output("installed-", example)?;
         let mut compile = process::command("cc");
         compile.args(STRICT).args(["-std=c11", "-D_GNU_SOURCE", "-g", "-pthread"]).args(&compiler_flags);
-        compile.arg(&example).args(&linker_flags).arg("-o").arg(&program);
+        compile.arg(example).args(&linker_flags).arg("-o").arg(&program);
         process::run(&mut compile, MINUTE)?;
-        run_installed(&program, &prefix.join("lib"))?;
-    }
+        run_installed(&program, &prefix.join("lib"))
+    })?;
     Ok(Outcome::Passed)
+}
+
+/// Does the same with each program, two at a time: most of it is waiting. The first error, when all have come to their end.
+fn side_by_side(programs: &[PathBuf], work: impl Fn(&Path) -> Result<()> + Sync) -> Result<()> {
+    let next = AtomicUsize::new(0);
+    let worker = || {
+        let places = std::iter::from_fn(|| Some(next.fetch_add(1, Ordering::Relaxed)));
+        let mut mine = places.map_while(|place| programs.get(place));
+        mine.try_for_each(|program| work(program).with_context(|| program.display().to_string()))
+    };
+    std::thread::scope(|scope| {
+        let other = scope.spawn(worker);
+        let own = worker();
+        own.and(other.join().expect("a worker reports its errors"))
+    })
 }
 
 fn run_installed(program: &Path, libraries: &Path) -> Result<()> {
@@ -87,6 +103,8 @@ fn run_installed(program: &Path, libraries: &Path) -> Result<()> {
             "--error-exitcode=9",
             "--leak-check=full",
             "--errors-for-leak-kinds=definite",
+            // To show others means to read all debug information, which takes a minute.
+            "--show-leak-kinds=definite",
         ]);
         valgrind.arg(program);
         valgrind

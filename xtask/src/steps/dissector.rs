@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use super::Outcome;
+use crate::artefacts::SELECTION;
 use crate::{process, workspace};
 
 /// A test of the protocol writes captures of conversations, and one line for each packet; tshark must say the same.
@@ -15,10 +16,9 @@ pub fn run(_quick: bool) -> Result<Outcome> {
     }
     let folder = workspace::target().join("captures");
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    for (package, test) in [("clustercore-proto", "sim_datagram"), ("clustercore", "security")] {
-        let mut test = process::cargo(["test", "--quiet", "--package", package, "--test", test, "capture"]);
-        process::run(test.env("CLUSTERCORE_CAPTURES", &folder), Duration::from_secs(600))?;
-    }
+    let mut test = process::cargo(["test", "--quiet"]);
+    test.args(SELECTION).args(["--test", "sim_datagram", "--test", "security", "capture"]);
+    process::run(test.env("CLUSTERCORE_CAPTURES", &folder), Duration::from_secs(600))?;
     let script = workspace::root().join("docs/protocol/clustercore.lua");
     // Clear packets are found on any port; protected ones of a peer that has moved only by the port of the other.
     // Sealed ones are read with the log of their keys.

@@ -5,6 +5,7 @@ use super::{Channel, Kept, Key, Verdict};
 use crate::delivery::{Chain, Deliveries, NONE, State};
 use crate::event::Text;
 use crate::id::{DeliveryId, SupplierProxyId};
+use crate::lane::{Reading, SharedLane};
 use crate::output::{Handed, Output};
 use crate::qos::{Acknowledgement, Settings};
 use crate::queue::Plain;
@@ -23,9 +24,26 @@ pub struct Batch<'a> {
     pub is_acknowledged: bool,
     /// Some of its events go directly: they have no place in the channel's order.
     pub has_direct: bool,
-    picked: &'a [Pick],
+    picked: Picked<'a>,
     deliveries: &'a Deliveries,
     kept: &'a Slots<Kept>,
+}
+
+/// The events of a batch.
+#[derive(Clone, Copy)]
+pub(super) enum Picked<'a> {
+    /// Picked one by one.
+    List(&'a [Pick]),
+    /// So many of a shared lane, as they lie there.
+    Lane(&'a SharedLane, Reading, usize),
+}
+
+/// Some events behind one another in a shared lane: those of two batches of one round are the same where these are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Span {
+    lane: u32,
+    first: u64,
+    len: usize,
 }
 
 /// An event of a batch: a delivery, or from the quick lane.
@@ -58,14 +76,25 @@ impl<'a> Batch<'a> {
     /// Their places in the channel's order; 0 for one that goes directly.
     #[inline]
     pub fn offsets(&self) -> impl ExactSizeIterator<Item = u64> {
-        self.picked.iter().map(|pick| pick.offset)
+        let picked = self.picked;
+        (0..picked.len()).map(move |place| picked.get(place).offset)
+    }
+
+    /// Where they lie, when consumers that are alike may get the same.
+    #[inline]
+    pub fn span(&self) -> Option<Span> {
+        match self.picked {
+            Picked::List(_) => None,
+            Picked::Lane(_, reading, len) => Some(Span { lane: reading.lane, first: reading.next(), len }),
+        }
     }
 
     /// The events, in order.
     #[inline]
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Handed<'a>> {
-        let (deliveries, kept) = (self.deliveries, self.kept);
-        self.picked.iter().map(move |pick| {
+        let (picked, deliveries, kept) = (self.picked, self.deliveries, self.kept);
+        (0..picked.len()).map(move |place| {
+            let pick = picked.get(place);
             let event = &kept[pick.kept].event;
             if pick.delivery == NONE {
                 return Handed { event, delivery: NOT_ACKNOWLEDGED, offset: pick.offset, tries: 0 };
@@ -74,6 +103,24 @@ impl<'a> Batch<'a> {
             let tries = deliveries[pick.delivery].tries;
             Handed { event, delivery: (pick.delivery, generation).into(), offset: pick.offset, tries }
         })
+    }
+}
+
+impl Picked<'_> {
+    #[inline]
+    fn len(&self) -> usize {
+        match self {
+            Picked::List(list) => list.len(),
+            Picked::Lane(_, _, len) => *len,
+        }
+    }
+
+    #[inline]
+    fn get(&self, place: usize) -> Pick {
+        match self {
+            Picked::List(list) => list[place],
+            Picked::Lane(lane, reading, _) => Pick::plain(lane.get(reading, place)),
+        }
     }
 }
 
@@ -272,7 +319,7 @@ impl Channel {
         }
         let mut taken = 0;
         if !picked.is_empty() {
-            taken = self.hand_over(index, &picked, urgent_len, sink);
+            taken = self.hand_over(index, Picked::List(&picked), urgent_len, sink);
             let (gone, left) = picked.split_at(taken);
             if !left.is_empty() {
                 self.put_back(queue, left, urgent_len.saturating_sub(taken));
@@ -289,7 +336,7 @@ impl Channel {
     pub(super) fn hand_over(
         &self,
         index: u32,
-        picked: &[Pick],
+        picked: Picked<'_>,
         urgent_len: usize,
         sink: &mut impl FnMut(Batch<'_>) -> usize,
     ) -> usize {

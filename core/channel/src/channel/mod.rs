@@ -20,7 +20,7 @@ mod time;
 mod why;
 
 pub use group::{Group, GroupSpec, Side};
-pub use hand::Batch;
+pub use hand::{Batch, Span};
 pub use manage::{Attached, ManageError};
 pub use proxy::{ConsumerProxySpec, Mode, Start, SupplierProxySpec};
 pub use settle::{SettleError, Verdict};

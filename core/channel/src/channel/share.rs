@@ -1,7 +1,7 @@
 //! Queues that are alike share a quick lane: who joins it, and who leaves.
 
 use super::Channel;
-use super::hand::{Batch, Pick};
+use super::hand::{Batch, Picked};
 use crate::lane::{Bounds, SharedLane};
 use crate::queue::{Plain, Queue};
 
@@ -142,12 +142,13 @@ impl Channel {
     ) -> usize {
         let queue = self.outlets[index].queue;
         let mut reading = self.queues[queue].reading.expect("it reads a lane");
-        let mut picked = std::mem::take(&mut self.picked);
-        picked.clear();
-        picked.extend(self.lanes[reading.lane].unread(&reading).take(max).map(Pick::plain));
-        let taken = if picked.is_empty() { 0 } else { self.hand_over(index, &picked, 0, sink) };
-        self.outlets[index].is_blocked |= taken < picked.len();
-        self.picked = picked;
+        let lane = &self.lanes[reading.lane];
+        let count = (lane.backlog(&reading).0 as usize).min(max);
+        if count == 0 {
+            return 0;
+        }
+        let taken = self.hand_over(index, Picked::Lane(lane, reading, count), 0, sink);
+        self.outlets[index].is_blocked |= taken < count;
         if taken > 0 {
             let lane = reading.lane;
             self.lanes[lane].advance(queue, &mut reading, taken as u32);

@@ -3,7 +3,7 @@
 use super::hooks::Hooks;
 use super::session::Session;
 use super::{Hub, HubStats, Place, SessionId};
-use crate::channel::Batch;
+use crate::channel::{Batch, Span};
 use crate::id::{ChannelId, SupplierProxyId};
 use crate::output::Handed;
 use crate::slots::Slots;
@@ -20,10 +20,16 @@ struct Shared {
     channel: ChannelId,
     handle: u64,
     /// Of the whole batch.
-    offsets: Vec<u64>,
+    events: Events,
     /// How many of its events are in the frame.
     taken: usize,
     bytes: Arc<Vec<u8>>,
+}
+
+/// What tells batches with the same events.
+enum Events {
+    Span(Span),
+    Offsets(Vec<u64>),
 }
 
 /// All that handing over needs beside the engine.
@@ -123,10 +129,14 @@ impl Desk<'_> {
             session.write(|out| put_deliver(out, place.handle, true, batch.iter().take(taken)));
             return taken;
         }
+        let span = batch.span();
         let is_same = |it: &&Shared| {
             it.channel == channel
                 && it.handle == place.handle
-                && batch.offsets().eq(it.offsets.iter().copied())
+                && match &it.events {
+                    Events::Span(other) => span == Some(*other),
+                    Events::Offsets(others) => span.is_none() && batch.offsets().eq(others.iter().copied()),
+                }
         };
         if let Some(shared) = self.frames.0.iter().rev().find(is_same).filter(|_| !batch.has_direct) {
             self.stats.shared += 1;
@@ -145,8 +155,8 @@ impl Desk<'_> {
         if self.frames.0.len() == FRAMES_KEPT_MAX {
             self.frames.0.remove(0);
         }
-        let offsets = batch.offsets().collect();
-        self.frames.0.push(Shared { channel, handle: place.handle, offsets, taken, bytes });
+        let events = span.map_or_else(|| Events::Offsets(batch.offsets().collect()), Events::Span);
+        self.frames.0.push(Shared { channel, handle: place.handle, events, taken, bytes });
         taken
     }
 }
