@@ -2,6 +2,7 @@
 
 use clustercore::channel::engine::access::Access;
 use clustercore::channel::engine::cloudevents::{decode_batch, decode_json};
+use clustercore::channel::engine::hook::HookTargets;
 use clustercore::channel::engine::hub::HubConfig;
 use clustercore::channel::engine::participant::{ParticipantConfig, SupplyConfig};
 use clustercore::channel::engine::{Event, EventLimits};
@@ -274,5 +275,26 @@ fn a_target_that_dies_and_comes_back_loses_nothing() {
             taken.dedup();
             taken == ids(0..1200)
         });
+    }
+}
+
+#[test]
+fn who_listens_to_others_lets_no_hook_into_its_own_machine() {
+    type Listen = fn(&mut ChannelServer, SocketAddr) -> clustercore::Result<SocketAddr>;
+    let all: [Listen; 4] = [
+        ChannelServer::listen_tcp,
+        ChannelServer::listen_udp,
+        ChannelServer::listen_rpc,
+        ChannelServer::listen_http,
+    ];
+    for listen in all {
+        let config = ChannelServerConfig { insecure: true, ..ChannelServerConfig::default() };
+        let mut server = ChannelServer::open(DriverChoice::Auto, Duration::ZERO, config).unwrap();
+        listen(&mut server, "127.0.0.1:0".parse().unwrap()).unwrap();
+        assert_eq!(*server.hub().hook_targets(), HookTargets::Loopback);
+        let config = ChannelServerConfig { insecure: true, ..ChannelServerConfig::default() };
+        let mut server = ChannelServer::open(DriverChoice::Auto, Duration::ZERO, config).unwrap();
+        listen(&mut server, "0.0.0.0:0".parse().unwrap()).unwrap();
+        assert_eq!(*server.hub().hook_targets(), HookTargets::Nowhere);
     }
 }

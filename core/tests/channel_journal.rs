@@ -3,6 +3,9 @@
 //! Each case runs this program again as a server that says on its standard output where it listens. `JOURNAL_ROUNDS=200` kills it that often
 //! (5 otherwise).
 
+#[path = "../channel/tests/disk/mod.rs"]
+mod disk;
+
 use clustercore::channel::engine::access::Access;
 use clustercore::channel::engine::hub::HubConfig;
 use clustercore::channel::engine::participant::{Handle, News, ParticipantConfig, SupplyConfig};
@@ -10,9 +13,10 @@ use clustercore::channel::engine::wire::{Code, Delivered};
 use clustercore::channel::engine::{Event, EventLimits, Reliability};
 use clustercore::channel::{ChannelServer, ChannelServerConfig, JournalConfig, Link, Participant};
 use clustercore::io::DriverChoice;
+use disk::Folder;
 use std::collections::HashSet;
 use std::io::{BufRead, BufReader, Lines};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -201,14 +205,8 @@ fn a_full_disk_loses_what_does_not_fit_and_others_flow() {
 #[test]
 fn a_failing_fsync_loses_what_was_to_be_written_and_others_flow() {
     let folder = Folder::new("fsync");
-    let (source, library, switch) =
-        (folder.0.join("fail.c"), folder.0.join("fail.so"), folder.0.join("fail"));
-    std::fs::write(&source, FAILING_FSYNC).unwrap();
-    let built = Command::new("cc").args(["-shared", "-fPIC", "-o"]).args([&library, &source]).status();
-    if !built.is_ok_and(|status| status.success()) {
-        eprintln!("skipped: no C compiler for the library that makes fsync fail");
-        return;
-    }
+    let Some(library) = disk::failing_fsync(&folder) else { return };
+    let switch = folder.0.join("fail");
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.env("LD_PRELOAD", &library).env("FAIL_FSYNC", &switch);
     let server = Server::spawn(&mut command, &folder.journal());
@@ -344,40 +342,5 @@ fn number_of(json: &str, name: &str) -> u64 {
     rest.split(|it: char| !it.is_ascii_digit()).next().unwrap().parse().unwrap()
 }
 
-/// A folder that goes with the test.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Folder {
-        let folder = std::env::temp_dir().join(format!("clustercore-keeper-{name}-{}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&folder);
-        std::fs::create_dir_all(&folder).unwrap();
-        Folder(folder)
-    }
-
-    fn journal(&self) -> PathBuf {
-        self.0.join("journal")
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
 /// Everything is read back after so many rounds, and after the last; then another channel begins.
 const CHECK_RHYTHM: u64 = 5;
-
-const FAILING_FSYNC: &str = r#"
-#include <errno.h>
-#include <stdlib.h>
-#include <unistd.h>
-#include <sys/syscall.h>
-static int fails(void) {
-    const char *path = getenv("FAIL_FSYNC");
-    return path && access(path, F_OK) == 0;
-}
-int fsync(int fd) { if (fails()) { errno = EIO; return -1; } return syscall(SYS_fsync, fd); }
-int fdatasync(int fd) { if (fails()) { errno = EIO; return -1; } return syscall(SYS_fdatasync, fd); }
-"#;

@@ -5,8 +5,11 @@
 //! is put before the C library (`LD_PRELOAD`), since SQLite's own way to fail, a file system of one's own, is unsafe code.
 #![cfg(feature = "journal")]
 
+mod disk;
+
 use clustercore_channel::Instant;
 use clustercore_channel::journal::{AppendError, Completion, Failure, Journal, JournalOptions};
+use disk::Folder;
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -75,13 +78,7 @@ fn a_write_beyond_the_file_size_limit_fails_its_records() {
 #[test]
 fn a_failing_fsync_fails_its_records() {
     let folder = Folder::new("fsync");
-    let (source, library) = (folder.0.join("fail.c"), folder.0.join("fail.so"));
-    std::fs::write(&source, FAILING_FSYNC).unwrap();
-    let built = Command::new("cc").args(["-shared", "-fPIC", "-o"]).args([&library, &source]).status();
-    if !built.is_ok_and(|status| status.success()) {
-        eprintln!("skipped: no C compiler for the library that makes fsync fail");
-        return;
-    }
+    let Some(library) = disk::failing_fsync(&folder) else { return };
     let mut command = child_command(&folder.journal(), "fsync");
     command.env("LD_PRELOAD", &library).env("FAIL_FSYNC", folder.0.join("fail"));
     let lines = run(&mut command);
@@ -252,39 +249,4 @@ fn run(command: &mut Command) -> Vec<String> {
     text.lines().map(String::from).collect()
 }
 
-/// A folder that goes with the test.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Folder {
-        let folder = std::env::temp_dir().join(format!("clustercore-crash-{name}-{}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&folder);
-        std::fs::create_dir_all(&folder).unwrap();
-        Folder(folder)
-    }
-
-    fn journal(&self) -> PathBuf {
-        self.0.join("journal")
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
 const CHILD: [&str; 5] = ["child", "--exact", "--ignored", "--nocapture", "--quiet"];
-
-const FAILING_FSYNC: &str = r#"
-#include <errno.h>
-#include <stdlib.h>
-#include <unistd.h>
-#include <sys/syscall.h>
-static int fails(void) {
-    const char *path = getenv("FAIL_FSYNC");
-    return path && access(path, F_OK) == 0;
-}
-int fsync(int fd) { if (fails()) { errno = EIO; return -1; } return syscall(SYS_fsync, fd); }
-int fdatasync(int fd) { if (fails()) { errno = EIO; return -1; } return syscall(SYS_fdatasync, fd); }
-"#;

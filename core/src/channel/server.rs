@@ -4,13 +4,14 @@ mod calls;
 mod hooks;
 mod keeper;
 mod peers;
+mod streams;
 
-use super::config::{ChannelServerConfig, check_clear};
+use super::config::ChannelServerConfig;
 use super::engine::hub::{HookId, HttpId, Hub, HubStats, Piece, SessionId};
 use crate::error::{Code, Error, Result};
 use crate::io::{
-    AnyDriver, Chunk, Close, Driver, DriverChoice, DriverConfig, DriverKind, Event, Instant, Lease,
-    ListenOptions, ListenerId, StreamId, Waker,
+    AnyDriver, Chunk, Close, Driver, DriverChoice, DriverConfig, DriverKind, Event, Instant, ListenerId,
+    StreamId, Waker,
 };
 use crate::messages::{Endpoint, EndpointConfig, Mail};
 use calls::CallFace;
@@ -20,6 +21,7 @@ use keeper::Keeper;
 use peers::Peer;
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use streams::Speaker;
 
 /// Serves the participants of a [`Hub`]: turn it.
 pub struct ChannelServer<D: Driver = AnyDriver> {
@@ -49,14 +51,6 @@ pub struct ChannelServer<D: Driver = AnyDriver> {
     resting: Vec<StreamId>,
     inbox: Vec<Event>,
     is_busy: bool,
-}
-
-/// Who is at the other end of a stream.
-#[derive(Clone, Copy, Debug)]
-enum Speaker {
-    Participant(SessionId),
-    Http(HttpId),
-    Hook(HookId),
 }
 
 /// How a participant is reached.
@@ -129,17 +123,6 @@ impl<D: Driver> ChannelServer<D> {
     /// Errors: as [`ChannelServer::listen_tcp`].
     pub fn listen_http(&mut self, address: SocketAddr) -> Result<SocketAddr> {
         self.listen(address, true)
-    }
-
-    fn listen(&mut self, address: SocketAddr, is_http: bool) -> Result<SocketAddr> {
-        check_clear("listen on", address, self.config.insecure)?;
-        self.narrow_hooks(address);
-        let listener = self
-            .driver
-            .listen(address, &ListenOptions::default())
-            .map_err(|error| Error::from_io(format_args!("listen on {address}"), &error))?;
-        self.listeners.push((listener, is_http));
-        Ok(self.driver.listener_address(listener).unwrap_or(address))
     }
 
     /// Listens for participants over reliable datagrams, once; port 0 lets the system choose. Where it listens.
@@ -269,80 +252,6 @@ impl<D: Driver> ChannelServer<D> {
             }
             _ => {}
         }
-    }
-
-    fn on_accepted(&mut self, listener: ListenerId, stream: StreamId) {
-        let is_http = self.listeners.iter().any(|(id, is_http)| *id == listener && *is_http);
-        let now = self.now();
-        let speaker = match is_http {
-            true => self.hub.connect_http(now).map(Speaker::Http),
-            false => self.hub.connect(now).map(Speaker::Participant),
-        };
-        match speaker {
-            // Nobody accepts for a web hook.
-            None | Some(Speaker::Hook(_)) => return self.driver.close(stream, Close::Abort),
-            Some(Speaker::Participant(session)) => set_way(&mut self.ways, session, Way::Stream(stream)),
-            Some(Speaker::Http(id)) => {
-                let index = id.index as usize;
-                if self.https.len() <= index {
-                    self.https.resize(index + 1, None);
-                }
-                self.https[index] = Some((id, stream));
-            }
-        }
-        self.set_speaker(stream, speaker);
-        self.driver.recv(stream);
-    }
-
-    fn set_speaker(&mut self, stream: StreamId, speaker: Option<Speaker>) {
-        let index = stream.index as usize;
-        if self.streams.len() <= index {
-            self.streams.resize(index + 1, None);
-        }
-        self.streams[index] = speaker.map(|speaker| (stream, speaker));
-    }
-
-    fn on_data(&mut self, stream: StreamId, lease: Lease) {
-        let now = self.now();
-        match self.speaker(stream) {
-            // What is no protocol is told by `poll_ended`.
-            Some(Speaker::Participant(session)) => {
-                self.hub.receive(now, session, self.driver.bytes(&lease));
-            }
-            Some(Speaker::Http(id)) => {
-                self.hub.receive_http(now, id, self.driver.bytes(&lease));
-                if !self.hub.wants_http(id) {
-                    self.driver.recv_stop(stream);
-                }
-            }
-            Some(Speaker::Hook(id)) => self.hub.receive_hook(now, id, self.driver.bytes(&lease)),
-            None => {}
-        }
-        self.driver.release(lease);
-    }
-
-    /// Receiving has stopped: it goes on when the connection takes bytes again.
-    fn look_after_http(&mut self, stream: StreamId) {
-        match self.speaker(stream) {
-            Some(Speaker::Http(id)) if self.hub.wants_http(id) => self.driver.recv(stream),
-            Some(Speaker::Http(_)) => self.resting.push(stream),
-            _ => {}
-        }
-    }
-
-    fn end_http(&mut self, id: HttpId) {
-        self.hub.disconnect_http(id);
-        let Some((known, stream)) = self.https.get(id.index as usize).copied().flatten() else { return };
-        if known == id {
-            self.https[id.index as usize] = None;
-            self.streams[stream.index as usize] = None;
-            self.driver.close(stream, Close::AfterSend);
-        }
-    }
-
-    fn speaker(&self, stream: StreamId) -> Option<Speaker> {
-        let (known, speaker) = (*self.streams.get(stream.index as usize)?)?;
-        (known == stream).then_some(speaker)
     }
 
     /// Lets events flow, and hands the bytes to the driver.

@@ -79,6 +79,11 @@ impl Connection {
         Ok(connection)
     }
 
+    /// Leaves little room for what nobody is going to read.
+    pub fn narrow(&self) -> Result<(), LoadError> {
+        Ok(rustix::net::sockopt::set_socket_recv_buffer_size(&self.socket, 4096)?)
+    }
+
     /// Reads once and hands out the whole items; a question is answered here. False when nothing had arrived.
     ///
     /// `buffer` has [`BUFFER_BYTES`] and may be shared by connections.

@@ -60,7 +60,9 @@ impl<'a, P: Protocol> Driver<'a, P> {
         for number in plan.subscribers..plan.subscribers + plan.stalled {
             greeting.clear();
             protocol.subscribe(number, &mut greeting);
-            stalled.push(Connection::open(plan.to, &greeting, &protocol, &mut buffer, plan.patience())?);
+            let connection = Connection::open(plan.to, &greeting, &protocol, &mut buffer, plan.patience())?;
+            connection.narrow()?;
+            stalled.push(connection);
         }
         greeting.clear();
         protocol.open(&mut greeting);

@@ -189,6 +189,11 @@ impl Channel {
         self.outlets[proxy.index].is_blocked = false;
         let given = self.give(now, proxy.index, events_max, sink);
         self.outlets[proxy.index].is_waiting = given == 0;
+        if self.outlets[proxy.index].spec.mode == Mode::Push {
+            // It takes more, which it may not have said.
+            self.wake_outlet(proxy.index);
+        }
+        self.join_lanes();
         self.refill(now);
         Some(given)
     }

@@ -22,33 +22,37 @@ impl Channel {
         (queue.len + len, queue.bytes + bytes)
     }
 
-    /// A queue that has nothing left could share: [`Channel::join_lanes`] looks at it.
+    /// A queue that has nothing left could share: [`Channel::join_lanes`] at the end of the call sees to it.
     #[inline]
     pub(super) fn offer_to_join(&mut self, queue: u32) {
-        let place = &self.queues[queue];
-        let is_able = place.len == 0 && place.is_plain() && place.settings.length_max >= LENGTH_MIN;
-        if is_able && place.cursor.is_none() && place.reading.is_none() && self.routes.is_shared(place.route)
-        {
+        if self.could_share(queue) {
             self.joining.push(queue);
         }
     }
 
-    /// Those that could share a lane do so from here on: all of one round together.
+    #[inline]
+    fn could_share(&self, queue: u32) -> bool {
+        let place = &self.queues[queue];
+        let is_empty = place.len == 0 && place.cursor.is_none() && place.reading.is_none();
+        let is_able = place.is_plain() && place.settings.length_max >= LENGTH_MIN;
+        is_empty && is_able && self.routes.is_shared(place.route)
+    }
+
+    /// Those that could share a lane do so from here on: all of one call together.
     pub(super) fn join_lanes(&mut self) {
         if self.joining.is_empty() {
             return;
         }
         let mut joining = std::mem::take(&mut self.joining);
         joining.retain(|queue| {
-            let place = &self.queues[*queue];
-            let is_able = place.len == 0 && place.reading.is_none();
-            if is_able {
-                let Queue { route, settings, .. } = *place;
+            let could_share = self.could_share(*queue);
+            if could_share {
+                let Queue { route, settings, .. } = self.queues[*queue];
                 let bounds = Bounds { length_max: settings.length_max, bytes_max: settings.bytes_max };
                 let lane = self.lane_of(route, bounds);
                 self.queues[*queue].reading = Some(self.lanes[lane].join(*queue, lane));
             }
-            is_able
+            could_share
         });
         let mut routes: Vec<u32> = joining.iter().map(|queue| self.queues[*queue].route).collect();
         routes.sort_unstable();

@@ -3,17 +3,15 @@
 use super::question::{Question, members, read};
 use super::session::{ConsumerHandle, SupplierHandle};
 use super::trouble::Trouble;
-use super::{Hub, Place, Record, SessionId, groups, hooks};
-use crate::channel::{ConsumerProxySpec, ManageError, Mode, Reason, Side, SupplierProxySpec};
+use super::{Hub, Place, Record, SessionId};
+use crate::channel::{ConsumerProxySpec, ManageError, Mode, Side, SupplierProxySpec};
 use crate::engine::EngineError;
 use crate::event::Text;
 use crate::filter::FilterError;
-use crate::hook::Hook;
 use crate::id::{ChannelId, SupplierProxyId};
 use crate::json::{
-    Object, patch_consumer_proxy, patch_qos, patch_supplier_proxy, read_channel_config, write_channel_config,
-    write_channel_stats, write_consumer_proxy, write_intake_stats, write_queue_stats, write_reason,
-    write_settings, write_supplier_proxy, write_text,
+    Object, patch_consumer_proxy, patch_qos, patch_supplier_proxy, read_channel_config, write_settings,
+    write_text,
 };
 use crate::predicate::Filter;
 use crate::principal::Principal;
@@ -290,70 +288,6 @@ impl Hub {
         Ok("{}".into())
     }
 
-    fn why(&mut self, now: Instant, who: &Principal, id: SessionId, question: &Question<'_>) -> Answer {
-        let (channel, proxy) = self.consumer(who, id, question)?;
-        let machine = self.engine.machine(channel).ok_or(EngineError::NoSuchChannel)?;
-        let reasons = machine.why(now, proxy).unwrap_or_default();
-        let mut json = String::new();
-        Object::write(&mut json, |object| {
-            object.list("reasons", &reasons, |reason: &Reason, out| write_reason(reason, out));
-            self.failure().into_iter().for_each(|why| object.text("failure", why));
-            hooks::write_state(&self.hooks, now, (channel, proxy), object);
-        });
-        Ok(json)
-    }
-
-    /// Everything about a channel: configuration, counters, each consumer and each supplier.
-    fn describe(&mut self, now: Instant, who: &Principal, question: &Question<'_>) -> Answer {
-        let id = self.channel(question)?;
-        let failure = self.failure().cloned();
-        let (consumers, hooks, is_durable) = (&self.consumers, &self.hooks, self.config.is_durable);
-        let machine = self.engine.administer(who, id)?;
-        let mut json = String::new();
-        Object::write(&mut json, |object| {
-            object.text("channel", machine.name());
-            object.plain("is_durable", is_durable);
-            failure.iter().for_each(|why| object.text("failure", why));
-            object.plain("offset_next", machine.offset_next());
-            object.plain("retained_from", machine.retained_from());
-            object.object("config", |object| write_channel_config(machine.config(), object));
-            object.object("stats", |object| write_channel_stats(&machine.stats(), object));
-            groups::write_groups(machine, object);
-            object.list("consumers", machine.supplier_proxies(), |(proxy, spec), out| {
-                Object::write(out, |object| {
-                    write_supplier_proxy(spec, object);
-                    groups::name_of(machine, spec.group).iter().for_each(|name| object.text("group", name));
-                    let is_granted = hooks.of(id, proxy).is_some_and(Hook::is_granted);
-                    object.plain("is_connected", is_granted || consumers.contains_key(&(id, proxy)));
-                    hooks::write_state(hooks, now, (id, proxy), object);
-                    if let Some(position) = machine.position(proxy) {
-                        object.plain("position", position);
-                    }
-                    if let Some((settings, len, bytes, stats)) = machine.queue(proxy) {
-                        object.plain("queue_length", len);
-                        object.plain("queue_bytes", bytes);
-                        object.object("settings", |object| write_settings(&settings, object));
-                        object.object("stats", |object| write_queue_stats(&stats, object));
-                    }
-                    let reasons = machine.why(now, proxy).unwrap_or_default();
-                    object.list("why", &reasons, |reason: &Reason, out| write_reason(reason, out));
-                });
-            });
-            object.list("suppliers", machine.consumer_proxies(), |(proxy, spec), out| {
-                Object::write(out, |object| {
-                    write_consumer_proxy(spec, object);
-                    groups::name_of(machine, spec.group).iter().for_each(|name| object.text("group", name));
-                    if let Some((_, len, bytes, stats)) = machine.buffer(proxy) {
-                        object.plain("buffer_length", len);
-                        object.plain("buffer_bytes", bytes);
-                        object.object("stats", |object| write_intake_stats(&stats, object));
-                    }
-                });
-            });
-        });
-        Ok(json)
-    }
-
     pub(super) fn channel(&self, question: &Question<'_>) -> Result<ChannelId, Trouble> {
         match &question.channel {
             None => Ok(self.engine.default_channel()),
@@ -364,7 +298,7 @@ impl Hub {
     }
 
     /// The consumer that is meant: by one's own handle, or by its name, which needs the right to administer where it is another's.
-    fn consumer(
+    pub(super) fn consumer(
         &mut self,
         who: &Principal,
         id: SessionId,

@@ -20,16 +20,11 @@ struct Shared {
     channel: ChannelId,
     handle: u64,
     /// Of the whole batch.
-    events: Events,
+    offsets: Vec<u64>,
+    span: Option<Span>,
     /// How many of its events are in the frame.
     taken: usize,
     bytes: Arc<Vec<u8>>,
-}
-
-/// What tells batches with the same events.
-enum Events {
-    Span(Span),
-    Offsets(Vec<u64>),
 }
 
 /// All that handing over needs beside the engine.
@@ -131,12 +126,9 @@ impl Desk<'_> {
         }
         let span = batch.span();
         let is_same = |it: &&Shared| {
-            it.channel == channel
-                && it.handle == place.handle
-                && match &it.events {
-                    Events::Span(other) => span == Some(*other),
-                    Events::Offsets(others) => span.is_none() && batch.offsets().eq(others.iter().copied()),
-                }
+            let is_alike = it.channel == channel && it.handle == place.handle;
+            // Most often in one lane, which tells at once.
+            is_alike && (span.is_some() && span == it.span || batch.offsets().eq(it.offsets.iter().copied()))
         };
         if let Some(shared) = self.frames.0.iter().rev().find(is_same).filter(|_| !batch.has_direct) {
             self.stats.shared += 1;
@@ -155,8 +147,8 @@ impl Desk<'_> {
         if self.frames.0.len() == FRAMES_KEPT_MAX {
             self.frames.0.remove(0);
         }
-        let events = span.map_or_else(|| Events::Offsets(batch.offsets().collect()), Events::Span);
-        self.frames.0.push(Shared { channel, handle: place.handle, events, taken, bytes });
+        let offsets = batch.offsets().collect();
+        self.frames.0.push(Shared { channel, handle: place.handle, offsets, span, taken, bytes });
         taken
     }
 }

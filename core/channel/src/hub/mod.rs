@@ -7,6 +7,7 @@
 //! connections want comes out by [`Hub::poll_hook`].
 
 mod ask;
+mod describe;
 mod groups;
 mod hand;
 mod hooks;

@@ -266,6 +266,10 @@ impl World {
         let (queue, member) = proxies[&proxy];
         let queue = model.queues.get_mut(&queue).unwrap();
         let max = 1 + random.below(5) as usize;
+        // Whoever pulls takes more, and at once, also where he is pushed to.
+        let it = &mut queue.members[member];
+        let paced_until = std::mem::replace(&mut it.paced_until, Instant::ZERO);
+        it.is_blocked &= !it.is_connected || it.is_suspended;
         let expected = queue.next_batch(*now, member, max);
         let given = channel.pull(*now, proxy, max as u32, &mut |batch| {
             let offsets: Vec<u64> = batch.iter().map(|it| it.offset).collect();
@@ -277,6 +281,7 @@ impl World {
             offsets.len()
         });
         assert_eq!(given, Some(expected.len()));
+        queue.members[member].paced_until = paced_until;
         model.refill(*now);
     }
 
@@ -318,7 +323,8 @@ impl World {
         match self.random.below(100) {
             0..35 => self.push(),
             35..50 => self.deliver(),
-            50..58 if self.model.queues[&queue].members[member].is_pull => self.pull(proxy),
+            // One that is pushed to may pull too.
+            50..58 => self.pull(proxy),
             58..72 if !self.flights.is_empty() => self.acknowledge(),
             72..82 => {
                 self.now = now + millis(self.random.below(12));

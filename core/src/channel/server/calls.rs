@@ -53,6 +53,7 @@ impl<D: Driver> ChannelServer<D> {
         if self.calls.is_some() {
             return Err(Error::new(Code::BadConfiguration, "the server listens for calls already"));
         }
+        self.narrow_hooks(address);
         let now = time(&self.driver);
         let mut config = EndpointConfig {
             security: self.config.security.clone(),

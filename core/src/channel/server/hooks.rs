@@ -1,6 +1,7 @@
 //! Web hooks: connections that the server makes.
 
-use super::{ChannelServer, Speaker};
+use super::ChannelServer;
+use super::streams::Speaker;
 use crate::channel::engine::hook::{HookTargets, Order};
 use crate::channel::engine::hub::HookId;
 use crate::io::{Chunk, Close, Driver, Errno, Event, StreamId, StreamOptions};

@@ -85,3 +85,20 @@ fn consumers_that_are_alike_share_until_one_falls_behind_or_an_event_concerns_ea
     assert_eq!(deliver(&mut channel, at(5)).len(), 4);
     channel.check_invariants();
 }
+
+#[test]
+fn a_consumer_that_is_pushed_to_and_pulls_may_go_at_once() {
+    let mut channel = Channel::new("main", ChannelConfig::default());
+    let supplier = supplier(&mut channel);
+    let [first, second, third] = [(); 3].map(|()| consumer(&mut channel, Qos::default()));
+    channel.push(at(0), supplier, &[event(0)]);
+    channel.spread(at(0), 10);
+    assert_eq!(pull(&mut channel, at(0), first, 9), [0]);
+    assert_eq!(pull(&mut channel, at(0), second, 9), [0]);
+    channel.check_invariants();
+    channel.remove_supplier_proxy(at(1), first).unwrap();
+    channel.set_supplier_proxy_qos(at(1), second, explicit()).unwrap();
+    channel.push(at(1), supplier, &[event(1)]);
+    assert_eq!(deliver(&mut channel, at(1)).len(), 3, "two for the third");
+    assert_eq!(channel.queue(third).unwrap().1, 0);
+}
